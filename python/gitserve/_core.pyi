@@ -1,0 +1,251 @@
+"""The Rust core. Checked against the binary by stubtest.
+
+Ids are hexadecimal digits as ``bytes``, as on the wire; ref names are ``bytes``; paths ``str``.
+Every class is a frozen, opaque handle that may be used from any thread. Calls that may take long
+run detached from the interpreter. Errors are the classes of :mod:`gitserve.errors`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, final
+
+__version__: str
+build_profile: Literal["release", "debug"]
+
+ObjectFormat = Literal["sha1", "sha256"]
+Kind = Literal["commit", "tree", "blob", "tag"]
+
+@final
+class Store:
+    """One ``objects/`` folder with its alternates; shared by everyone in the process."""
+
+    @staticmethod
+    def open(
+        objects_dir: str, object_format: str = "sha1", *, alternates: Sequence[str] = ()
+    ) -> Store:
+        """The store of this folder, found again by the folder's identity when it is open already.
+
+        ``alternates`` come before those of ``info/alternates`` (a quarantine's main store).
+        Raises :class:`~gitserve.errors.NotGitRepository` when there is no such folder.
+        """
+
+    def snapshot(self) -> Snapshot:
+        """What is there now, as one immutable value; the same one while nothing changed."""
+
+@final
+class Snapshot:
+    """The objects of one moment. Survives repack and gc beside it."""
+
+    @property
+    def object_format(self) -> str: ...
+    def __contains__(self, object_id: bytes) -> bool: ...
+    def header(self, object_id: bytes) -> tuple[str, int] | None:
+        """Kind and size in bytes, ``None`` when the object is not here."""
+
+    def read(self, object_id: bytes, limit: int = ...) -> tuple[str, bytes]:
+        """Kind and content. Raises MissingObject, RepositoryError; Refused beyond ``limit`` bytes."""
+
+    def peel(self, object_id: bytes) -> bytes | None:
+        """The id behind a tag, all the way; ``None`` when the object is no tag."""
+
+    def write_loose(self, kind: str, content: bytes) -> bytes:
+        """Stores an object durably as a loose file of the snapshot's store; its id."""
+
+@final
+class RefStore:
+    """The refs of one repository on disk: HEAD, loose refs, packed-refs, reflogs."""
+
+    def __init__(
+        self, git_dir: str, common_dir: str | None = None, object_format: str = "sha1"
+    ) -> None: ...
+    def snapshot(self) -> RefSnapshot: ...
+    def update(
+        self,
+        updates: Sequence[tuple[bytes, bytes | None, bytes | None]],
+        *,
+        atomic: bool = False,
+        committer: bytes = b"",
+        message: bytes = b"",
+        reflog: bool | None = None,
+        fsync: bool = True,
+    ) -> list[str | None]:
+        """Moves refs by compare-and-swap: lock all, compare, write, fsync, rename, log.
+
+        Each update is (name, old, new). ``old`` None: whatever it is; zeros: must not exist.
+        ``new`` None or zeros: delete. Symbolic refs are followed (HEAD moves its branch).
+        Returns git's reason per update, None where it was done. ``atomic``: all or nothing.
+        """
+
+    def set_symbolic(
+        self, name: bytes, target: bytes, *, committer: bytes = b"", message: bytes = b""
+    ) -> None: ...
+
+@final
+class RefSnapshot:
+    """All refs of one moment."""
+
+    def __len__(self) -> int: ...
+    def get(self, name: bytes) -> bytes | None:
+        """The id that a full ref name leads to, through symbolic refs; None when unborn/absent."""
+
+    def symbolic(self, name: bytes) -> bytes | None:
+        """The target name of a symbolic ref, else None."""
+
+    def items(self, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
+        """(name, id) sorted by name, HEAD not included; broken refs left out."""
+
+    def peeled(self, name: bytes, objects: Snapshot) -> bytes | None:
+        """The id behind the tag that a ref names, None when it names no tag."""
+
+    def hidden(self, patterns: Sequence[bytes]) -> RefSnapshot:
+        """A view without the refs that ``transfer.hideRefs`` patterns match (``!`` and ``^`` too)."""
+
+    def has_tip(self, object_id: bytes) -> bool:
+        """Is this the value of a visible ref (or HEAD)?"""
+
+    def advertisement(self, objects: Snapshot, capabilities: bytes, receive: bool = False) -> bytes:
+        """The v0/v1 advertisement as pkt-lines, with its closing flush."""
+
+    def ls_refs(
+        self,
+        objects: Snapshot,
+        prefixes: Sequence[bytes] = (),
+        *,
+        peel: bool = False,
+        symrefs: bool = False,
+        unborn: bool = False,
+    ) -> bytes:
+        """The v2 ls-refs lines as pkt-lines, without the closing flush."""
+
+@final
+class Negotiation:
+    """Which of what the client has is common, and whether that is enough."""
+
+    def __init__(
+        self,
+        objects: Snapshot,
+        wants: Sequence[bytes],
+        client_shallow: Sequence[bytes] = (),
+        server_shallow: Sequence[bytes] = (),
+    ) -> None: ...
+    def add_haves(self, haves: Sequence[bytes]) -> list[bytes]:
+        """Those of ``haves`` that the repository has, in order."""
+
+    def ready(self) -> bool:
+        """Does every want reach something common (git's ok_to_give_up)?"""
+
+    def common(self) -> list[bytes]: ...
+
+def all_reachable(
+    objects: Snapshot, ids: Sequence[bytes], tips: Sequence[bytes], server_shallow: Sequence[bytes] = ()
+) -> bytes | None:
+    """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached."""
+
+def deepen(
+    objects: Snapshot,
+    wants: Sequence[bytes],
+    client_shallow: Sequence[bytes],
+    server_shallow: Sequence[bytes] = (),
+    *,
+    depth: int | None = None,
+    relative: bool = False,
+    since: int | None = None,
+    exclude: Sequence[bytes] = (),
+) -> tuple[list[bytes], list[bytes]]:
+    """(shallow, unshallow): the new boundary against what the client said. ``exclude``: ids."""
+
+@final
+class PackStream(Iterator[bytes]):
+    """Enumerates, plans and writes one pack on background threads; yields ready-to-send buffers.
+
+    Buffers of 64 KiB to 1 MiB, each a run of whole side-band packets (or raw pack bytes when
+    ``band_limit`` is 0), progress packets among them. An error before the first pack byte is
+    raised with nothing of the pack sent. Dropping or closing the stream stops its workers.
+    """
+
+    def __init__(
+        self,
+        objects: Snapshot,
+        wants: Sequence[bytes],
+        common: Sequence[bytes] = (),
+        *,
+        client_shallow: Sequence[bytes] = (),
+        server_shallow: Sequence[bytes] = (),
+        shallow: Sequence[bytes] = (),
+        unshallow: Sequence[bytes] = (),
+        filter_spec: bytes | None = None,
+        thin: bool = False,
+        ofs_delta: bool = False,
+        include_tag: RefSnapshot | None = None,
+        progress: bool = False,
+        band_limit: int = 65520,
+        keepalive: float = 5.0,
+        threads: int = 0,
+        sideband_all: bool = False,
+    ) -> None: ...
+    def __iter__(self) -> PackStream: ...
+    def __next__(self) -> bytes: ...
+    def close(self) -> None: ...
+    @property
+    def objects(self) -> int:
+        """Objects in the pack; 0 until it is planned."""
+
+    @property
+    def deltas(self) -> int: ...
+    @property
+    def reused(self) -> int: ...
+    @property
+    def pack_bytes(self) -> int:
+        """Bytes of the pack written so far, header and trailer included."""
+
+@final
+class Quarantine:
+    """A folder beside the objects where a push waits until it is accepted (git's tmp_objdir)."""
+
+    def __init__(self, objects_dir: str, object_format: str = "sha1") -> None:
+        """Makes ``objects/tmp_objdir-incoming-XXXXXX``."""
+
+    @property
+    def path(self) -> str: ...
+    def receive(
+        self,
+        *,
+        max_pack_bytes: int = 0,
+        max_object_bytes: int = ...,
+        max_objects: int = ...,
+        max_depth: int = ...,
+        threads: int = 0,
+        memory: int = ...,
+    ) -> PackReceiver: ...
+    def check_connected(self, tips: Sequence[bytes], known: Sequence[bytes], server_shallow: Sequence[bytes] = ()) -> bytes | None:
+        """None when every tip reaches only objects that exist; else the id of the first missing.
+
+        ``known``: ids of refs that were complete before; the walk stops at what they reach.
+        """
+
+    def publish(self) -> None:
+        """Moves everything into the object store, durably: pack before idx, folders fsynced."""
+
+    def discard(self) -> None:
+        """Removes the folder; also when the object is dropped. Safe to call twice."""
+
+@final
+class PackReceiver:
+    """A streaming index-pack: takes bytes as they arrive, stores and indexes the pack."""
+
+    def write(self, chunk: bytes) -> int:
+        """Takes bytes; how many belonged to the pack. Raises PackError at the first wrong one."""
+
+    @property
+    def complete(self) -> bool:
+        """The trailer has been read and is right."""
+
+    @property
+    def objects_expected(self) -> int: ...
+    @property
+    def objects_received(self) -> int: ...
+    def finish(self, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Resolves deltas, completes a thin pack, writes idx and rev, fsyncs. Object count.
+
+        ``on_progress(done, total)`` is called a few times a second while deltas are resolved.
+        Raises PackError; the quarantine is then only fit for discarding.
+        """

@@ -1,0 +1,3 @@
+//! placeholder
+/// A pack.
+pub struct Pack;

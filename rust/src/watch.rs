@@ -1,0 +1,156 @@
+//! How long work reports what it has done, and learns that it should stop.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::source::SourceError;
+
+/// A stage of the work, in the words git shows to a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Walking the graph; the total is not known.
+    Enumerating,
+    /// Deciding what can be reused.
+    Counting,
+    /// Searching deltas.
+    Compressing,
+    /// Writing the pack.
+    Writing,
+    /// Taking a pack in.
+    Receiving,
+    /// Applying its deltas.
+    Resolving,
+    /// Walking what was pushed.
+    Checking,
+}
+
+impl Phase {
+    /// `Counting objects` and the like.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Phase::Enumerating => "Enumerating objects",
+            Phase::Counting => "Counting objects",
+            Phase::Compressing => "Compressing objects",
+            Phase::Writing => "Writing objects",
+            Phase::Receiving => "Receiving objects",
+            Phase::Resolving => "Resolving deltas",
+            Phase::Checking => "Checking connectivity",
+        }
+    }
+}
+
+/// Where a phase stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Which phase.
+    pub phase: Phase,
+    /// Items done.
+    pub done: u64,
+    /// Items in all, where that is known.
+    pub total: Option<u64>,
+    /// The phase is over.
+    pub finished: bool,
+}
+
+/// Shared by the workers of one request and whoever waits for them.
+#[derive(Debug, Default)]
+pub struct Watch {
+    cancelled: AtomicBool,
+    done: AtomicU64,
+    stages: Mutex<Vec<Standing>>,
+}
+
+impl Watch {
+    /// Nothing begun, nothing cancelled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the workers to stop; they do at their next [`Watch::check`].
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// True once cancelled.
+    #[inline]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// To be called often (every few hundred objects) by whoever works long.
+    #[inline]
+    pub fn check(&self) -> Result<(), SourceError> {
+        if self.is_cancelled() { Err(SourceError::Cancelled) } else { Ok(()) }
+    }
+
+    /// Ends the current phase, begins another.
+    pub fn begin(&self, phase: Phase, total: Option<u64>) {
+        self.end();
+        self.done.store(0, Ordering::Relaxed);
+        self.stages().push(Standing { phase, done: 0, total, finished: false });
+    }
+
+    /// Counts items of the current phase.
+    #[inline]
+    pub fn add(&self, items: u64) {
+        self.done.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Ends the current phase.
+    pub fn end(&self) {
+        let done = self.done.load(Ordering::Relaxed);
+        if let Some(stage) = self.stages().last_mut().filter(|stage| !stage.finished) {
+            stage.done = done;
+            stage.finished = true;
+        }
+    }
+
+    /// The finished phases not yet taken, then the one under way; for whoever shows progress.
+    ///
+    /// A finished phase is given out once; the current one each time.
+    pub fn take(&self) -> Vec<Standing> {
+        let done = self.done.load(Ordering::Relaxed);
+        let mut stages = self.stages();
+        let current = stages.last().filter(|stage| !stage.finished).copied();
+        let mut out: Vec<_> = stages.drain(..).filter(|stage| stage.finished).collect();
+        if let Some(current) = current {
+            stages.push(current);
+            out.push(Standing { done, ..current });
+        }
+        out
+    }
+
+    fn stages(&self) -> std::sync::MutexGuard<'_, Vec<Standing>> {
+        // a worker that panicked while pushing leaves a valid list
+        self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finished_phases_are_told_once() {
+        let watch = Watch::new();
+        watch.begin(Phase::Enumerating, None);
+        watch.add(3);
+        watch.begin(Phase::Writing, Some(10));
+        watch.add(1);
+        let told = watch.take();
+        assert_eq!((told[0].phase, told[0].done, told[0].finished), (Phase::Enumerating, 3, true));
+        assert_eq!((told[1].phase, told[1].done, told[1].finished), (Phase::Writing, 1, false));
+        assert_eq!(watch.take().len(), 1);
+        watch.end();
+        assert!(watch.take()[0].finished);
+        assert!(watch.take().is_empty());
+    }
+
+    #[test]
+    fn cancelling_is_seen() {
+        let watch = Watch::new();
+        assert!(watch.check().is_ok());
+        watch.cancel();
+        assert!(matches!(watch.check(), Err(SourceError::Cancelled)));
+    }
+}
