@@ -1,0 +1,85 @@
+# One target a habit; CI calls the same ones.
+#
+#   make serve [REPOS=folder] [PORT=9418] [HOST=127.0.0.1] [PUSH=1]
+#   make test | lint | fmt | bench | fuzz | docs | wheel | lock | clean
+#
+# Needed on the machine: Rust (cargo), Python 3.11 or later, a C compiler, git for the tests.
+# Everything else comes from the lock files into .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+REPOS  ?= repos
+PORT   ?= 9418
+HOST   ?= 127.0.0.1
+PUSH   ?=
+FUZZ_SECONDS ?= 60
+
+# The binding's build looks for an interpreter; it is to be this one, always.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+# An activated environment, or a caller's Python settings, must not reach into ours.
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+
+TOOLS := $(VENV)/.tools-installed
+CORE  := $(VENV)/.core-built
+
+RUST_SOURCES := $(shell find rust/src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
+
+.PHONY: serve test test-rust test-python lint fmt bench fuzz docs wheel lock clean build
+
+build: $(CORE)
+
+$(TOOLS): requirements/dev.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+$(CORE): $(TOOLS) $(RUST_SOURCES)
+	. $(BIN)/activate && maturin develop --release --quiet
+	touch $@
+
+serve: $(CORE)
+	@$(BIN)/python examples/example_repository.py --if-empty $(REPOS)
+	@echo 'Serving $(REPOS); stop with Ctrl-C. To clone one of them:'
+	@for repo in $(REPOS)/*; do test -d "$$repo" && \
+		echo "    git clone git://localhost:$(PORT)/$$(basename "$$repo")"; done | head -n 20
+	@exec $(BIN)/gitserve daemon --verbose --reuseaddr --export-all --base-path=$(REPOS) \
+		--listen=$(HOST) --port=$(PORT) $(if $(PUSH),--enable=receive-pack) $(REPOS)
+
+test: test-rust test-python
+
+test-rust:
+	cargo test --locked --quiet
+
+test-python: $(CORE)
+	$(BIN)/python -m pytest -q
+
+lint: $(CORE)
+	$(BIN)/ruff check --quiet --output-format=concise
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy -p gitserve
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml gitserve._core
+	cargo fmt --check
+	cargo clippy --locked --quiet --all-targets -- -D warnings
+	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
+
+fmt: $(TOOLS)
+	$(BIN)/ruff check --quiet --fix-only
+	$(BIN)/ruff format
+	cargo fmt
+
+wheel: $(TOOLS)
+	$(BIN)/maturin build --release --out dist
+
+# Resolves requirements/dev.in anew. Names no package index: whoever installs chooses theirs.
+lock:
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/python -m pip install --quiet pip-tools
+	$(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file requirements/dev.txt requirements/dev.in
+
+clean:
+	rm -rf $(VENV) target dist site bench-work .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/gitserve/_core*.so
+	find python tests benches examples -name __pycache__ -type d -prune -exec rm -rf {} +
