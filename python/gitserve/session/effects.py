@@ -4,6 +4,10 @@ In: nothing. Out: the vocabulary between :mod:`gitserve.session`, which decides,
 :mod:`gitserve.service`, which performs. A session is a generator that yields effects and is sent
 each effect's reply; it must not know sockets, files or repositories.
 
+An effect that cannot be performed raises one of :mod:`gitserve.errors` inside the session (it is
+thrown in at the ``yield``). The session tells the client what the client may know, by more effects,
+and raises it again for whoever logs.
+
 Object ids are hexadecimal digits as bytes, as on the wire; ref names are bytes.
 """
 
@@ -12,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
-from gitserve.wire.pktline import Packet
+from gitserve.wire.pktline import Run
 from gitserve.wire.receive_commands import Command
 
 # --- dialogue ---------------------------------------------------------------
@@ -21,7 +26,11 @@ from gitserve.wire.receive_commands import Command
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The next packet. Reply: :data:`Packet`; ``None`` at a clean end of input."""
+    """What comes next. Reply: :class:`~gitserve.wire.pktline.Run`; ``None`` at a clean end.
+
+    One run, not one packet: at least one packet, and whatever else has arrived already, up to and
+    including the first marker. It waits for nothing but the first packet.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +74,32 @@ class ListRefs:
 # --- fetching ---------------------------------------------------------------
 
 
+class WantReach(Enum):
+    """Which objects a client may ask for by id."""
+
+    TIPS = "tips"
+    """Values of refs: v0 when it keeps the connection."""
+    REACHABLE = "reachable"
+    """And what they reach: v0 over a stateless road, where a ref may move between two requests."""
+    ANY = "any"
+    """Whatever is stored: v2, where clients with filters ask for single trees and blobs."""
+
+
 @dataclass(frozen=True, slots=True)
 class CheckWants:
     """May the client have these? Reply: the first id it may not have, or ``None``."""
 
     wants: tuple[bytes, ...]
-    tips_only: bool
-    """v0 asks for advertised tips; v2 over a stateless road for any reachable tip alike."""
+    reach: WantReach
+    hidden_tips: bool = False
+    """Values of hidden refs count as tips too (``uploadpack.allowTipSHA1InWant``)."""
 
 
 class DeepenKind(Enum):
     """How the client bounds the history it wants."""
 
     NONE = "none"
+    """Not at all: the reply holds only what the repository's own shallow commits impose."""
     DEPTH = "depth"
     SINCE_OR_NOT = "since-or-not"
 
@@ -104,17 +126,22 @@ class ShallowUpdate:
 
     shallow: tuple[bytes, ...] = ()
     unshallow: tuple[bytes, ...] = ()
+    unknown_ref: bytes | None = None
+    """A ``deepen-not`` that names no visible ref; nothing else holds then."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddHaves:
     """Ids the client says it has. Reply: :class:`Common`.
 
-    The service keeps the state of the negotiation; the first ``AddHaves`` or ``SendPack`` of a
-    request begins it with the wants of the preceding :class:`BeginNegotiation`.
+    The service keeps the state of the negotiation, begun by the preceding
+    :class:`BeginNegotiation`.
     """
 
     haves: tuple[bytes, ...]
+    find_ready_at: bool = False
+    """v0 tells the client at which have it became enough; costs a check for each run of unknown
+    haves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +154,15 @@ class BeginNegotiation:
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """Which of the haves of one :class:`AddHaves` the repository has, in the client's order."""
+    """Which of the haves of one :class:`AddHaves` the repository has."""
 
-    common: tuple[bytes, ...]
+    common: Sequence[bytes]
+    """In the client's order; one that was sent twice may be here twice."""
     ready: bool
     """Every want reaches something common: more haves would change little."""
+    ready_at: int | None = None
+    """When asked for: the index of the first have that the repository lacks and at which the
+    negotiation was ready; ``None`` when there was none such."""
 
 
 class Framing(Enum):
@@ -158,6 +189,7 @@ class SendPack:
     include_tag: bool = False
     progress: bool = True
     framing: Framing = Framing.SIDE_BAND_64K
+    sideband_all: bool = False
 
 
 # --- receiving --------------------------------------------------------------
@@ -231,5 +263,7 @@ Effect = (
     | ApplyCommands
     | AfterReport
 )
-Reply = Packet | None | bytes | ShallowUpdate | Common | Unpacked | tuple[CommandResult, ...]
-Dialogue = Generator[Effect, Reply, None]
+Reply = Run | None | bytes | ShallowUpdate | Common | Unpacked | Sequence[CommandResult]
+# Sent values are Any for the sessions' sake: which reply an effect has is said in its docstring,
+# and each `yield` there names the type that it expects.
+Dialogue = Generator[Effect, Any, None]
