@@ -1,0 +1,192 @@
+"""A repository on disk, as the handle that services work on.
+
+In: a :class:`~gitserve.repository.locate.Location`. Out: its configuration, objects, refs, shallow
+commits and hooks folder, each kept across requests and trusted only after a ``stat``. Implements
+gitrepository-layout(5). Must not know packets, sessions or who is asking.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+
+from gitserve._core import RefStore, Store
+from gitserve.errors import NotGitRepository, RepositoryError
+from gitserve.repository.config import Config, ConfigFiles
+from gitserve.repository.locate import Location, locate, location_of
+from gitserve.repository.shallow import ShallowFile
+
+MAX_OPEN = 256
+"""Handles kept per process; each is a few kilobytes beside what the core keeps for itself."""
+
+KNOWN_EXTENSIONS = frozenset(
+    (
+        "noop",
+        "noop-v1",
+        "objectformat",
+        "partialclone",
+        "preciousobjects",
+        "refstorage",
+        "relativeworktrees",
+        "worktreeconfig",
+    )
+)
+"""Of gitrepository-layout(5), ``extensions.*``; another one means that we would misread it."""
+
+
+class NativeRepository:
+    """One repository. May be used from any thread."""
+
+    __slots__ = (
+        "_config_files",
+        "_formatted",
+        "_object_format",
+        "_objects",
+        "_refs",
+        "_shallow",
+        "common_dir",
+        "git_dir",
+    )
+
+    def __init__(self, location: Location, environ: Mapping[str, str] | None = None) -> None:
+        self.git_dir = location.git_dir
+        """Absolute path of the folder with HEAD."""
+        self.common_dir = location.common_dir
+        """Absolute path of the folder with objects, refs and hooks."""
+        self._config_files = ConfigFiles(
+            common_dir=location.common_dir, git_dir=location.git_dir, environ=environ
+        )
+        self._formatted: Config | None = None
+        self._object_format = "sha1"
+        self._objects: tuple[str, Store] | None = None
+        self._refs: tuple[str, RefStore] | None = None
+        self._shallow = ShallowFile(location.common_dir)
+
+    @classmethod
+    def open(cls, path: str) -> NativeRepository:
+        """The repository at ``path`` exactly. Raises NotGitRepository."""
+        location = locate(path, strict=True) or location_of(os.path.join(path, ".git"))
+        if location is None:
+            raise NotGitRepository(f"'{path}' does not appear to be a git repository")
+        return cls(location)
+
+    @property
+    def config(self) -> Config:
+        """All levels of configuration, as of now."""
+        return self._config_files.current()
+
+    @property
+    def object_format(self) -> str:
+        """``sha1`` or ``sha256``. Raises RepositoryError for a format that we cannot read."""
+        config = self.config
+        if config is not self._formatted:
+            self._object_format = _object_format(config, self.common_dir)
+            self._formatted = config
+        return self._object_format
+
+    @property
+    def objects_dir(self) -> str:
+        """Where new objects go."""
+        return os.path.join(self.common_dir, "objects")
+
+    @property
+    def objects(self) -> Store:
+        """The object store, shared with everyone in this process who opened the same folder."""
+        object_format = self.object_format
+        if self._objects is None or self._objects[0] != object_format:
+            self._objects = object_format, Store.open(self.objects_dir, object_format)
+        return self._objects[1]
+
+    @property
+    def refs(self) -> RefStore:
+        """The refs of this worktree and its repository."""
+        object_format = self.object_format
+        if self._refs is None or self._refs[0] != object_format:
+            common = None if self.common_dir == self.git_dir else self.common_dir
+            self._refs = object_format, RefStore(self.git_dir, common, object_format)
+        return self._refs[1]
+
+    @property
+    def shallow(self) -> tuple[bytes, ...]:
+        """The commits at which this repository's own history ends."""
+        return self._shallow.ids()
+
+    @property
+    def hooks_dir(self) -> str:
+        """``core.hooksPath`` (relative to the git folder, where hooks run), else ``hooks``."""
+        configured = self.config.get_path("core.hookspath")
+        if configured is None:
+            return os.path.join(self.common_dir, "hooks")
+        return os.path.join(self.git_dir, configured)
+
+    @property
+    def is_bare(self) -> bool:
+        """``core.bare``; where it is unset, by whether the folder is called ``.git``."""
+        bare = self.config.get_optional_bool("core.bare")
+        if bare is None:
+            return os.path.basename(self.common_dir) != ".git"
+        return bare
+
+    def checked_out(self) -> list[tuple[str, bytes]]:
+        """(folder, ref) of every worktree whose HEAD names a branch; a bare one's HEAD is not."""
+        found: list[tuple[str, bytes]] = []
+        if not self.is_bare:
+            head = _symbolic_head(self.common_dir)
+            if head is not None:
+                found.append((os.path.dirname(self.common_dir), head))
+        linked = os.path.join(self.common_dir, "worktrees")
+        try:
+            names = sorted(os.listdir(linked))
+        except (FileNotFoundError, NotADirectoryError):
+            return found
+        for name in names:
+            head = _symbolic_head(os.path.join(linked, name))
+            if head is not None:
+                found.append((os.path.join(linked, name), head))
+        return found
+
+
+def _object_format(config: Config, common_dir: str) -> str:
+    version = config.get_int("core.repositoryformatversion", 0)
+    if version not in (0, 1):
+        raise RepositoryError(f"{common_dir}: unknown repository format version {version}")
+    if version == 0:
+        # extensions count from version 1 on, but git reads the object format's nowhere else
+        return "sha1"
+    for name in config.names("extensions"):
+        if name not in KNOWN_EXTENSIONS:
+            raise RepositoryError(f"{common_dir}: unknown repository extension {name}")
+    storage = config.get("extensions.refstorage") or "files"
+    if storage != "files":
+        raise RepositoryError(f"{common_dir}: refs are stored as {storage}, which is not supported")
+    object_format = (config.get("extensions.objectformat") or "sha1").lower()
+    if object_format not in ("sha1", "sha256"):
+        raise RepositoryError(f"{common_dir}: unknown object format {object_format}")
+    return object_format
+
+
+def _symbolic_head(git_dir: str) -> bytes | None:
+    try:
+        with open(os.path.join(git_dir, "HEAD"), "rb") as file:
+            line = file.read(4096)
+    except OSError:
+        return None
+    return line[4:].strip() if line.startswith(b"ref:") else None
+
+
+_open: dict[tuple[str, str, int, int], NativeRepository] = {}
+_open_lock = threading.Lock()
+
+
+def open_location(location: Location) -> NativeRepository:
+    """The process's one handle of this repository, by its paths and the folder's identity."""
+    folder = os.stat(location.git_dir)
+    key = (location.git_dir, location.common_dir, folder.st_dev, folder.st_ino)
+    repository = _open.get(key)
+    if repository is None:
+        with _open_lock:
+            repository = _open.setdefault(key, NativeRepository(location))
+            if len(_open) > MAX_OPEN:
+                del _open[next(iter(_open))]
+    return repository
