@@ -1,1 +1,53 @@
-//! placeholder
+//! The commit graph and what hangs from it: which objects does a client lack?
+//!
+//! In: ids (wants, haves, tips), a [`crate::source::ObjectSource`] to read them from and the
+//! [`CommitTable`] that remembers commits between requests. Out: object numbers with name hashes
+//! ([`Enumeration`]), shallow boundaries ([`deepen()`]), yes or no ([`Negotiation::ready`],
+//! [`all_reachable`], [`check_connected`]). Nothing here knows packs, pkt-lines or refs.
+//!
+//! Git's documents: `git-rev-list` (what is reachable, object filters), `gitprotocol-pack` and
+//! `gitprotocol-v2` (negotiation, shallow), `git-pack-objects` (`--thin`, `--include-tag`).
+
+#![allow(dead_code)]
+
+mod filter;
+mod index;
+mod name_hash;
+mod paged;
+mod request;
+mod seen;
+mod shallow;
+mod table;
+
+pub use filter::{Filter, FilterError};
+pub use name_hash::name_hash;
+pub use request::{Enumeration, Found, WalkRequest};
+pub use seen::SeenSet;
+pub use shallow::Shallow;
+pub use table::{CommitNumber, CommitTable};
+
+use crate::hash::ObjectId;
+use crate::source::SourceError;
+
+/// Why a walk could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum GraphError {
+    /// An object could not be read; a missing one is named.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// What a client calls a shallow commit is something else.
+    #[error("invalid shallow object {0}")]
+    InvalidShallow(ObjectId),
+    /// Neither `deepen-since` nor `deepen-not` leaves a single commit.
+    #[error("no commits selected for shallow requests")]
+    NothingSelected,
+    /// Tags of tags without end.
+    #[error("tag {0} is nested too deeply")]
+    TagTooDeep(ObjectId),
+    /// More commits, or more parents, than 31 bits can number.
+    #[error("too many commits")]
+    TooManyCommits,
+    /// A worker thread could not be started, or died.
+    #[error("walk worker: {0}")]
+    Worker(String),
+}
