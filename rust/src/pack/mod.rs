@@ -1,7 +1,22 @@
 //! Packs: entries, deltas, indexes (`gitformat-pack` in Git's documentation).
+//!
+//! In flow files, out flow positions, offsets and entry headers. Nothing here knows which packs
+//! a repository has, nor how a delta chain is followed; that is [`crate::store`].
 
 pub mod delta;
 pub mod entry;
+mod file;
+mod index;
+mod map;
+mod midx;
+mod names;
+mod order;
+
+pub use file::Pack;
+pub use index::PackIndex;
+pub(crate) use map::{FileIdentity, is_gone};
+pub use midx::MultiPackIndex;
+pub use order::PackOrder;
 
 /// `"PACK"`, version, object count: 12 bytes.
 pub const PACK_HEADER_LEN: usize = 12;

@@ -1,0 +1,62 @@
+//! Mapping the immutable files of a pack folder.
+
+use std::fs::{File, Metadata};
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::source::SourceError;
+
+/// Tells one file from another, and from a later one of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct FileIdentity {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl FileIdentity {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
+}
+
+/// Maps a whole file and closes it: a mapping needs no descriptor, and packs can be thousands.
+pub(super) fn map_file(path: &Path) -> Result<Mmap, SourceError> {
+    let io = |error| SourceError::Io { file: path.display().to_string(), error };
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: packs and their indexes are immutable by Git's own rule: they are written under
+    // another name and renamed into place, and only ever unlinked afterwards, which leaves the
+    // mapping alive. Whoever truncates one in place breaks git itself in the same way.
+    unsafe { Mmap::map(&file) }.map_err(io)
+}
+
+/// Was the file there when its folder was read, and gone when it was opened?
+pub(crate) fn is_gone(error: &SourceError) -> bool {
+    matches!(error, SourceError::Io { error, .. } if error.kind() == ErrorKind::NotFound)
+}
+
+/// Four bytes, big-endian; the caller has checked the bounds when it opened the file.
+#[inline]
+pub(super) fn be32(data: &[u8], at: usize) -> u32 {
+    u32::from_be_bytes([data[at], data[at + 1], data[at + 2], data[at + 3]])
+}
+
+/// Eight bytes, big-endian; the caller has checked the bounds when it opened the file.
+#[inline]
+pub(super) fn be64(data: &[u8], at: usize) -> u64 {
+    u64::from(be32(data, at)) << 32 | u64::from(be32(data, at + 4))
+}
+
+/// A file that is not what its name says.
+pub(super) fn corrupt(path: &Path, what: impl std::fmt::Display) -> SourceError {
+    SourceError::Corrupt { file: path.display().to_string(), what: what.to_string() }
+}
