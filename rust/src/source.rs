@@ -121,6 +121,12 @@ pub trait ObjectSource: Send + Sync {
     /// Where the object's packed bytes are; `None` for loose and foreign objects.
     fn packed_at(&self, number: ObjectNumber) -> Option<PackedAt>;
 
+    /// The number of the object whose entry begins at `offset` of a pack; `None` where no entry
+    /// begins, and for foreign sources.
+    fn number_at_offset(&self, _pack: u32, _offset: u64) -> Option<ObjectNumber> {
+        None
+    }
+
     /// A pack that [`ObjectSource::packed_at`] named.
     fn pack(&self, pack: u32) -> Option<&std::sync::Arc<crate::store::Pack>>;
 

@@ -1,0 +1,196 @@
+//! The objects a reader has lately made, which are the bases of what it will be asked for next.
+//!
+//! Walks go from tree to tree along the order of deltas, so that nearly every base was the
+//! result of a read before. Bounded in bytes; what was used longest ago goes first.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::object::ObjectKind;
+
+/// Pack, offset.
+pub(super) type Key = (u32, u64);
+
+/// Buffers of evicted objects kept for the next ones.
+const MAX_SPARE: usize = 8;
+
+const NONE: u32 = u32::MAX;
+
+/// See the module.
+pub(super) struct BaseCache {
+    budget: usize,
+    used: usize,
+    places: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    spare: Vec<Vec<u8>>,
+    newest: u32,
+    oldest: u32,
+}
+
+struct Slot {
+    key: Key,
+    kind: ObjectKind,
+    content: Vec<u8>,
+    newer: u32,
+    older: u32,
+}
+
+impl BaseCache {
+    pub(super) fn new(budget: usize) -> Self {
+        Self {
+            budget,
+            used: 0,
+            places: HashMap::default(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            spare: Vec::new(),
+            newest: NONE,
+            oldest: NONE,
+        }
+    }
+
+    /// The slot of an object, which becomes the newest.
+    #[inline]
+    pub(super) fn find(&mut self, key: Key) -> Option<u32> {
+        let slot = *self.places.get(&key)?;
+        if slot != self.newest {
+            self.unlink(slot);
+            self.link(slot);
+        }
+        Some(slot)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, slot: u32) -> (ObjectKind, &[u8]) {
+        let slot = &self.slots[slot as usize];
+        (slot.kind, &slot.content)
+    }
+
+    /// A buffer to make an object in.
+    #[inline]
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Takes an object in, lets go of old ones; the slot stays valid until the next call.
+    pub(super) fn insert(&mut self, key: Key, kind: ObjectKind, content: Vec<u8>) -> u32 {
+        self.used += content.capacity();
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.slots[slot as usize] = Slot { key, kind, content, newer: NONE, older: NONE };
+                slot
+            }
+            None => {
+                self.slots.push(Slot { key, kind, content, newer: NONE, older: NONE });
+                self.slots.len() as u32 - 1
+            }
+        };
+        self.link(slot);
+        if let Some(doubled) = self.places.insert(key, slot) {
+            self.remove(doubled);
+        }
+        while self.used > self.budget && self.oldest != slot {
+            let oldest = self.oldest;
+            self.places.remove(&self.slots[oldest as usize].key);
+            self.remove(oldest);
+        }
+        slot
+    }
+
+    fn remove(&mut self, slot: u32) {
+        self.unlink(slot);
+        let content = std::mem::take(&mut self.slots[slot as usize].content);
+        self.used -= content.capacity();
+        if self.spare.len() < MAX_SPARE && content.capacity() <= self.budget / 64 {
+            self.spare.push(content);
+        }
+        self.free.push(slot);
+    }
+
+    fn link(&mut self, slot: u32) {
+        let newest = self.newest;
+        let entry = &mut self.slots[slot as usize];
+        (entry.older, entry.newer) = (newest, NONE);
+        match newest {
+            NONE => self.oldest = slot,
+            newest => self.slots[newest as usize].newer = slot,
+        }
+        self.newest = slot;
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let Slot { newer, older, .. } = self.slots[slot as usize];
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
+        }
+    }
+}
+
+/// Pack and offset are hashed by one multiplication each.
+#[derive(Default)]
+pub(super) struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    #[inline]
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    #[inline]
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(32) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_unused_goes_first() {
+        let mut cache = BaseCache::new(300);
+        for at in 0..3 {
+            cache.insert((0, at), ObjectKind::Tree, Vec::with_capacity(100));
+        }
+        assert!(cache.find((0, 0)).is_some());
+        cache.insert((0, 3), ObjectKind::Blob, Vec::with_capacity(100));
+        assert!(cache.find((0, 1)).is_none());
+        assert!(cache.find((0, 0)).is_some() && cache.find((0, 2)).is_some());
+        assert_eq!(cache.used, 300);
+    }
+
+    #[test]
+    fn one_larger_than_the_budget_stays_alone() {
+        let mut cache = BaseCache::new(10);
+        cache.insert((0, 1), ObjectKind::Tree, vec![1; 5]);
+        let slot = cache.insert((0, 2), ObjectKind::Tree, vec![2; 500]);
+        assert_eq!(cache.get(slot), (ObjectKind::Tree, &[2; 500][..]));
+        assert_eq!(cache.places.len(), 1);
+        cache.insert((0, 3), ObjectKind::Tree, vec![3; 5]);
+        assert!(cache.find((0, 2)).is_none());
+    }
+
+    #[test]
+    fn the_same_key_twice_is_kept_once() {
+        let mut cache = BaseCache::new(1000);
+        cache.insert((0, 1), ObjectKind::Tree, vec![1; 5]);
+        let slot = cache.insert((0, 1), ObjectKind::Tree, vec![2; 5]);
+        assert_eq!(cache.find((0, 1)), Some(slot));
+        assert_eq!((cache.places.len(), cache.used), (1, 5));
+    }
+}

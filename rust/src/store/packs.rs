@@ -1,0 +1,150 @@
+//! Opening the packs of a listing, each once in the process.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use super::scan::Content;
+use super::segments::Segments;
+use crate::hash::{HashKind, ObjectId};
+use crate::pack::{FileIdentity, MultiPackIndex, Pack, PackIndex, is_gone};
+use crate::source::SourceError;
+
+/// Open packs by path and identity: forks that borrow from one folder share its mappings and
+/// the tables built over them.
+type OpenPacks = Mutex<HashMap<(PathBuf, FileIdentity), Weak<Pack>>>;
+
+/// Opens a pack, or finds it open.
+pub(super) fn open_pack(index_path: &Path, hash: HashKind) -> Result<Arc<Pack>, SourceError> {
+    static OPEN: OnceLock<OpenPacks> = OnceLock::new();
+    let io = |error| SourceError::Io { file: index_path.display().to_string(), error };
+    let metadata = std::fs::metadata(index_path).map_err(io)?;
+    let key = (index_path.to_owned(), FileIdentity::of(&metadata));
+    let open = OPEN.get_or_init(OpenPacks::default);
+    // a thread that panicked here leaves a valid map
+    let lock = || open.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pack) = lock().get(&key).and_then(Weak::upgrade)
+        && pack.hash_kind() == hash
+    {
+        return Ok(pack);
+    }
+    let pack = Arc::new(Pack::open(index_path, hash)?);
+    let mut open = lock();
+    if open.len() == open.capacity() {
+        open.retain(|_, pack| pack.strong_count() > 0);
+    }
+    open.insert(key, Arc::downgrade(&pack));
+    Ok(pack)
+}
+
+/// A pack that cannot be used.
+#[derive(Debug)]
+pub(super) struct BrokenPack {
+    index: Option<PackIndex>,
+    file: String,
+    what: String,
+}
+
+impl BrokenPack {
+    fn new(index_path: &Path, hash: HashKind, error: SourceError) -> Self {
+        let (file, what) = match error {
+            SourceError::Corrupt { file, what } => (file, what),
+            SourceError::Io { file, error } => (file, error.to_string()),
+            other => (index_path.display().to_string(), other.to_string()),
+        };
+        Self { index: PackIndex::open(index_path, hash).ok(), file, what }
+    }
+
+    /// The error to give for an object that only this pack should have had.
+    pub(super) fn error_for(&self, id: &ObjectId) -> Option<SourceError> {
+        self.index.as_ref()?.position(id)?;
+        Some(SourceError::Corrupt { file: self.file.clone(), what: self.what.clone() })
+    }
+
+    pub(super) fn warning(&self) -> String {
+        format!("{}: {}; pack ignored", self.file, self.what)
+    }
+}
+
+/// The opened packs of a listing.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) packs: Vec<Arc<Pack>>,
+    pub(super) indexes: Vec<PathBuf>,
+    pub(super) segments: Segments,
+    pub(super) broken: Vec<BrokenPack>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Opens everything; `None` when a file that was listed is gone, so that the folder has to be
+/// listed again. With `last_try` such a file counts as broken.
+pub(super) fn open_all(
+    content: &Content,
+    hash: HashKind,
+    last_try: bool,
+) -> Result<Option<Opened>, SourceError> {
+    let mut opened = Opened::default();
+    for index_path in &content.indexes {
+        match open_pack(index_path, hash) {
+            Ok(pack) => {
+                opened.packs.push(pack);
+                opened.indexes.push(index_path.clone());
+            }
+            Err(error) if is_gone(&error) && !last_try => return Ok(None),
+            Err(error @ (SourceError::Corrupt { .. } | SourceError::Io { .. })) => {
+                let broken = BrokenPack::new(index_path, hash, error);
+                opened.warnings.push(broken.warning());
+                opened.broken.push(broken);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    opened.number(content, hash)?;
+    Ok(Some(opened))
+}
+
+impl Opened {
+    /// Multi-pack-indexes first, then the packs they leave, the largest first: most look-ups
+    /// end in it, and its copies of objects are the ones that can be sent in long runs.
+    fn number(&mut self, content: &Content, hash: HashKind) -> Result<(), SourceError> {
+        let mut covered = vec![false; self.packs.len()];
+        let mut fits = true;
+        for (path, _) in &content.midxs {
+            match self.open_midx(path, hash) {
+                Ok((midx, places)) => {
+                    places.iter().for_each(|&place| covered[place as usize] = true);
+                    fits &= self.segments.add_midx(midx, places);
+                }
+                Err(error) => self.warnings.push(format!("{error}; multi-pack-index ignored")),
+            }
+        }
+        let mut rest: Vec<usize> = (0..self.packs.len()).filter(|&nth| !covered[nth]).collect();
+        rest.sort_by_key(|&nth| std::cmp::Reverse(self.packs[nth].object_count()));
+        for nth in rest {
+            fits &= self.segments.add_pack(nth as u32, Arc::clone(&self.packs[nth]));
+        }
+        let folder = || content.folders[0].display().to_string();
+        fits.then_some(()).ok_or_else(|| SourceError::Corrupt {
+            file: folder(),
+            what: "more packed objects than 32 bits can number".to_owned(),
+        })
+    }
+
+    /// A multi-pack-index is of use only when all its packs are.
+    fn open_midx(
+        &self,
+        path: &Path,
+        hash: HashKind,
+    ) -> Result<(MultiPackIndex, Vec<u32>), SourceError> {
+        let midx = MultiPackIndex::open(path, hash)?;
+        let mut places = Vec::with_capacity(midx.packs().len());
+        for name in midx.packs() {
+            let place = self.indexes.iter().position(|index| *index == path.with_file_name(name));
+            places.push(place.ok_or_else(|| SourceError::Corrupt {
+                file: path.display().to_string(),
+                what: format!("names {name}, which is not there"),
+            })? as u32);
+        }
+        Ok((midx, places))
+    }
+}

@@ -1,0 +1,218 @@
+//! What is in the object folders, and whether it still is.
+//!
+//! A change of a folder shows in its times, unless it happens within the clock's granularity of
+//! the moment when the folder was read. Such young folders are read again until they have
+//! settled (git's "racy" problem, `technical/racy-git`).
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::alternates;
+use crate::source::SourceError;
+
+/// No file system that serves repositories has coarser times than two seconds.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// A folder that changes while it is read is read again, this often.
+const MAX_TRIES: u32 = 20;
+
+/// The identity and times of a file or folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// `None` when there is no such file.
+    pub(super) fn of(path: &Path) -> Result<Option<Self>, SourceError> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Some(Self {
+                device: metadata.dev(),
+                inode: metadata.ino(),
+                size: metadata.len(),
+                modified: (metadata.mtime(), metadata.mtime_nsec()),
+                changed: (metadata.ctime(), metadata.ctime_nsec()),
+            })),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(SourceError::Io { file: path.display().to_string(), error }),
+        }
+    }
+
+    pub(super) fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    fn is_young(&self, read_at: SystemTime) -> bool {
+        let (seconds, nanos) = self.modified.max(self.changed);
+        let Ok(seconds) = u64::try_from(seconds) else { return false };
+        let touched = UNIX_EPOCH + Duration::new(seconds, nanos.clamp(0, 999_999_999) as u32);
+        touched + SETTLED_AFTER > read_at
+    }
+}
+
+/// The times of one object folder's parts that can bring or take packs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FolderStamps {
+    packs: Option<Stamp>,
+    alternates: Option<Stamp>,
+}
+
+/// The object folders and their packs, as read at one time.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    own: PathBuf,
+    extra: Vec<PathBuf>,
+    stamps: Vec<FolderStamps>,
+    read_at: SystemTime,
+    pub(super) content: Content,
+}
+
+/// What a listing found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// The object folders, the store's own first.
+    pub(super) folders: Vec<PathBuf>,
+    /// `.idx` files, sorted by name within each folder.
+    pub(super) indexes: Vec<PathBuf>,
+    /// Each folder's multi-pack-index.
+    pub(super) midxs: Vec<(PathBuf, Stamp)>,
+    /// What is odd about the alternates.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Listing {
+    /// Reads the folders of a store.
+    pub(super) fn read(own: &Path, extra: &[PathBuf]) -> Result<Self, SourceError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let read_at = SystemTime::now();
+            let folders = alternates::resolve(own, extra)?;
+            let stamps = stamps(&folders.paths)?;
+            let mut content = Content {
+                folders: folders.paths,
+                indexes: vec![],
+                midxs: vec![],
+                warnings: folders.warnings,
+            };
+            for folder in content.folders.clone() {
+                content.add_packs(&folder.join("pack"))?;
+            }
+            // a folder that changed meanwhile may have hidden both the old packs and the new
+            let after = self::stamps(&content.folders)?;
+            if stamps == after || tries >= MAX_TRIES {
+                let (own, extra) = (own.to_owned(), extra.to_owned());
+                return Ok(Self { own, extra, stamps, read_at, content });
+            }
+        }
+    }
+
+    /// Is it still so? Reads the folders again only where their times leave a doubt.
+    pub(super) fn is_current(&mut self) -> Result<bool, SourceError> {
+        if !self.is_young() && stamps(&self.content.folders)? == self.stamps {
+            return Ok(true);
+        }
+        let again = Self::read(&self.own, &self.extra)?;
+        if again.content != self.content {
+            return Ok(false);
+        }
+        *self = again;
+        Ok(true)
+    }
+
+    fn is_young(&self) -> bool {
+        self.stamps
+            .iter()
+            .flat_map(|stamps| [stamps.packs, stamps.alternates])
+            .flatten()
+            .any(|stamp| stamp.is_young(self.read_at))
+    }
+}
+
+impl Content {
+    fn add_packs(&mut self, folder: &Path) -> Result<(), SourceError> {
+        let io = |error| SourceError::Io { file: folder.display().to_string(), error };
+        let entries = match fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(io(error)),
+        };
+        let start = self.indexes.len();
+        for entry in entries {
+            let path = entry.map_err(io)?.path();
+            if path.extension().is_some_and(|extension| extension == "idx") {
+                self.indexes.push(path);
+            } else if path.file_name().is_some_and(|name| name == "multi-pack-index")
+                && let Some(stamp) = Stamp::of(&path)?
+            {
+                self.midxs.push((path, stamp));
+            }
+        }
+        self.indexes[start..].sort_unstable();
+        Ok(())
+    }
+}
+
+fn stamps(folders: &[PathBuf]) -> Result<Vec<FolderStamps>, SourceError> {
+    folders
+        .iter()
+        .map(|folder| {
+            Ok(FolderStamps {
+                packs: Stamp::of(&folder.join("pack"))?,
+                alternates: Stamp::of(&folder.join("info/alternates"))?,
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_within_one_tick_are_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let packs = root.path().join("pack");
+        fs::create_dir(&packs).unwrap();
+        for nth in 0..200 {
+            let mut listing = Listing::read(root.path(), &[]).unwrap();
+            assert!(listing.is_current().unwrap());
+            fs::write(packs.join(format!("pack-{nth}.idx")), "x").unwrap();
+            assert!(!listing.is_current().unwrap(), "{nth}");
+        }
+    }
+
+    #[test]
+    fn files_that_are_no_packs_change_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let packs = root.path().join("pack");
+        let mut listing = Listing::read(root.path(), &[]).unwrap();
+        fs::create_dir(&packs).unwrap();
+        fs::write(packs.join("tmp_pack_x"), "x").unwrap();
+        assert!(listing.is_current().unwrap());
+        fs::create_dir(root.path().join("info")).unwrap();
+        fs::create_dir(root.path().join("other")).unwrap();
+        fs::write(root.path().join("info/alternates"), "other\n").unwrap();
+        assert!(!listing.is_current().unwrap());
+        fs::remove_dir_all(root.path()).unwrap();
+        assert!(matches!(Listing::read(root.path(), &[]), Err(SourceError::Io { .. })));
+    }
+
+    #[test]
+    fn old_folders_are_not_read_again() {
+        let stamp = Stamp { device: 1, inode: 1, size: 0, modified: (1000, 0), changed: (1000, 0) };
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        assert!(stamp.is_young(at(1001)) && stamp.is_young(at(999)));
+        assert!(!stamp.is_young(at(1003)));
+    }
+}

@@ -1,0 +1,120 @@
+//! The packed objects of a snapshot as one dense space of numbers.
+//!
+//! Each multi-pack-index, and each pack that none covers, is a segment: its positions are the
+//! numbers from the segment's first on. An object that several segments hold has the number that
+//! the earliest gives it.
+
+use std::sync::Arc;
+
+use crate::hash::ObjectId;
+use crate::pack::{MultiPackIndex, Pack};
+
+/// A run of numbers.
+#[derive(Debug)]
+struct Segment {
+    first: u32,
+    table: Table,
+}
+
+#[derive(Debug)]
+enum Table {
+    Pack {
+        place: u32,
+        pack: Arc<Pack>,
+    },
+    Midx {
+        midx: MultiPackIndex,
+        /// The place in the snapshot of each of its packs.
+        places: Vec<u32>,
+    },
+}
+
+/// All segments.
+#[derive(Debug, Default)]
+pub(super) struct Segments {
+    list: Vec<Segment>,
+    bound: u32,
+}
+
+impl Segments {
+    /// Adds a pack; false when numbers have run out.
+    pub(super) fn add_pack(&mut self, place: u32, pack: Arc<Pack>) -> bool {
+        self.add(pack.object_count(), Table::Pack { place, pack })
+    }
+
+    /// Adds a multi-pack-index; false when numbers have run out.
+    pub(super) fn add_midx(&mut self, midx: MultiPackIndex, places: Vec<u32>) -> bool {
+        self.add(midx.count(), Table::Midx { midx, places })
+    }
+
+    fn add(&mut self, count: u32, table: Table) -> bool {
+        let first = self.bound;
+        let Some(bound) = first.checked_add(count) else { return false };
+        self.bound = bound;
+        self.list.push(Segment { first, table });
+        true
+    }
+
+    /// All numbers are below this.
+    #[inline]
+    pub(super) fn bound(&self) -> u32 {
+        self.bound
+    }
+
+    #[inline]
+    pub(super) fn find(&self, id: &ObjectId) -> Option<u32> {
+        self.list.iter().find_map(|segment| {
+            let position = match &segment.table {
+                Table::Pack { pack, .. } => pack.position(id),
+                Table::Midx { midx, .. } => midx.position(id),
+            };
+            Some(segment.first + position?)
+        })
+    }
+
+    /// The name behind a number below the bound.
+    #[inline]
+    pub(super) fn id(&self, number: u32) -> Option<ObjectId> {
+        let (segment, position) = self.segment(number)?;
+        Some(match &segment.table {
+            Table::Pack { pack, .. } => pack.id_at(position),
+            Table::Midx { midx, .. } => midx.id_at(position),
+        })
+    }
+
+    /// The place of the pack and the offset in it.
+    #[inline]
+    pub(super) fn packed_at(&self, number: u32) -> Option<(u32, u64)> {
+        let (segment, position) = self.segment(number)?;
+        match &segment.table {
+            Table::Pack { place, pack } => Some((*place, pack.offset_at(position))),
+            Table::Midx { midx, places } => {
+                let (pack, offset) = midx.place_at(position);
+                Some((*places.get(pack as usize)?, offset))
+            }
+        }
+    }
+
+    /// The number that position in the pack at `place` has, when that pack is the first segment
+    /// and so the first to number anything.
+    #[inline]
+    pub(super) fn number_in_first(&self, place: u32, position: u32) -> Option<u32> {
+        match self.list.first()?.table {
+            Table::Pack { place: first, .. } if first == place => Some(position),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn segment(&self, number: u32) -> Option<(&Segment, u32)> {
+        if number >= self.bound {
+            return None;
+        }
+        let nth = match self.list.len() {
+            1 => 0,
+            _ => self.list.partition_point(|segment| segment.first <= number).checked_sub(1)?,
+        };
+        let segment = &self.list[nth];
+        Some((segment, number - segment.first))
+    }
+}
