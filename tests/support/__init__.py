@@ -1,0 +1,1 @@
+"""What the tests stand on: gits, repositories, servers and a client that may misbehave."""
