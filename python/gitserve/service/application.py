@@ -1,0 +1,184 @@
+"""The commands of one push, stage by stage, from asked for to done or refused.
+
+In: the push and its commands. Out: one result a command. Each stage takes out what it refuses;
+what is left at the end has happened. The order is told and reasoned in :mod:`.receive`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gitserve.errors import RepositoryError
+from gitserve.repository.ident import committer
+from gitserve.service.advertise import alternate_tips
+from gitserve.service.policy import Policy
+from gitserve.service.push import Push
+from gitserve.session.effects import ApplyCommands
+from gitserve.wire.receive_commands import Command
+from gitserve.wire.report import CommandResult
+
+ATOMIC_FAILURE = b"atomic push failure"
+"""Git's word for commands that were well but stand beside one that was not."""
+
+
+class Application:
+    """The commands of one push, on their way from asked for to done or refused."""
+
+    def __init__(self, push: Push, effect: ApplyCommands) -> None:
+        self.push = push
+        self.effect = effect
+        self.repository = push.repository
+        self.refs = push.refs
+        self.remarks = push.remarks(effect.framing)
+        self.errors: dict[int, bytes] = {}
+        self.absent: set[int] = set()
+        """Deletions of what is not there: done by doing nothing."""
+
+    def run(self) -> tuple[CommandResult, ...]:
+        push, effect = self.push, self.effect
+        push.push_options = effect.push_options or None
+        policy = Policy(self.repository, self.refs, self.remarks)
+        stages: tuple[Callable[[], None], ...] = (
+            self.refuse_repeated,
+            lambda: self.refuse_by(policy.hidden),
+            self.refuse_unconnected,
+            self.ask_pre_receive,
+            lambda: self.judge(policy),
+            self.publish,
+            self.move_refs,
+        )
+        for stage in stages:
+            stage()
+            if effect.atomic and self.errors:
+                self.fail_rest(ATOMIC_FAILURE)
+                break
+        push.done = [command for index, command in self.left() if index not in self.absent]
+        return tuple(
+            CommandResult(command.ref, self.errors.get(index))
+            for index, command in enumerate(effect.commands)
+        )
+
+    def left(self) -> list[tuple[int, Command]]:
+        """The commands that nothing speaks against so far."""
+        return [(i, c) for i, c in enumerate(self.effect.commands) if i not in self.errors]
+
+    def fail_rest(self, word: bytes) -> None:
+        for index, _ in self.left():
+            self.errors[index] = word
+
+    def refuse_by(self, rule: Callable[[Command], bytes | None]) -> None:
+        for index, command in self.left():
+            word = rule(command)
+            if word is not None:
+                self.errors[index] = word
+
+    def refuse_repeated(self) -> None:
+        """Git lets the first of several commands for one ref win, or all when atomic fail."""
+        seen: set[bytes] = set()
+        repeated: set[bytes] = set()
+        for command in self.effect.commands:
+            (repeated if command.ref in seen else seen).add(command.ref)
+        for ref in sorted(repeated):
+            self.remarks.error(b"multiple updates for ref '%b' not allowed" % ref)
+        self.refuse_by(lambda command: b"failed to update ref" if command.ref in repeated else None)
+
+    def refuse_unconnected(self) -> None:
+        """No new tip may lead to an object that is not here. All at once, since mostly all do."""
+        tips = [command.new for _, command in self.left() if not command.is_delete]
+        if not tips or self.is_connected(tips, ()):
+            return
+        boundary = self.effect.client_shallow
+        for index, command in self.left():
+            if command.is_delete or self.is_connected([command.new], ()):
+                continue
+            if boundary and self.is_connected([command.new], boundary):
+                self.errors[index] = b"shallow update not allowed"
+            else:
+                self.errors[index] = b"missing necessary objects"
+
+    def is_connected(self, tips: Sequence[bytes], boundary: Sequence[bytes]) -> bool:
+        push, repository = self.push, self.repository
+        known = dict.fromkeys(object_id for _, object_id in self.refs.items())
+        known.update(dict.fromkeys(alternate_tips(repository)))
+        missing = push.open_quarantine().check_connected(
+            list(dict.fromkeys(tips)), list(known), [*repository.shallow, *boundary]
+        )
+        if missing is not None and not push.tally.trouble:
+            push.tally.trouble = f"push lacks object {missing.decode()}"
+        return missing is None
+
+    def ask_pre_receive(self) -> None:
+        left = [command for _, command in self.left()]
+        if left and not self.push.hooks().pre_receive(left, self.remarks):
+            self.fail_rest(b"pre-receive hook declined")
+
+    def judge(self, policy: Policy) -> None:
+        """The repository's rules, then the update hook, one command after the other."""
+        hooks = self.push.hooks()
+        objects = self.push.objects()
+        for index, command in self.left():
+            word = policy.check(command, objects)
+            if word is None and not hooks.update(command, self.remarks):
+                self.remarks.error(b"hook declined to update " + command.ref)
+                word = b"hook declined"
+            if word is not None:
+                self.errors[index] = word
+                if self.effect.atomic:
+                    return
+            elif command.is_delete and command.old not in objects:
+                self.note_odd_deletion(index, command)
+
+    def note_odd_deletion(self, index: int, command: Command) -> None:
+        if self.refs.get(command.ref) is not None or self.refs.symbolic(command.ref) is not None:
+            self.remarks.warning(b"allowing deletion of corrupt ref")
+        else:
+            self.remarks.warning(b"deleting a non-existent ref")
+            self.absent.add(index)
+
+    def publish(self) -> None:
+        """From here on the objects stay, whatever becomes of the refs."""
+        if self.push.quarantine is None:
+            return
+        if not any(not command.is_delete for _, command in self.left()):
+            return
+        try:
+            self.push.quarantine.publish()
+        except (RepositoryError, OSError) as error:
+            self.push.tally.trouble = f"publish: {error}"
+            self.fail_rest(b"unable to migrate objects to permanent storage")
+
+    def move_refs(self) -> None:
+        moving = [(i, c) for i, c in self.left() if i not in self.absent]
+        if not moving:
+            return
+        objects = self.repository.objects.snapshot()
+        config = self.repository.config
+        updates = [
+            # a deletion whose old value is no object here compares with nothing: git's rule
+            (c.ref, None if c.is_delete and c.old not in objects else c.old, c.new)
+            for _, c in moving
+        ]
+        try:
+            refusals = self.repository.refs.update(
+                updates,
+                atomic=self.effect.atomic,
+                committer=committer(config, self.push.hook_rules.environ),
+                message=b"push",
+                reflog=self.keeps_reflogs(),
+            )
+        except (RepositoryError, OSError) as error:
+            self.push.tally.trouble = f"refs: {error}"
+            refusals = ["the refs cannot be written"] * len(moving)
+        word = b"atomic transaction failed" if self.effect.atomic else b"failed to update ref"
+        for (index, _), refusal in zip(moving, refusals, strict=True):
+            if refusal is not None:
+                self.remarks.error(refusal.encode("utf-8", "surrogateescape"))
+                self.errors[index] = word
+
+    def keeps_reflogs(self) -> bool | None:
+        """``core.logAllRefUpdates``; where it is unset, a repository with a work tree does."""
+        config = self.repository.config
+        if (config.get("core.logallrefupdates") or "").lower() == "always":
+            return True
+        configured = config.get_optional_bool("core.logallrefupdates")
+        return (not self.repository.is_bare) if configured is None else configured

@@ -1,0 +1,63 @@
+"""Runs a session: performs each effect it yields and sends the reply back.
+
+In: a dialogue, a conversation, and a performer for the effects that need a repository. Out:
+nothing but what the dialogue does; errors are thrown into it first, so that it may tell the
+client, and then raised for whoever logs. One driver serves every session and every road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from gitserve.errors import GitServeError, InternalError
+from gitserve.service.streams import Conversation
+from gitserve.session.effects import Dialogue, Effect, Flush, Read, Send
+
+
+class Performer(Protocol):
+    """What does the work: one callable for each kind of effect it can perform."""
+
+    @property
+    def performs(self) -> Mapping[type[Effect], Callable[[Any], object]]: ...
+
+
+def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> None:
+    """Until the dialogue ends. Raises what it could not cope with."""
+    performs = performer.performs
+    write = conversation.write
+    reply: object = None
+    failure: GitServeError | None = None
+    try:
+        while True:
+            try:
+                if failure is None:
+                    effect = dialogue.send(reply)
+                else:
+                    thrown, failure = failure, None
+                    effect = dialogue.throw(thrown)
+            except StopIteration:
+                conversation.flush()
+                return
+            reply = None
+            try:
+                kind = type(effect)
+                if kind is Send:
+                    write(effect.data)  # type: ignore[union-attr]
+                elif kind is Read:
+                    reply = conversation.read_run()
+                elif kind is Flush:
+                    conversation.flush()
+                else:
+                    reply = performs[kind](effect)
+            except GitServeError as error:
+                failure = error
+            except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, told as such
+                failure = InternalError(f"{type(error).__name__}: {error}")
+                failure.__cause__ = error
+    except BaseException:
+        # what the session told the client on its way out; the client may be gone already
+        with suppress(GitServeError):
+            conversation.flush()
+        raise

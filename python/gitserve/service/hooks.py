@@ -1,0 +1,137 @@
+"""The executables in a repository's hooks folder that a push runs.
+
+In: commands and what the client said beside them. Out: whether the push may go on; what hooks
+print goes to the client while they run. Implements githooks(5): pre-receive, update, post-receive,
+post-update; the environment of git-receive-pack(1), "QUARANTINE ENVIRONMENT". A hook that cannot
+be run is a refusal, never a pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gitserve.repository.native import NativeRepository
+from gitserve.service.process import ProgramTimeout, run_program
+from gitserve.service.remarks import Remarks
+from gitserve.wire.receive_commands import Command
+
+DEFAULT_TIMEOUT = 3600.0
+"""Seconds. Hooks run test suites and deployments; one that hangs must not hold a push for ever."""
+
+_NOT_FOR_HOOKS = frozenset(
+    (
+        # what points git at another repository than the hook's
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_COMMON_DIR", "GIT_CONFIG", "GIT_DIR",
+        "GIT_GRAFT_FILE", "GIT_IMPLICIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NO_REPLACE_OBJECTS", "GIT_OBJECT_DIRECTORY", "GIT_PREFIX", "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE", "GIT_WORK_TREE",
+        # what only this push may set
+        "GIT_PUSH_OPTION_COUNT", "GIT_QUARANTINE_PATH",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class HookRules:
+    """How hooks are run."""
+
+    timeout: float = DEFAULT_TIMEOUT
+    environ: Mapping[str, str] | None = None
+    """What they inherit; None: this process's environment."""
+
+
+class Hooks:
+    """The hooks of one push."""
+
+    def __init__(
+        self,
+        repository: NativeRepository,
+        rules: HookRules,
+        push_options: Sequence[bytes] | None,
+        quarantine: str | None = None,
+    ) -> None:
+        """``push_options`` None: not negotiated. ``quarantine``: where the objects wait."""
+        self._repository = repository
+        self._rules = rules
+        self._folder = repository.hooks_dir
+        self._push_options = push_options
+        self._quarantine = quarantine
+
+    def pre_receive(self, commands: Sequence[Command], remarks: Remarks) -> bool:
+        """May these go on, all of them?"""
+        return self._run("pre-receive", (), _lines(commands), remarks)
+
+    def update(self, command: Command, remarks: Remarks) -> bool:
+        """May this one?"""
+        return self._run("update", (command.ref, command.old, command.new), b"", remarks)
+
+    def post_receive(self, commands: Sequence[Command], remarks: Remarks) -> None:
+        """These are done."""
+        self._run("post-receive", (), _lines(commands), remarks, afterwards=True)
+
+    def post_update(self, commands: Sequence[Command], remarks: Remarks) -> None:
+        """These are done; names only."""
+        names = [command.ref for command in commands]
+        self._run("post-update", names, b"", remarks, afterwards=True)
+
+    def _run(
+        self,
+        name: str,
+        arguments: Sequence[bytes],
+        stdin: bytes,
+        remarks: Remarks,
+        *,
+        afterwards: bool = False,
+    ) -> bool:
+        path = os.path.join(self._folder, name)
+        if not os.access(path, os.X_OK) or os.path.isdir(path):
+            return True
+        try:
+            status = run_program(
+                [path, *arguments],
+                cwd=self._repository.git_dir,
+                environ=self._environ(),
+                stdin=stdin,
+                on_output=remarks.say_if_heard if afterwards else remarks.say,
+                timeout=self._rules.timeout,
+            )
+        except ProgramTimeout:
+            remarks.error(b"%b hook took too long" % name.encode())
+            return False
+        except (OSError, ValueError):
+            remarks.error(b"cannot run the %b hook" % name.encode())
+            return False
+        return status == 0
+
+    def _environ(self) -> dict[bytes, bytes]:
+        inherited = os.environ if self._rules.environ is None else self._rules.environ
+        env = {
+            os.fsencode(name): os.fsencode(value)
+            for name, value in inherited.items()
+            if name not in _NOT_FOR_HOOKS and not name.startswith("GIT_PUSH_")
+        }
+        env[b"GIT_DIR"] = b"."
+        if self._push_options is not None:
+            env[b"GIT_PUSH_OPTION_COUNT"] = b"%d" % len(self._push_options)
+            for number, option in enumerate(self._push_options):
+                env[b"GIT_PUSH_OPTION_%d" % number] = option
+        if self._quarantine is not None:
+            quarantine = os.path.abspath(self._quarantine)
+            env[b"GIT_QUARANTINE_PATH"] = os.fsencode(quarantine)
+            env[b"GIT_OBJECT_DIRECTORY"] = os.fsencode(quarantine)
+            env[b"GIT_ALTERNATE_OBJECT_DIRECTORIES"] = _quoted(self._repository.objects_dir)
+        return env
+
+
+def _lines(commands: Sequence[Command]) -> bytes:
+    return b"".join([b"%b %b %b\n" % (c.old, c.new, c.ref) for c in commands])
+
+
+def _quoted(path: str) -> bytes:
+    """As git(1) wants a path in GIT_ALTERNATE_OBJECT_DIRECTORIES that holds its separator."""
+    raw = os.fsencode(path)
+    if b":" not in raw and not raw.startswith(b'"'):
+        return raw
+    return b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

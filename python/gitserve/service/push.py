@@ -1,0 +1,66 @@
+"""The state of one push, from its first command to its last hook.
+
+In: the repository as the push found it. Out: what its stages need of each other: the quarantine,
+the hooks, the way to the person at the other end. Must not decide anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
+from gitserve.repository.native import NativeRepository
+from gitserve.service.hooks import HookRules, Hooks
+from gitserve.service.remarks import Aside, Remarks
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.session.effects import Framing
+from gitserve.wire.receive_commands import Command
+
+
+@dataclass(slots=True)
+class Push:
+    """One push."""
+
+    repository: NativeRepository
+    conversation: Conversation
+    refs: RefSnapshot
+    """As they were when the client connected, hidden ones too."""
+    tally: Tally
+    hook_rules: HookRules
+    aside: Aside
+    quarantine: Quarantine | None = None
+    push_options: tuple[bytes, ...] | None = None
+    """None: the client did not speak of any."""
+    done: list[Command] = field(default_factory=list)
+    """What was asked for and has been done, for the hooks that follow."""
+
+    def remarks(self, framing: Framing) -> Remarks:
+        """The way to the person who pushes."""
+        return Remarks(self.conversation, framing, self.aside)
+
+    def open_quarantine(self) -> Quarantine:
+        """The folder where this push's objects wait."""
+        if self.quarantine is None:
+            self.quarantine = Quarantine(self.repository.objects_dir, self.repository.object_format)
+        return self.quarantine
+
+    def objects(self) -> Snapshot:
+        """What is stored, and what waits in quarantine."""
+        if self.quarantine is None:
+            return self.repository.objects.snapshot()
+        main = [self.repository.objects_dir]
+        return Store.open(
+            self.quarantine.path, self.repository.object_format, alternates=main
+        ).snapshot()
+
+    def hooks(self) -> Hooks:
+        """The repository's hooks, as they see this moment of the push."""
+        waiting = None if self.quarantine is None else self.quarantine.path
+        return Hooks(self.repository, self.hook_rules, self.push_options, waiting)
+
+    def discard(self) -> None:
+        """Removes what still waits in quarantine. Safe to call at any time."""
+        if self.quarantine is not None:
+            self.quarantine.discard()
+            self.quarantine = None

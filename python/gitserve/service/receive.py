@@ -1,0 +1,138 @@
+"""Performs what a push asks for, on a repository on disk.
+
+In: the effects of the receive session. Out: their replies; objects and refs that are there to stay.
+Must not know over which road. The order is what makes it safe, and is this:
+
+1. the pack waits in quarantine, written and synced (:meth:`ReceiveService.take_pack`);
+2. every new tip must reach only objects that exist;
+3. pre-receive, the ``receive.deny*`` rules, then update: they see the quarantine;
+4. the objects move into the repository, synced;
+5. the refs are locked, compared, written, synced, renamed, logged - together when atomic;
+6. the report; 7. post-receive and post-update (:meth:`ReceiveService.after_report`).
+
+A crash between two of them leaves objects that nothing names, or a lock file; never a ref that
+names nothing, never an answer that is not true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gitserve._core import PackReceiver
+from gitserve.errors import PackError, RepositoryError
+from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.native import NativeRepository
+from gitserve.service.advertise import receive_advertisement
+from gitserve.service.application import Application
+from gitserve.service.hooks import HookRules
+from gitserve.service.push import Push
+from gitserve.service.remarks import Aside, nowhere
+from gitserve.service.resolving import ResolvingProgress
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.session.effects import (
+    AdvertiseRefs,
+    AfterReport,
+    ApplyCommands,
+    Effect,
+    TakePack,
+    Unpacked,
+)
+from gitserve.wire.report import CommandResult
+
+
+class ReceiveService:
+    """One push."""
+
+    def __init__(
+        self,
+        repository: NativeRepository,
+        conversation: Conversation,
+        *,
+        tally: Tally | None = None,
+        hook_rules: HookRules | None = None,
+        aside: Aside = nowhere,
+        threads: int = 0,
+    ) -> None:
+        self._push = Push(
+            repository=repository,
+            conversation=conversation,
+            refs=repository.refs.snapshot(),
+            tally=tally or Tally(),
+            hook_rules=hook_rules or HookRules(),
+            aside=aside,
+        )
+        self._threads = threads
+        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            AdvertiseRefs: self.advertise_refs,
+            TakePack: self.take_pack,
+            ApplyCommands: self.apply_commands,
+            AfterReport: self.after_report,
+        }
+
+    def advertise_refs(self, effect: AdvertiseRefs) -> None:
+        """What the client compares its own refs with."""
+        push = self._push
+        patterns = hidden_patterns(push.repository.config, "receive")
+        refs = push.refs.hidden(patterns) if patterns else push.refs
+        objects = push.repository.objects.snapshot()
+        push.conversation.write(
+            receive_advertisement(push.repository, refs, objects, effect.capabilities)
+        )
+
+    def take_pack(self, effect: TakePack) -> Unpacked:
+        """Reads the pack into quarantine while it is parsed, checked and stored."""
+        push = self._push
+        config = push.repository.config
+        progress = None if effect.quiet else ResolvingProgress(push.remarks(effect.framing))
+        try:
+            receiver = push.open_quarantine().receive(
+                max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
+                threads=self._threads or config.get_int("pack.threads", 0),
+            )
+            self._read_pack(receiver)
+            push.tally.objects += receiver.finish(progress)
+            if progress is not None:
+                progress.finish()
+        except (PackError, RepositoryError, OSError) as error:
+            push.discard()
+            push.tally.trouble = f"unpack: {error}"
+            wire = error.wire if isinstance(error, PackError) else None
+            return Unpacked(wire or b"index-pack abnormal exit")
+        return Unpacked()
+
+    def _read_pack(self, receiver: PackReceiver) -> None:
+        push = self._push
+        while not receiver.complete:
+            data = push.conversation.read_raw()
+            if not data:
+                raise PackError("input ended inside the pack", wire=b"early EOF")
+            taken = receiver.write(data)
+            push.tally.pack_bytes += taken
+            if taken < len(data):
+                raise PackError("bytes behind the end of the pack", wire=b"garbage at end of pack")
+
+    def apply_commands(self, effect: ApplyCommands) -> tuple[CommandResult, ...]:
+        """From the connectivity check to the moved refs."""
+        push = self._push
+        try:
+            results = Application(push, effect).run()
+        finally:
+            push.discard()
+        push.tally.refused = sum(result.error is not None for result in results)
+        push.tally.updated = len(results) - push.tally.refused
+        return results
+
+    def after_report(self, effect: AfterReport) -> None:
+        """The client knows; now the hooks that tell others."""
+        push = self._push
+        if push.done:
+            hooks = push.hooks()
+            remarks = push.remarks(effect.framing)
+            hooks.post_receive(push.done, remarks)
+            hooks.post_update(push.done, remarks)
+
+    def close(self) -> None:
+        """Removes what a push that broke off left in quarantine."""
+        self._push.discard()

@@ -1,0 +1,142 @@
+"""One request from its first byte to its last: repository, session and service put together.
+
+In: a repository, a conversation, the protocol version. Out: whatever the client gets. This is what
+transports call. Which capabilities are offered follows from the repository's configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from itertools import count
+
+from gitserve import __version__
+from gitserve._core import RefSnapshot
+from gitserve.repository.config import Config
+from gitserve.repository.native import NativeRepository
+from gitserve.service.driver import drive
+from gitserve.service.hooks import HookRules
+from gitserve.service.receive import ReceiveService
+from gitserve.service.remarks import Aside, nowhere
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.service.upload import UploadService
+from gitserve.session.config import Limits, ReceiveConfig, UploadConfig
+
+AGENT = f"gitserve/{__version__}".encode()
+
+_session_numbers = count()
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceOptions:
+    """What the server, not the repository, decides."""
+
+    limits: Limits = field(default_factory=Limits)
+    hooks: HookRules = field(default_factory=HookRules)
+    threads: int = 0
+    """Of the core, for one request; 0: as many as there are processors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How this client is spoken to."""
+
+    version: int = 0
+    stateless: bool = False
+    """Each request stands alone; only some clients of ``--stateless-rpc`` and HTTP want this."""
+    advertise_only: bool = False
+
+
+def serve_upload(
+    repository: NativeRepository,
+    conversation: Conversation,
+    manner: Manner,
+    options: ServiceOptions,
+    tally: Tally,
+) -> None:
+    """A fetch or clone. Raises what could not be told to the client, or was and is to be logged."""
+    service = UploadService(repository, conversation, tally=tally, threads=options.threads)
+    config = _upload_config(repository, service.refs, manner, options)
+    if manner.version == 2:
+        from gitserve.session.upload_v2 import upload_v2  # only one of the two is ever needed
+
+        dialogue = upload_v2(config)
+    else:
+        from gitserve.session.upload_v0 import upload_v0
+
+        dialogue = upload_v0(config, version=manner.version)
+    drive(dialogue, conversation, service)
+
+
+def serve_receive(
+    repository: NativeRepository,
+    conversation: Conversation,
+    manner: Manner,
+    options: ServiceOptions,
+    tally: Tally,
+    aside: Aside = nowhere,
+) -> None:
+    """A push. ``aside``: where remarks go for a client without bands."""
+    from gitserve.session.receive import receive
+
+    service = ReceiveService(
+        repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
+        threads=options.threads,
+    )  # fmt: skip
+    try:
+        # receive-pack has no version 2; who asks for it is answered in 0, as git does
+        version = manner.version if manner.version == 1 else 0
+        config = _receive_config(repository, manner, options)
+        drive(receive(config, version=version), conversation, service)
+    finally:
+        service.close()
+
+
+def _upload_config(
+    repository: NativeRepository, refs: RefSnapshot, manner: Manner, options: ServiceOptions
+) -> UploadConfig:
+    config = repository.config
+    head = refs.symbolic(b"HEAD")
+    symrefs = ((b"HEAD", head),) if head is not None and refs.get(head) is not None else ()
+    return UploadConfig(
+        agent=AGENT,
+        object_format=repository.object_format,
+        stateless=manner.stateless,
+        advertise_only=manner.advertise_only,
+        symrefs=symrefs,
+        server_shallow=bool(repository.shallow),
+        allow_filter=config.get_bool("uploadpack.allowfilter"),
+        allow_tip_sha1_in_want=config.get_bool("uploadpack.allowtipsha1inwant"),
+        allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
+        allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
+        allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
+        advertise_unborn=(config.get("lsrefs.unborn") or "advertise").lower() == "advertise",
+        session_id=_session_id(config),
+        limits=options.limits,
+    )
+
+
+def _receive_config(
+    repository: NativeRepository, manner: Manner, options: ServiceOptions
+) -> ReceiveConfig:
+    config = repository.config
+    return ReceiveConfig(
+        agent=AGENT,
+        object_format=repository.object_format,
+        stateless=manner.stateless,
+        advertise_only=manner.advertise_only,
+        advertise_atomic=config.get_bool("receive.advertiseatomic", True),
+        advertise_ofs_delta=config.get_bool("repack.usedeltabaseoffset", True),
+        advertise_push_options=config.get_bool("receive.advertisepushoptions"),
+        session_id=_session_id(config),
+        limits=options.limits,
+    )
+
+
+def _session_id(config: Config) -> bytes | None:
+    """``transfer.advertiseSID``: tells the logs of both ends which requests belong together."""
+    if not config.get_bool("transfer.advertisesid"):
+        return None
+    return b"%d-%d-%d" % (time.time_ns(), os.getpid(), next(_session_numbers))

@@ -1,0 +1,98 @@
+"""What a service needs of a road: a source and a sink of bytes, and the little between them.
+
+In: whatever a transport reads. Out: whatever it shall write. Must not know sockets or pipes, nor
+what the bytes mean beyond the packets in which they are cut.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gitserve.wire.pktline import PktDecoder, Run
+
+READ_SIZE = 64 << 10
+"""Bytes asked of a source at once: a large packet, or a piece of a pack worth a system call."""
+
+JOIN_BELOW = 64 << 10
+"""Bytes. Smaller writes wait for each other, because each that leaves costs a system call and, on
+a socket, a packet."""
+
+
+class ByteSource(Protocol):
+    """Where a client's bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At least one and at most ``size`` bytes, as soon as there are any; ``b""`` at the end.
+
+        Raises :class:`~gitserve.errors.PeerTimeout`, :class:`~gitserve.errors.HangupError`.
+        """
+
+
+class ByteSink(Protocol):
+    """Where a client's bytes go."""
+
+    def write(self, data: bytes, /) -> None:
+        """All of it, or an exception: PeerTimeout, HangupError."""
+
+
+class Conversation:
+    """One client: its packets and raw bytes on the way in, joined writes on the way out."""
+
+    __slots__ = ("_decoder", "_held", "_held_bytes", "_sink", "_source", "received", "sent")
+
+    def __init__(self, source: ByteSource, sink: ByteSink) -> None:
+        self._source = source
+        self._sink = sink
+        self._decoder = PktDecoder()
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self.received = 0
+        """Bytes read so far."""
+        self.sent = 0
+        """Bytes written so far."""
+
+    def read_run(self) -> Run | None:
+        """The packets that are there, at least one; None at a clean end of input.
+
+        What waits to be sent is sent before anything is waited for: the client may wait for it.
+        """
+        while True:
+            run = self._decoder.take_run()
+            if run is not None:
+                return run
+            data = self._read(READ_SIZE)
+            if not data:
+                self._decoder.finish()
+                return None
+            self._decoder.feed(data)
+
+    def read_raw(self) -> bytes:
+        """What follows the last packet, in pieces; ``b""`` at the end of input."""
+        return self._decoder.take_rest() or self._read(READ_SIZE)
+
+    def write(self, data: bytes) -> None:
+        """Sends, now or with what comes next. Large buffers are passed on as they are."""
+        if len(data) >= JOIN_BELOW:
+            self.flush()
+            self._sink.write(data)
+            self.sent += len(data)
+            return
+        self._held.append(data)
+        self._held_bytes += len(data)
+        if self._held_bytes >= JOIN_BELOW:
+            self.flush()
+
+    def flush(self) -> None:
+        """Everything written so far leaves."""
+        if self._held:
+            held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            self._held.clear()
+            self._held_bytes = 0
+            self._sink.write(held)
+            self.sent += len(held)
+
+    def _read(self, size: int) -> bytes:
+        self.flush()
+        data = self._source.read(size)
+        self.received += len(data)
+        return data

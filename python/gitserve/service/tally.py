@@ -1,0 +1,21 @@
+"""What one request cost, for the log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counted while the request is served."""
+
+    objects: int = 0
+    """Objects in the pack sent or taken."""
+    pack_bytes: int = 0
+    """Bytes of that pack."""
+    refused: int = 0
+    """Ref updates answered with ``ng``."""
+    updated: int = 0
+    """Ref updates answered with ``ok``."""
+    trouble: str = ""
+    """What went wrong although the dialogue came to its end: for the log, never for the client."""

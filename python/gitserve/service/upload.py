@@ -1,0 +1,218 @@
+"""Performs what a fetch asks for, on a repository on disk.
+
+In: the effects of the upload sessions. Out: their replies, and pack bytes into the conversation.
+Must not know which protocol version asks, nor over which road.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
+from gitserve.errors import InternalError
+from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.native import NativeRepository
+from gitserve.service.advertise import upload_advertisement
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.session.effects import (
+    AddHaves,
+    AdvertiseRefs,
+    BeginNegotiation,
+    CheckWants,
+    Common,
+    Deepen,
+    DeepenKind,
+    Effect,
+    ListRefs,
+    SendPack,
+    ShallowUpdate,
+    WantReach,
+)
+
+INFINITE_DEPTH = 0x7FFFFFFF
+"""Git's word for "all of it"."""
+
+_REF_RULES = (b"%b", b"refs/%b", b"refs/tags/%b", b"refs/heads/%b", b"refs/remotes/%b",
+              b"refs/remotes/%b/HEAD")  # fmt: skip
+"""How a short ref name is understood: gitrevisions(7), <refname>."""
+
+
+class UploadService:
+    """One request for objects: sees one snapshot of refs and objects from first to last."""
+
+    def __init__(
+        self,
+        repository: NativeRepository,
+        conversation: Conversation,
+        *,
+        tally: Tally | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._repository = repository
+        self._conversation = conversation
+        self._threads = threads
+        self.tally = tally or Tally()
+        # refs first: what they name was stored before, so the objects' snapshot has it
+        self._all_refs: RefSnapshot = repository.refs.snapshot()
+        self._objects: Snapshot = repository.objects.snapshot()
+        patterns = hidden_patterns(repository.config, "uploadpack")
+        self.refs = self._all_refs.hidden(patterns) if patterns else self._all_refs
+        """What this client may see."""
+        self._negotiation: Negotiation | None = None
+        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            AdvertiseRefs: self.advertise_refs,
+            ListRefs: self.list_refs,
+            CheckWants: self.check_wants,
+            Deepen: self.deepen,
+            BeginNegotiation: self.begin_negotiation,
+            AddHaves: self.add_haves,
+            SendPack: self.send_pack,
+        }
+
+    def advertise_refs(self, effect: AdvertiseRefs) -> None:
+        """v0 and v1: every visible ref."""
+        self._conversation.write(
+            upload_advertisement(self._repository, self.refs, self._objects, effect.capabilities)
+        )
+
+    def list_refs(self, effect: ListRefs) -> None:
+        """v2: the refs of some prefixes."""
+        self._conversation.write(
+            self.refs.ls_refs(
+                self._objects,
+                effect.prefixes,
+                peel=effect.peel,
+                symrefs=effect.symrefs,
+                unborn=effect.unborn,
+            )
+        )
+
+    def check_wants(self, effect: CheckWants) -> bytes | None:
+        """The first want that the client may not have."""
+        tips = self._all_refs if effect.hidden_tips else self.refs
+        others = [want for want in effect.wants if not tips.has_tip(want)]
+        if not others or effect.reach is WantReach.TIPS:
+            return others[0] if others else None
+        for want in others:
+            if want not in self._objects:
+                return want
+        if effect.reach is WantReach.ANY:
+            return None
+        values = dict.fromkeys(object_id for _, object_id in tips.items())
+        head = tips.get(b"HEAD")
+        if head is not None:
+            values[head] = None
+        return all_reachable(self._objects, others, list(values), self._repository.shallow)
+
+    def deepen(self, effect: Deepen) -> ShallowUpdate:
+        """Where the history that the client gets will end."""
+        server_shallow = self._repository.shallow
+        exclude: list[bytes] = []
+        for name in effect.exclude:
+            object_id = self._resolve(name)
+            if object_id is None:
+                return ShallowUpdate(unknown_ref=name)
+            exclude.append(object_id)
+        depth: int | None = effect.depth
+        if effect.kind is DeepenKind.SINCE_OR_NOT:
+            depth = None
+        elif effect.kind is DeepenKind.NONE:
+            if not server_shallow:
+                return ShallowUpdate()
+            depth = INFINITE_DEPTH
+        shallow, unshallow = deepen(
+            self._objects,
+            effect.wants,
+            effect.client_shallow,
+            server_shallow,
+            depth=depth,
+            relative=effect.relative,
+            since=effect.since,
+            exclude=exclude,
+        )
+        return ShallowUpdate(tuple(shallow), tuple(unshallow))
+
+    def begin_negotiation(self, effect: BeginNegotiation) -> None:
+        """Fixes what is wanted."""
+        self._negotiation = Negotiation(
+            self._objects, effect.wants, effect.client_shallow, self._repository.shallow
+        )
+
+    def add_haves(self, effect: AddHaves) -> Common:
+        """Which of these are common, and whether that is enough now."""
+        negotiation = self._begun()
+        if not effect.find_ready_at:
+            common = negotiation.add_haves(effect.haves)
+            return Common(common, negotiation.ready())
+        return _add_in_order(negotiation, self._objects, effect.haves)
+
+    def send_pack(self, effect: SendPack) -> None:
+        """Streams the pack; the core's buffers go to the road as they are."""
+        common = self._negotiation.common() if self._negotiation is not None else []
+        config = self._repository.config
+        stream = PackStream(
+            self._objects,
+            effect.wants,
+            common,
+            client_shallow=effect.client_shallow,
+            server_shallow=self._repository.shallow,
+            shallow=effect.shallow_update.shallow,
+            unshallow=effect.shallow_update.unshallow,
+            filter_spec=effect.filter_spec,
+            thin=effect.thin,
+            ofs_delta=effect.ofs_delta,
+            include_tag=self.refs if effect.include_tag else None,
+            progress=effect.progress,
+            band_limit=effect.framing.value,
+            keepalive=float(config.get_int("uploadpack.keepalive", 5)),
+            threads=self._threads or config.get_int("pack.threads", 0),
+            sideband_all=effect.sideband_all,
+        )
+        write = self._conversation.write
+        try:
+            for chunk in stream:
+                write(chunk)
+        finally:
+            self.tally.objects += stream.objects
+            self.tally.pack_bytes += stream.pack_bytes
+            stream.close()
+
+    def _begun(self) -> Negotiation:
+        if self._negotiation is None:
+            raise InternalError("haves before the negotiation has begun")
+        return self._negotiation
+
+    def _resolve(self, name: bytes) -> bytes | None:
+        """The value of a ref named in short; None unless exactly one visible ref is meant."""
+        names = [rule % name for rule in _REF_RULES]
+        found = [value for full in names if (value := self.refs.get(full)) is not None]
+        return found[0] if len(found) == 1 else None
+
+
+def _add_in_order(negotiation: Negotiation, objects: Snapshot, haves: Sequence[bytes]) -> Common:
+    """As :meth:`UploadService.add_haves`, and at which unknown have it became enough.
+
+    v0 answers each have by itself: one that the server lacks gets an ACK too once the rest is
+    enough, so the question has to be asked where such a have stands, not at the end.
+    """
+    common: list[bytes] = []
+    run: list[bytes] = []
+    ready_at: int | None = None
+    asked = False
+    for index, have in enumerate(haves):
+        if have in objects:
+            run.append(have)
+            asked = False
+            continue
+        if run:
+            common += negotiation.add_haves(run)
+            run = []
+        if not asked and ready_at is None:
+            asked = True
+            if negotiation.ready():
+                ready_at = index
+    if run:
+        common += negotiation.add_haves(run)
+    return Common(common, negotiation.ready(), ready_at)

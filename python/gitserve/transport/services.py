@@ -1,0 +1,68 @@
+"""Which services a daemon offers, and who may change that: the operator, or each repository.
+
+In: ``--enable``, ``--disable``, ``--allow-override``, ``--forbid-override`` and a repository's
+``daemon.*`` settings. Out: yes or no. Implements git-daemon(1), "SERVICES".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from gitserve.repository.config import Config
+
+UPLOAD_PACK = "upload-pack"
+RECEIVE_PACK = "receive-pack"
+
+CONFIG_KEYS = {UPLOAD_PACK: "daemon.uploadpack", RECEIVE_PACK: "daemon.receivepack"}
+"""The setting by which a repository switches a service, where it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRule:
+    """One service."""
+
+    enabled: bool
+    overridable: bool = True
+
+    def allows(self, name: str, config: Config) -> bool:
+        """May this repository be used with the service? Raises ConfigError."""
+        if self.overridable:
+            own = config.get_optional_bool(CONFIG_KEYS[name])
+            if own is not None:
+                return own
+        return self.enabled
+
+    @property
+    def possible(self) -> bool:
+        """Could any repository offer it?"""
+        return self.enabled or self.overridable
+
+
+DEFAULT_SERVICES: dict[str, ServiceRule] = {
+    UPLOAD_PACK: ServiceRule(enabled=True),
+    # Nobody is asked who he is on git://, so nothing may be pushed until someone says so.
+    RECEIVE_PACK: ServiceRule(enabled=False),
+}
+
+
+def service_rules(
+    enable: Iterable[str] = (),
+    disable: Iterable[str] = (),
+    allow_override: Iterable[str] = (),
+    forbid_override: Iterable[str] = (),
+) -> dict[str, ServiceRule]:
+    """The rules after an operator's options. Raises ValueError for an unknown service."""
+    rules = dict(DEFAULT_SERVICES)
+
+    def change(names: Iterable[str], **change: bool) -> None:
+        for name in names:
+            if name not in rules:
+                raise ValueError(f"unknown service {name}")
+            rules[name] = replace(rules[name], **change)
+
+    change(enable, enabled=True)
+    change(disable, enabled=False)
+    change(allow_override, overridable=True)
+    change(forbid_override, overridable=False)
+    return rules
