@@ -10,15 +10,28 @@
 
 #![allow(dead_code)]
 
+mod edges;
+mod enumerate;
 mod filter;
 mod index;
+mod marks;
 mod name_hash;
 mod paged;
+mod parallel;
+mod recent;
 mod request;
+mod roots;
 mod seen;
 mod shallow;
+mod sieve;
 mod table;
+mod trees;
+mod walk;
 
+#[cfg(test)]
+mod tests;
+
+pub use enumerate::enumerate;
 pub use filter::{Filter, FilterError};
 pub use name_hash::name_hash;
 pub use request::{Enumeration, Found, WalkRequest};

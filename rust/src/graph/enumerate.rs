@@ -1,0 +1,397 @@
+//! Which objects to send: wants without what haves reach, filtered, in pack order.
+//!
+//! First the commits ([`super::walk`]), then what the client has at the boundary
+//! ([`super::edges`]), then the trees of the new commits ([`super::trees`], on all cores for large
+//! requests by [`super::parallel`]), then the tags that go along.
+
+use super::GraphError;
+use super::edges::{Edges, mark_whole};
+use super::marks::Marks;
+use super::parallel::{Shared, walk_trees};
+use super::request::{Enumeration, Found, WalkRequest};
+use super::roots::{Root, resolve};
+use super::seen::{Lowest, SeenSet};
+use super::sieve::Sieve;
+use super::table::{CommitNumber, CommitReader, CommitTable};
+use super::trees::{Noted, TreeWalk};
+use super::walk::{CommitWalk, Walked, settle_generations};
+use crate::hash::ObjectId;
+use crate::object::ObjectKind;
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::watch::{Phase, Watch};
+
+/// How large a request has to be for the ways of large requests.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// From this many new commits on, the boundary is marked whole: most of it would be opened
+    /// anyhow, and the walk can use all cores.
+    pub(super) whole_boundary_min: usize,
+    /// Below this many commits starting threads costs more than the walk.
+    pub(super) parallel_min: usize,
+}
+
+const LIMITS: Limits = Limits { whole_boundary_min: 1000, parallel_min: 256 };
+
+/// The wanted ids, sorted by what they are.
+#[derive(Default)]
+struct Wanted {
+    commits: Vec<CommitNumber>,
+    tags: Vec<Found>,
+    trees: Vec<ObjectNumber>,
+    blobs: Vec<ObjectNumber>,
+}
+
+/// The ids that the client has.
+#[derive(Default)]
+struct Had {
+    commits: Vec<CommitNumber>,
+    trees: Vec<ObjectNumber>,
+}
+
+/// Finds the objects that `request` asks for.
+///
+/// A wanted object that is missing is an error; what is missing behind a have is ignored, as
+/// the client has it.
+pub fn enumerate(
+    source: &dyn ObjectSource,
+    commits: &CommitTable,
+    request: &WalkRequest,
+    watch: &Watch,
+) -> Result<Enumeration, GraphError> {
+    enumerate_within(source, commits, request, watch, LIMITS)
+}
+
+pub(super) fn enumerate_within(
+    source: &dyn ObjectSource,
+    commits: &CommitTable,
+    request: &WalkRequest,
+    watch: &Watch,
+    limits: Limits,
+) -> Result<Enumeration, GraphError> {
+    watch.begin(Phase::Enumerating, None);
+    let mut reader = CommitReader::new(source);
+    let has = SeenSet::new();
+    let had = sort_haves(commits, &mut reader, request, &has)?;
+    let wanted = sort_wants(commits, &mut reader, request, &has)?;
+    let walked = walk_commits(commits, &mut reader, request, &wanted, &had, watch)?;
+    if walked.complete {
+        settle_generations(commits, &walked.commits);
+    }
+    let sieve = Sieve::new(&request.filter);
+    let mut objects = emit_commits(commits, source, &walked.commits, &wanted, sieve)?;
+    watch.add(objects.len() as u64);
+    objects.extend_from_slice(&wanted.tags);
+
+    let nothing_new =
+        walked.commits.is_empty() && wanted.trees.is_empty() && wanted.blobs.is_empty();
+    let mut bases = Vec::new();
+    if !nothing_new {
+        let edge_trees = edge_trees(commits, &mut reader, &walked, &had, &has)?;
+        let work = Work { source, table: commits, request, sieve, has: &has, watch, limits };
+        let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
+        objects.extend(trees);
+    }
+    include_tags(commits, source, request, &mut objects)?;
+    let preferred_bases = if request.thin { prefer(bases, &objects) } else { Vec::new() };
+    watch.end();
+    Ok(Enumeration { objects, client_has: has, preferred_bases })
+}
+
+fn sort_wants(
+    table: &CommitTable,
+    reader: &mut CommitReader<'_>,
+    request: &WalkRequest,
+    has: &SeenSet,
+) -> Result<Wanted, GraphError> {
+    let mut wanted = Wanted::default();
+    let seen = SeenSet::new();
+    for id in &request.wants {
+        let tags = &mut wanted.tags;
+        let root = resolve(table, reader, id, |number| {
+            let new = !has.contains(number) && seen.insert(number);
+            if new {
+                tags.push(Found { number, name_hash: 0, kind: ObjectKind::Tag });
+            }
+            new
+        })?;
+        match root {
+            Some(Root::Commit(commit)) => wanted.commits.push(commit),
+            Some(Root::Tree(tree)) if seen.insert(tree) => wanted.trees.push(tree),
+            Some(Root::Blob(blob)) if seen.insert(blob) => wanted.blobs.push(blob),
+            _ => {}
+        }
+    }
+    for id in &request.shallow.unshallow {
+        // the client has the commit and lacks its parents; ours may be lacking, too
+        if request.shallow.server.contains(id) {
+            continue;
+        }
+        let commit = table.number(id)?;
+        wanted.commits.extend(table.load(commit, reader)?.parents());
+    }
+    Ok(wanted)
+}
+
+fn sort_haves(
+    table: &CommitTable,
+    reader: &mut CommitReader<'_>,
+    request: &WalkRequest,
+    has: &SeenSet,
+) -> Result<Had, GraphError> {
+    let mut had = Had::default();
+    let shallow = &request.shallow;
+    for id in request.haves.iter().chain(&shallow.unshallow) {
+        let root = match resolve(table, reader, id, |tag| has.insert(tag)) {
+            Ok(root) => root,
+            Err(GraphError::Source(SourceError::Missing(_))) => continue,
+            Err(other) => return Err(other),
+        };
+        match root {
+            Some(Root::Commit(commit)) => had.commits.push(commit),
+            Some(Root::Tree(tree)) => had.trees.push(tree),
+            Some(Root::Blob(blob)) => {
+                has.insert(blob);
+            }
+            None => {}
+        }
+    }
+    Ok(had)
+}
+
+fn walk_commits(
+    table: &CommitTable,
+    reader: &mut CommitReader<'_>,
+    request: &WalkRequest,
+    wanted: &Wanted,
+    had: &Had,
+    watch: &Watch,
+) -> Result<Walked, GraphError> {
+    let shallow = &request.shallow;
+    let source = reader.source;
+    let mut walk = CommitWalk::new(table, reader);
+    for id in shallow.client.iter().chain(&shallow.server).chain(&shallow.new_boundary) {
+        if source.lookup(id)?.is_some() {
+            walk.cut(table.number(id)?);
+        }
+    }
+    for &commit in &had.commits {
+        walk.have(commit)?;
+    }
+    for &commit in &wanted.commits {
+        walk.want(commit)?;
+    }
+    walk.run(watch)
+}
+
+/// Commits to be sent. One that was asked for by its id is sent whatever the filter says.
+fn emit_commits(
+    table: &CommitTable,
+    source: &dyn ObjectSource,
+    commits: &[CommitNumber],
+    wanted: &Wanted,
+    sieve: Sieve,
+) -> Result<Vec<Found>, GraphError> {
+    let mut by_id = Marks::new();
+    if !sieve.commits {
+        for &commit in &wanted.commits {
+            by_id.set(commit, 1);
+        }
+    }
+    let mut out = Vec::with_capacity(commits.len());
+    for &commit in commits {
+        if !sieve.commits && by_id.get(commit) == 0 {
+            continue;
+        }
+        let id = table.id(commit);
+        // the table remembers commits that the repository may have lost
+        let number = source.lookup(&id)?.ok_or(SourceError::Missing(id))?;
+        out.push(Found { number, name_hash: 0, kind: ObjectKind::Commit });
+    }
+    Ok(out)
+}
+
+/// The trees of boundary commits and of the haves; the commits themselves are marked.
+fn edge_trees(
+    table: &CommitTable,
+    reader: &mut CommitReader<'_>,
+    walked: &Walked,
+    had: &Had,
+    has: &SeenSet,
+) -> Result<Vec<ObjectNumber>, GraphError> {
+    let source = reader.source;
+    let (mut trees, listed) = (Vec::new(), SeenSet::new());
+    for &commit in walked.boundary.iter().chain(&had.commits) {
+        let Some(number) = source.lookup(&table.id(commit))? else { continue };
+        has.insert(number);
+        let tree = table.load(commit, reader)?.tree();
+        if let Some(tree) = source.lookup(&tree)?
+            && listed.insert(tree)
+        {
+            trees.push(tree);
+        }
+    }
+    Ok(trees)
+}
+
+/// What the stages of the tree walk share.
+struct Work<'a> {
+    source: &'a dyn ObjectSource,
+    table: &'a CommitTable,
+    request: &'a WalkRequest,
+    sieve: Sieve,
+    has: &'a SeenSet,
+    watch: &'a Watch,
+    limits: Limits,
+}
+
+impl<'a> Work<'a> {
+    /// Trees and blobs to be sent.
+    fn trees(
+        &self,
+        mut reader: CommitReader<'a>,
+        commits: &[CommitNumber],
+        wanted: &Wanted,
+        edge_trees: Vec<ObjectNumber>,
+        had: &Had,
+        bases: &mut Vec<Found>,
+    ) -> Result<Vec<Found>, GraphError> {
+        let thin = self.request.thin;
+        mark_whole(&had.trees, self.has, false, &mut reader, self.watch)?;
+        let whole = commits.len() >= self.limits.whole_boundary_min;
+        if whole {
+            *bases = mark_whole(&edge_trees, self.has, thin, &mut reader, self.watch)?;
+        }
+        let sparse = !whole && !edge_trees.is_empty();
+        let threads = self.request.threads.max(1);
+        if threads > 1
+            && !sparse
+            && commits.len() >= self.limits.parallel_min
+            && !self.sieve.minds_depth()
+        {
+            return self.trees_in_parallel(reader, commits, wanted, threads);
+        }
+        let (seen, lowest) = (SeenSet::new(), Lowest::new());
+        let noted = match self.sieve.minds_depth() {
+            true => Noted::Depth(&seen, &lowest),
+            false => Noted::Once(&seen),
+        };
+        let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
+        if sparse {
+            walk = walk.with_edges(Edges::new(edge_trees, self.has, thin));
+        }
+        self.wanted_roots(&mut walk, wanted, &seen)?;
+        for &commit in commits {
+            let tree = self.table.load(commit, &mut walk.reader)?.tree();
+            walk.walk_commit_tree(&tree)?;
+        }
+        let (_, mut found, edge_bases) = walk.finish();
+        if sparse {
+            // what was met before its place in the boundary was opened
+            found.retain(|found| !self.has.contains(found.number));
+            *bases = edge_bases;
+        }
+        Ok(found)
+    }
+
+    fn trees_in_parallel(
+        &self,
+        reader: CommitReader<'a>,
+        commits: &[CommitNumber],
+        wanted: &Wanted,
+        threads: usize,
+    ) -> Result<Vec<Found>, GraphError> {
+        let (seen, lowest) = (SeenSet::new(), Lowest::new());
+        let noted = Noted::Part(&lowest, 0);
+        let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
+        self.wanted_roots(&mut walk, wanted, &seen)?;
+        let (_, mut found, _) = walk.finish();
+        let shared = Shared {
+            source: self.source,
+            table: self.table,
+            commits,
+            has: Some(self.has),
+            lowest: &lowest,
+            sieve: self.sieve,
+            watch: self.watch,
+        };
+        found.extend(walk_trees(&shared, threads)?);
+        Ok(found)
+    }
+
+    /// Trees and blobs that were asked for by their ids.
+    fn wanted_roots(
+        &self,
+        walk: &mut TreeWalk<'_, '_>,
+        wanted: &Wanted,
+        seen: &SeenSet,
+    ) -> Result<(), GraphError> {
+        for &number in &wanted.blobs {
+            if !self.has.contains(number) {
+                match walk.noted {
+                    Noted::Part(lowest, part) => lowest.lower(number, part),
+                    _ => seen.insert(number),
+                };
+                walk.out.push(Found { number, name_hash: 0, kind: ObjectKind::Blob });
+            }
+        }
+        wanted.trees.iter().try_for_each(|&tree| walk.walk_wanted_tree(tree))
+    }
+}
+
+/// Adds the tags whose targets are sent, with the tags between.
+fn include_tags(
+    table: &CommitTable,
+    source: &dyn ObjectSource,
+    request: &WalkRequest,
+    objects: &mut Vec<Found>,
+) -> Result<(), GraphError> {
+    if request.tags.is_empty() || objects.is_empty() {
+        return Ok(());
+    }
+    let sent = SeenSet::new();
+    for found in &*objects {
+        sent.insert(found.number);
+    }
+    let mut reader = CommitReader::new(source);
+    let mut tags = Vec::new();
+    for (tag, peeled) in &request.tags {
+        if !contains(source, &sent, peeled)? {
+            continue;
+        }
+        let added = resolve(table, &mut reader, tag, |number| {
+            let new = sent.insert(number);
+            if new {
+                tags.push(Found { number, name_hash: 0, kind: ObjectKind::Tag });
+            }
+            new
+        });
+        match added {
+            // a ref to a tag that was pruned meanwhile is no reason to send nothing
+            Ok(_) | Err(GraphError::Source(SourceError::Missing(_))) => {}
+            Err(other) => return Err(other),
+        }
+    }
+    let first_tree = objects
+        .iter()
+        .position(|found| matches!(found.kind, ObjectKind::Tree | ObjectKind::Blob))
+        .unwrap_or(objects.len());
+    objects.splice(first_tree..first_tree, tags);
+    Ok(())
+}
+
+fn contains(source: &dyn ObjectSource, set: &SeenSet, id: &ObjectId) -> Result<bool, SourceError> {
+    Ok(source.lookup(id)?.is_some_and(|number| set.contains(number)))
+}
+
+/// Of all that the boundary holds, what lies at the paths of objects to be sent.
+fn prefer(mut bases: Vec<Found>, objects: &[Found]) -> Vec<Found> {
+    let mut hashes: Vec<(ObjectKind, u32)> = objects
+        .iter()
+        .filter(|found| matches!(found.kind, ObjectKind::Tree | ObjectKind::Blob))
+        .map(|found| (found.kind, found.name_hash))
+        .collect();
+    hashes.sort_unstable();
+    hashes.dedup();
+    bases.retain(|base| hashes.binary_search(&(base.kind, base.name_hash)).is_ok());
+    bases
+}

@@ -1,0 +1,271 @@
+//! Trees and what is in them: each tree that was not met before is read once.
+//!
+//! A tree is put out first, then the new blobs in it, then its new subtrees, each in the same
+//! way: depth first without recursion, four words for each subtree that waits.
+
+use super::GraphError;
+use super::edges::{Edges, NOWHERE, NodeIndex, lookup_raw};
+use super::name_hash;
+use super::recent::Recent;
+use super::request::Found;
+use super::seen::{Lowest, SeenSet};
+use super::sieve::Sieve;
+use super::table::CommitReader;
+use crate::hash::{HashKind, ObjectId};
+use crate::object::{ObjectKind, TreeIter};
+use crate::source::{ObjectNumber, SourceError};
+use crate::watch::Watch;
+
+/// How often a walk looks whether it should stop, and says how far it is.
+const CHECK_EVERY: usize = 64;
+
+/// Where it is noted that an object was met.
+#[derive(Clone, Copy)]
+pub(super) enum Noted<'a> {
+    /// Met or not.
+    Once(&'a SeenSet),
+    /// Met first in this part of the work: what a later part met before is met again, so that
+    /// the result does not depend on who was faster.
+    Part(&'a Lowest, u32),
+    /// Met at this depth: under a depth filter a tree that is met higher up is entered again.
+    Depth(&'a SeenSet, &'a Lowest),
+}
+
+/// A subtree that waits.
+struct Visit {
+    tree: ObjectNumber,
+    hash: u32,
+    depth: u32,
+    node: NodeIndex,
+}
+
+/// Walks trees on one thread.
+pub(super) struct TreeWalk<'w, 'a> {
+    pub(super) reader: CommitReader<'a>,
+    pub(super) noted: Noted<'w>,
+    pub(super) out: Vec<Found>,
+    sieve: Sieve,
+    /// What the client has, where that is known beforehand.
+    has: Option<&'w SeenSet>,
+    edges: Option<Edges<'w>>,
+    /// Every blob has to be one.
+    check_kinds: bool,
+    recent: Option<Recent>,
+    stack: Vec<Visit>,
+    /// Blobs of the current tree whose headers have to be looked at.
+    doubtful: Vec<Found>,
+    watch: &'w Watch,
+    steps: usize,
+    told: usize,
+    hash: HashKind,
+}
+
+impl<'w, 'a> TreeWalk<'w, 'a> {
+    pub(super) fn new(
+        reader: CommitReader<'a>,
+        noted: Noted<'w>,
+        sieve: Sieve,
+        has: Option<&'w SeenSet>,
+        watch: &'w Watch,
+    ) -> Self {
+        let hash = reader.source.hash_kind();
+        // what was met at one depth may have to be met again at another
+        let recent = (!matches!(noted, Noted::Depth(..))).then(|| Recent::new(hash.len()));
+        Self {
+            reader,
+            noted,
+            out: Vec::new(),
+            sieve,
+            has,
+            edges: None,
+            check_kinds: false,
+            recent,
+            stack: Vec::new(),
+            doubtful: Vec::new(),
+            watch,
+            steps: 0,
+            told: 0,
+            hash,
+        }
+    }
+
+    /// Opens the boundary's directories along with the new ones.
+    pub(super) fn with_edges(mut self, edges: Edges<'w>) -> Self {
+        self.edges = Some(edges);
+        self
+    }
+
+    /// Makes sure that each blob exists and is a blob.
+    pub(super) fn checking_kinds(mut self) -> Self {
+        self.check_kinds = true;
+        self
+    }
+
+    /// Gives back what it was made of.
+    pub(super) fn finish(mut self) -> (CommitReader<'a>, Vec<Found>, Vec<Found>) {
+        self.tell();
+        (self.reader, self.out, self.edges.map_or_else(Vec::new, |edges| edges.bases))
+    }
+
+    /// Walks the tree of a commit.
+    pub(super) fn walk_commit_tree(&mut self, id: &ObjectId) -> Result<(), GraphError> {
+        if !self.sieve.enters(0) {
+            return Ok(());
+        }
+        let root = self.reader.source.lookup(id)?.ok_or(SourceError::Missing(*id))?;
+        if self.has.is_some_and(|has| has.contains(root)) || !self.note(root, 0) {
+            return Ok(());
+        }
+        let node = self.edges.as_ref().map_or(NOWHERE, Edges::root);
+        self.stack.push(Visit { tree: root, hash: 0, depth: 0, node });
+        self.drain()
+    }
+
+    /// Walks a tree that was asked for by its id: it is sent whatever the filter says, and its
+    /// entries count as those of a root.
+    pub(super) fn walk_wanted_tree(&mut self, root: ObjectNumber) -> Result<(), GraphError> {
+        if self.has.is_some_and(|has| has.contains(root)) || !self.note(root, 0) {
+            return Ok(());
+        }
+        self.out.push(Found { number: root, name_hash: 0, kind: ObjectKind::Tree });
+        if self.sieve.enters(0) {
+            self.enter(&Visit { tree: root, hash: 0, depth: 0, node: NOWHERE }, 0)?;
+            self.drain()?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), GraphError> {
+        while let Some(visit) = self.stack.pop() {
+            self.steps += 1;
+            if self.steps.is_multiple_of(CHECK_EVERY) {
+                self.watch.check()?;
+                self.tell();
+            }
+            if self.sieve.trees && self.is_new_output(visit.tree) {
+                let Visit { tree: number, hash: name_hash, .. } = visit;
+                self.out.push(Found { number, name_hash, kind: ObjectKind::Tree });
+            }
+            if self.sieve.enters(u64::from(visit.depth) + 1) {
+                let below = visit.depth + 1;
+                self.enter(&visit, below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a tree and meets its entries, which are at depth `below`.
+    fn enter(&mut self, visit: &Visit, below: u32) -> Result<(), GraphError> {
+        if visit.node != NOWHERE
+            && let Some(edges) = &mut self.edges
+        {
+            edges.open(visit.node, &mut self.reader)?;
+        }
+        // the name hash of a root is 0 and stays so; of others it goes on behind a slash
+        let prefix = if visit.hash == 0 { 0 } else { name_hash::extend(visit.hash, b"/") };
+        let source = self.reader.source;
+        let content = self.reader.objects().read_as(source, visit.tree, ObjectKind::Tree)?;
+        let first = self.stack.len();
+        for entry in TreeIter::new(content, self.hash) {
+            let entry = entry.map_err(|_| SourceError::Malformed {
+                id: source.id(visit.tree),
+                kind: ObjectKind::Tree,
+            })?;
+            let is_tree = entry.mode.is_tree();
+            if entry.mode.is_gitlink() || !is_tree && !self.sieve.blobs {
+                continue;
+            }
+            if let Some(recent) = &mut self.recent
+                && recent.note(entry.id)
+            {
+                continue;
+            }
+            let Some(number) = lookup_raw(source, entry.id)? else {
+                return Err(missing(entry.id));
+            };
+            if self.has.is_some_and(|has| has.contains(number)) {
+                continue;
+            }
+            let new = match self.noted {
+                Noted::Once(seen) => seen.insert(number),
+                Noted::Part(lowest, part) => lowest.lower(number, part),
+                Noted::Depth(_, lowest) if is_tree => lowest.lower(number, below),
+                Noted::Depth(seen, _) => seen.insert(number),
+            };
+            if !new {
+                continue;
+            }
+            let hash = name_hash::extend(prefix, entry.name);
+            if is_tree {
+                let node = match &self.edges {
+                    Some(edges) => edges.child(visit.node, entry.name),
+                    None => NOWHERE,
+                };
+                self.stack.push(Visit { tree: number, hash, depth: below, node });
+            } else {
+                let found = Found { number, name_hash: hash, kind: ObjectKind::Blob };
+                if self.check_kinds || self.sieve.blob_limit.is_some() {
+                    self.doubtful.push(found);
+                } else {
+                    self.out.push(found);
+                }
+            }
+        }
+        // the first subtree is to be visited first
+        self.stack[first..].reverse();
+        self.look_at_doubtful()
+    }
+
+    fn look_at_doubtful(&mut self) -> Result<(), GraphError> {
+        let mut doubtful = std::mem::take(&mut self.doubtful);
+        for found in doubtful.drain(..) {
+            let (kind, size) = self.reader.objects().header(found.number)?;
+            if self.check_kinds && kind != ObjectKind::Blob {
+                let id = self.reader.source.id(found.number);
+                let wanted = ObjectKind::Blob;
+                return Err(SourceError::WrongKind { id, found: kind, wanted }.into());
+            }
+            if self.sieve.blob_limit.is_none_or(|limit| size < limit) {
+                self.out.push(found);
+            }
+        }
+        self.doubtful = doubtful;
+        Ok(())
+    }
+
+    fn note(&self, number: ObjectNumber, depth: u32) -> bool {
+        match self.noted {
+            Noted::Once(seen) => seen.insert(number),
+            Noted::Part(lowest, part) => lowest.lower(number, part),
+            Noted::Depth(_, lowest) => lowest.lower(number, depth),
+        }
+    }
+
+    /// A tree entered a second time, nearer to the root, is not sent a second time.
+    fn is_new_output(&self, tree: ObjectNumber) -> bool {
+        match self.noted {
+            Noted::Once(_) | Noted::Part(..) => true,
+            Noted::Depth(seen, _) => seen.insert(tree),
+        }
+    }
+
+    fn tell(&mut self) {
+        let new = self.out.len().saturating_sub(self.told);
+        self.watch.add(new as u64);
+        self.told = self.out.len();
+    }
+
+    /// Takes what was found so far.
+    pub(super) fn take(&mut self) -> Vec<Found> {
+        self.tell();
+        self.told = 0;
+        std::mem::take(&mut self.out)
+    }
+}
+
+fn missing(id: &[u8]) -> GraphError {
+    match ObjectId::from_bytes(id) {
+        Some(id) => SourceError::Missing(id).into(),
+        None => SourceError::Foreign("a tree names an id of the wrong length".into()).into(),
+    }
+}
