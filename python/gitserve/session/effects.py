@@ -20,6 +20,7 @@ from typing import Any
 
 from gitserve.wire.pktline import Run
 from gitserve.wire.receive_commands import Command
+from gitserve.wire.report import CommandResult as CommandResult
 
 # --- dialogue ---------------------------------------------------------------
 
@@ -217,8 +218,8 @@ class Unpacked:
 class ApplyCommands:
     """Policy, connectivity, hooks, publication, ref transaction - in that order.
 
-    Reply: a tuple of :class:`CommandResult`, one a command, in order. What hooks print goes to
-    band 2 while they run when ``framing`` has bands.
+    Reply: a sequence of :class:`~gitserve.wire.report.CommandResult`, one a command, in order.
+    What hooks print goes to band 2 while they run when ``framing`` has bands.
     """
 
     commands: tuple[Command, ...]
@@ -228,16 +229,6 @@ class ApplyCommands:
     framing: Framing = Framing.NONE
     quiet: bool = False
     pack_taken: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CommandResult:
-    """One command's fate. ``error`` is what follows ``ng <ref> ``; ``None`` means ``ok``."""
-
-    ref: bytes
-    error: bytes | None = None
-    options: tuple[bytes, ...] = ()
-    """``option ...`` lines of report-status-v2, without the word ``option``."""
 
 
 @dataclass(frozen=True, slots=True)

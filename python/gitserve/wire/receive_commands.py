@@ -8,7 +8,13 @@ Git's document: gitprotocol-pack, "Reference Update Request and Packfile Transfe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gitserve.wire.capabilities import format_capabilities, parse_capabilities
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.object_id import is_object_id
+from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,3 +34,73 @@ class Command:
     def is_delete(self) -> bool:
         """The ref shall go; such a command needs no object."""
         return not self.new.strip(b"0")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveRequest:
+    """A push, up to its pack."""
+
+    commands: tuple[Command, ...] = ()
+    """In the client's order; names may repeat."""
+    capabilities: dict[bytes, bytes | None] = field(default_factory=dict)
+    shallow: tuple[bytes, ...] = ()
+    """Commits whose parents the client lacks."""
+    push_certificate: bool = False
+    """The commands are in a signed certificate, which is not read here."""
+
+
+def capabilities_of(lines: list[bytes]) -> dict[bytes, bytes | None]:
+    """Those of the first line that has any: how errors travel depends on them."""
+    for line in lines:
+        _, nul, listed = line.partition(b"\0")
+        if nul:
+            return parse_capabilities(listed)
+    return {}
+
+
+def parse(lines: list[bytes], hex_length: int) -> ReceiveRequest:
+    """Raises :class:`Malformed`."""
+    capabilities = capabilities_of(lines)
+    commands: list[Command] = []
+    shallow: list[bytes] = []
+    end_of_old = hex_length
+    start_of_new = hex_length + 1
+    end_of_new = start_of_new + hex_length
+    for raw in lines:
+        line = chomp(raw.partition(b"\0")[0])
+        if line[:8] == b"shallow ":
+            if not is_object_id(line[8:], hex_length):
+                raise Malformed(f"protocol error: expected shallow sha, got '{quoted(line[8:])}'")
+            shallow.append(line[8:].lower())
+            continue
+        if line == b"push-cert":
+            return ReceiveRequest(capabilities=capabilities, push_certificate=True)
+        old = line[:end_of_old]
+        new = line[start_of_new:end_of_new]
+        ref = line[end_of_new + 1 :]
+        if (
+            not ref
+            or line[end_of_old:start_of_new] != b" "
+            or line[end_of_new : end_of_new + 1] != b" "
+            or not is_object_id(old, hex_length)
+            or not is_object_id(new, hex_length)
+        ):
+            raise Malformed(f"protocol error: expected old/new/ref, got '{quoted(line)}'")
+        commands.append(Command(ref, old.lower(), new.lower()))
+    return ReceiveRequest(tuple(commands), capabilities, tuple(dict.fromkeys(shallow)))
+
+
+def format(request: ReceiveRequest) -> bytes:
+    """The pkt-lines, flush included."""
+    packets = [encode(b"shallow %b\n" % commit_id) for commit_id in request.shallow]
+    behind = b"\0" + format_capabilities(request.capabilities.items())
+    for command in request.commands:
+        packets.append(encode(b"%b %b %b%b" % (command.old, command.new, command.ref, behind)))
+        behind = b""
+    packets.append(FLUSH_PKT)
+    return b"".join(packets)
+
+
+def parse_push_options(lines: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The section behind the commands, when both sides have ``push-options``."""
+    return tuple([chomp(line) for line in lines])

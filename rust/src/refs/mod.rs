@@ -1,1 +1,38 @@
-//! placeholder
+//! References: reading them as one immutable value, telling a client about them, moving them.
+//!
+//! In: a repository's directory, and for annotated tags its objects. Out: [`RefSnapshot`], all
+//! refs of one moment, with the advertisement and `ls-refs` lines encoded straight from it; and a
+//! transaction of compare-and-swaps over many refs. Must not know: sockets, protocol dialogue,
+//! policy, configuration files; what is configurable comes in as options.
+//!
+//! The snapshot does not know how refs are stored. [`RefBackend`] is the seam: [`FileRefs`] reads
+//! and writes loose files and `packed-refs` (`gitrepository-layout`, `git-pack-refs` in Git's
+//! documentation); another format is another backend that fills the same snapshot.
+
+mod advertise;
+mod error;
+mod head;
+mod hide;
+mod loose;
+mod ls_refs;
+mod memo;
+pub mod name;
+mod packed;
+mod peel;
+mod pktline;
+mod read;
+mod snapshot;
+mod stamp;
+mod store;
+
+pub use advertise::{AdvertiseOptions, Advertisement};
+pub use error::RefError;
+pub use head::Head;
+pub use ls_refs::LsRefsOptions;
+pub use snapshot::RefSnapshot;
+pub use store::{FileRefs, RefBackend, RefStore};
+
+#[cfg(test)]
+mod read_tests;
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,225 @@
+"""The dialogue of upload-pack in protocol version 2: commands, one after the other.
+
+In: the client's runs of packets. Out: effects. Nothing is kept from one command to the next, so
+that a stateless road differs only in who advertises and how many commands there may be.
+
+Git's document: gitprotocol-v2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from gitserve.errors import PeerError
+from gitserve.session.config import UploadConfig
+from gitserve.session.effects import (
+    AddHaves,
+    BeginNegotiation,
+    CheckWants,
+    Common,
+    Dialogue,
+    Effect,
+    Flush,
+    Framing,
+    ListRefs,
+    Send,
+    SendPack,
+    ShallowUpdate,
+)
+from gitserve.session.failure import Outlet, tell
+from gitserve.session.fetching import check_deepening, deepen, not_our_ref
+from gitserve.session.reading import check_count, expect_flush, read_section
+from gitserve.wire import (
+    acknowledgments,
+    command_request,
+    fetch_request,
+    ls_refs,
+    shallow_info,
+    sideband,
+)
+from gitserve.wire.acknowledgments import NAK
+from gitserve.wire.capabilities import Capability, format_advertisement, sanitised_agent
+from gitserve.wire.fetch_request import FetchRequest
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, Marker, encode
+from gitserve.wire.sideband import Band
+
+PACKFILE = b"packfile\n"
+
+_HEAD_LINES = 16
+"""Lines of a request's head besides server options: each capability comes once."""
+
+
+def upload_v2(config: UploadConfig) -> Dialogue:
+    """Commands until the client ends; one over a stateless road."""
+    outlet = Outlet()
+    try:
+        if config.advertise_only or not config.stateless:
+            yield Send(advertisement(config))
+            yield Flush()
+            if config.advertise_only:
+                return
+        while (yield from _one_command(config, outlet)) and not config.stateless:
+            pass
+    except Exception as error:
+        yield from tell(error, outlet)
+        raise
+
+
+def advertisement(config: UploadConfig) -> bytes:
+    """Version and capabilities, in git's order."""
+    features = b"shallow wait-for-done"
+    if config.allow_filter:
+        features += b" filter"
+    if config.allow_sideband_all:
+        features += b" sideband-all"
+    offered: list[Capability] = [
+        (b"agent", sanitised_agent(config.agent)),
+        (b"ls-refs", b"unborn" if config.advertise_unborn else None),
+        (b"fetch", features),
+        (b"server-option", None),
+        (b"object-format", config.object_format.encode()),
+    ]
+    if config.session_id is not None:
+        offered.append((b"session-id", config.session_id))
+    return format_advertisement(offered)
+
+
+def _one_command(config: UploadConfig, outlet: Outlet) -> Generator[Effect, Any, bool]:
+    """``False`` when the client has ended."""
+    limits = config.limits
+    head = yield from read_section(
+        limits.max_server_options + _HEAD_LINES, limits.max_section_bytes
+    )
+    if head is None:
+        return False
+    lines, end = head
+    if not lines and end is Marker.FLUSH:
+        return False
+    request = command_request.parse(lines, allow_session_id=config.session_id is not None)
+    check_count(len(request.server_options), limits.max_server_options, b"server options")
+    perform = _COMMANDS.get(request.command)
+    if perform is None:
+        name = quoted(request.command)
+        raise PeerError(f"command {name}", wire=f"unknown command '{name}'".encode())
+    spoken = config.object_format.encode()
+    if request.object_format != spoken:
+        raise PeerError(
+            "client speaks another object format",
+            wire=b"mismatched object format: server %b; client %b"
+            % (spoken, sanitised_agent(request.object_format)),
+        )
+    arguments: list[bytes] = []
+    if end is Marker.DELIM:
+        most = max(
+            limits.max_prefixes,
+            limits.max_wants + limits.max_haves + limits.max_shallow + limits.max_deepen_not,
+        )
+        section = yield from read_section(most, limits.max_section_bytes)
+        arguments = expect_flush(section, f"{request.command.decode()} arguments")
+    elif end is not Marker.FLUSH:
+        raise Malformed("expected flush or delimiter after capabilities")
+    yield from perform(config, arguments, outlet)
+    yield Flush()
+    return True
+
+
+def _ls_refs(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+    request = ls_refs.parse(arguments)
+    yield ListRefs(
+        request.prefixes,
+        peel=request.peel,
+        symrefs=request.symrefs,
+        unborn=request.unborn and config.advertise_unborn,
+    )
+    yield Send(FLUSH_PKT)
+
+
+def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dialogue:
+    if config.allow_sideband_all and any(line[:12] == b"sideband-all" for line in arguments):
+        # Before anything can be wrong: from now on the client takes everything for a band.
+        outlet.into_band(Framing.SIDE_BAND_64K)
+    request = fetch_request.parse(
+        arguments,
+        config.hex_length,
+        allow_filter=config.allow_filter,
+        allow_sideband_all=config.allow_sideband_all,
+    )
+    _check(config, request)
+    if not request.wants and not request.wait_for_done:
+        return  # git answers nothing to those who want nothing.
+    if request.wants:
+        refused: bytes | None = yield CheckWants(
+            request.wants, config.v2_reach, config.allow_tip_sha1_in_want
+        )
+        if refused is not None:
+            raise not_our_ref(refused)
+    frame = _banded if request.sideband_all else encode
+
+    yield BeginNegotiation(request.wants, request.shallow)
+    answer: list[bytes] = []
+    if request.haves:
+        common: Common = yield AddHaves(request.haves)
+        if not request.done:
+            ready = common.ready and not request.wait_for_done
+            answer += [frame(line) for line in _acknowledgments(common, ready=ready)]
+            if not ready:
+                answer.append(FLUSH_PKT)
+                yield Send(b"".join(answer))
+                return
+            answer.append(DELIM_PKT)
+
+    update = ShallowUpdate()
+    if request.deepening.wanted or config.server_shallow:
+        update = yield from deepen(request.wants, request.shallow, request.deepening)
+        if request.deepening.wanted or update.shallow or update.unshallow:
+            lines = shallow_info.format_lines(update.shallow, update.unshallow)
+            answer += [frame(line) for line in (shallow_info.SECTION, *lines)]
+            answer.append(DELIM_PKT)
+
+    answer.append(frame(PACKFILE))
+    yield Send(b"".join(answer))
+    outlet.into_band(Framing.SIDE_BAND_64K)
+    yield SendPack(
+        wants=request.wants,
+        client_shallow=request.shallow,
+        shallow_update=update,
+        filter_spec=request.filter_spec,
+        thin=request.thin_pack,
+        ofs_delta=request.ofs_delta,
+        include_tag=request.include_tag,
+        progress=not request.no_progress,
+        framing=Framing.SIDE_BAND_64K,
+        sideband_all=request.sideband_all,
+    )
+    yield Send(FLUSH_PKT)
+    outlet.back_to_lines()
+
+
+_COMMANDS: dict[bytes, Callable[[UploadConfig, list[bytes], Outlet], Dialogue]] = {
+    b"ls-refs": _ls_refs,
+    b"fetch": _fetch,
+}
+
+
+def _check(config: UploadConfig, request: FetchRequest) -> None:
+    limits = config.limits
+    check_count(len(request.wants), limits.max_wants, b"wants")
+    check_count(len(request.haves), limits.max_haves, b"haves")
+    check_count(len(request.shallow), limits.max_shallow, b"shallow lines")
+    check_deepening(request.deepening, limits)
+
+
+def _acknowledgments(common: Common, *, ready: bool) -> list[bytes]:
+    """The payloads of that section."""
+    payloads = [acknowledgments.SECTION]
+    acks = [acknowledgments.format(object_id) for object_id in dict.fromkeys(common.common)]
+    payloads += acks or [NAK]
+    if ready:
+        payloads.append(acknowledgments.READY)
+    return payloads
+
+
+def _banded(payload: bytes) -> bytes:
+    return sideband.encode(Band.DATA, payload)

@@ -1,0 +1,74 @@
+"""The head of a v2 request: which command, and the capabilities the client uses with it.
+
+In: the lines up to the delimiter or flush. Out: :class:`CommandRequest`. It must not know which
+commands exist.
+
+Git's document: gitprotocol-v2, "Command Request", "Capabilities".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, chomp, encode
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """One command; its arguments are a message of their own."""
+
+    command: bytes
+    object_format: bytes = b"sha1"
+    """What the client assumes when it says nothing."""
+    agent: bytes | None = None
+    session_id: bytes | None = None
+    server_options: tuple[bytes, ...] = ()
+
+
+def parse(lines: list[bytes], *, allow_session_id: bool = True) -> CommandRequest:
+    """Raises :class:`Malformed`, also for a capability that no server offers."""
+    command: bytes | None = None
+    object_format = b"sha1"
+    agent: bytes | None = None
+    session_id: bytes | None = None
+    options: list[bytes] = []
+    for raw in lines:
+        line = chomp(raw)
+        name, equals, value = line.partition(b"=")
+        if name == b"command" and equals:
+            if command is not None:
+                raise Malformed(
+                    f"command '{quoted(value)}' requested after already requesting "
+                    f"command '{quoted(command)}'"
+                )
+            command = value
+        elif name == b"agent":
+            agent = value
+        elif name == b"object-format" and equals:
+            object_format = value
+        elif name == b"server-option":
+            options.append(value)
+        elif name == b"session-id" and allow_session_id:
+            session_id = value
+        else:
+            raise Malformed(f"unknown capability '{quoted(line)}'")
+    if command is None:
+        raise Malformed("no command requested")
+    return CommandRequest(command, object_format, agent, session_id, tuple(options))
+
+
+def format(request: CommandRequest, arguments: Iterable[bytes] = ()) -> bytes:
+    """The whole request as pkt-lines, flush included."""
+    packets = [encode(b"command=%b\n" % request.command)]
+    if request.agent is not None:
+        packets.append(encode(b"agent=%b\n" % request.agent))
+    packets.append(encode(b"object-format=%b\n" % request.object_format))
+    if request.session_id is not None:
+        packets.append(encode(b"session-id=%b\n" % request.session_id))
+    packets += [encode(b"server-option=%b\n" % option) for option in request.server_options]
+    packets.append(DELIM_PKT)
+    packets += [encode(line + b"\n") for line in arguments]
+    packets.append(FLUSH_PKT)
+    return b"".join(packets)

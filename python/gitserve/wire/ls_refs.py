@@ -1,0 +1,62 @@
+"""The arguments of v2's ls-refs.
+
+In: the lines behind the delimiter. Out: :class:`LsRefsRequest`. It must not know which refs exist;
+the answer is encoded where the refs are.
+
+Git's document: gitprotocol-v2, "ls-refs".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.pktline import chomp
+
+TOO_MANY_PREFIXES: Final = 65536
+"""From here on prefixes are ignored, as in git: they only ever save what the client would drop."""
+
+
+@dataclass(frozen=True, slots=True)
+class LsRefsRequest:
+    """Which refs, and what of them."""
+
+    peel: bool = False
+    symrefs: bool = False
+    unborn: bool = False
+    prefixes: tuple[bytes, ...] = ()
+    """Refs that begin with one of these; all refs when there are none."""
+
+
+def parse(lines: list[bytes]) -> LsRefsRequest:
+    """Raises :class:`Malformed`."""
+    peel = symrefs = unborn = False
+    prefixes: list[bytes] = []
+    for raw in lines:
+        line = chomp(raw)
+        if line[:11] == b"ref-prefix ":
+            prefixes.append(line[11:])
+        elif line == b"peel":
+            peel = True
+        elif line == b"symrefs":
+            symrefs = True
+        elif line == b"unborn":
+            unborn = True
+        else:
+            raise Malformed(f"ls-refs: unexpected line: '{quoted(line)}'")
+    if len(prefixes) >= TOO_MANY_PREFIXES:
+        prefixes = []
+    return LsRefsRequest(peel, symrefs, unborn, tuple(dict.fromkeys(prefixes)))
+
+
+def format_arguments(request: LsRefsRequest) -> list[bytes]:
+    """The lines, without line feeds."""
+    lines: list[bytes] = []
+    if request.peel:
+        lines.append(b"peel")
+    if request.symrefs:
+        lines.append(b"symrefs")
+    if request.unborn:
+        lines.append(b"unborn")
+    return lines + [b"ref-prefix " + prefix for prefix in request.prefixes]

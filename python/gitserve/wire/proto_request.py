@@ -1,0 +1,64 @@
+r"""The first packet of git://: which service, on which repository, of which host.
+
+In: the payload, ``git-upload-pack /project.git\0host=myserver.com\0\0version=2\0``. Out:
+:class:`ProtoRequest`. It must not know which services exist nor where repositories are.
+
+Git's document: gitprotocol-pack, "Git Transport".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.protocol_version import requested_version
+
+
+@dataclass(frozen=True, slots=True)
+class ProtoRequest:
+    """A service on a repository. Nothing here has been checked against anything."""
+
+    service: bytes
+    """As sent, like ``git-upload-pack``."""
+    path: bytes
+    host: bytes | None = None
+    """As sent, perhaps with a port: ``example.org``, ``example.org:9418``, ``[::1]:9418``."""
+    parameters: tuple[bytes, ...] = ()
+    """Extra parameters, like ``version=2``."""
+
+    @property
+    def version(self) -> int:
+        """The protocol version to speak."""
+        return requested_version(self.parameters)
+
+
+def parse(payload: bytes) -> ProtoRequest:
+    """Raises :class:`Malformed`."""
+    command, nul, rest = payload.partition(b"\0")
+    service, blank, path = command.removesuffix(b"\n").partition(b" ")
+    if not blank or not service or not path:
+        raise Malformed(f"invalid request: '{quoted(command)}'")
+    host: bytes | None = None
+    parameters: tuple[bytes, ...] = ()
+    if nul:
+        first, _, extra = rest.partition(b"\0")
+        if first[:5].lower() == b"host=":
+            host = first[5:]
+        elif first:
+            raise Malformed(f"invalid request: expected host, got '{quoted(first)}'")
+        # The extra parameters begin with a NUL of their own.
+        if extra[:1] == b"\0":
+            parameters = tuple([word for word in extra[1:].split(b"\0") if word])
+    return ProtoRequest(service, path, host, parameters)
+
+
+def format(request: ProtoRequest) -> bytes:
+    """The payload."""
+    payload = b"%b %b\0" % (request.service, request.path)
+    if request.host is not None:
+        payload += b"host=%b\0" % request.host
+    elif request.parameters:
+        payload += b"\0"
+    if request.parameters:
+        payload += b"\0" + b"".join([word + b"\0" for word in request.parameters])
+    return payload

@@ -1,0 +1,199 @@
+//! A base, indexed once, and the deltas made against it.
+
+use super::Writer;
+
+/// Bytes a block of the base has; every match is found by one whole block in common.
+pub const BLOCK: usize = 16;
+
+/// Blocks of one hash that are looked at for each position of the target.
+///
+/// Files that repeat themselves (tables, generated code) would otherwise cost the square of
+/// their size; git bounds the same.
+const MAX_CHAIN: u32 = 48;
+
+/// A match of this length is taken without looking for a longer one.
+const GOOD_MATCH: usize = 4096;
+
+/// After this many positions in a row without a match, positions are skipped.
+///
+/// What has shared nothing for so long is mostly noise (compressed or encrypted content), and
+/// backwards extension wins back what the skipping overlooks once the two sides meet again.
+const NOISE: usize = 4096;
+
+/// No table entry.
+const NONE: u32 = u32::MAX;
+
+/// The largest base: a copy instruction has four bytes of offset.
+pub const MAX_BASE: usize = u32::MAX as usize - BLOCK;
+
+/// The blocks of one base in a hash table of flat arrays: half a byte to one byte of memory for
+/// each byte of the base.
+#[derive(Debug, Default)]
+pub struct DeltaIndex {
+    /// Newest block of each bucket.
+    heads: Vec<u32>,
+    /// The next block in the same bucket, for each block.
+    next: Vec<u32>,
+    shift: u32,
+    base_len: usize,
+}
+
+impl DeltaIndex {
+    /// Indexes `base`; with a recycled index this allocates only to grow.
+    ///
+    /// A base beyond [`MAX_BASE`] is indexed up to there.
+    pub fn build(&mut self, base: &[u8]) {
+        let base = &base[..base.len().min(MAX_BASE)];
+        let blocks = base.len() / BLOCK;
+        let bits = usize::BITS - blocks.max(16).saturating_sub(1).leading_zeros();
+        self.shift = u64::BITS - bits;
+        self.base_len = base.len();
+        self.heads.clear();
+        self.heads.resize(1 << bits, NONE);
+        self.next.clear();
+        self.next.resize(blocks, NONE);
+        // back to front, so that each bucket lists its blocks front to back
+        for block in (0..blocks).rev() {
+            let at = block * BLOCK;
+            let repeats = block > 0 && base[at..at + BLOCK] == base[at - BLOCK..at];
+            if repeats {
+                // of a run of equal blocks the first one serves: it has the longest match
+                continue;
+            }
+            let bucket = self.bucket(block_at(base, at));
+            self.next[block] = self.heads[bucket];
+            self.heads[bucket] = block as u32;
+        }
+    }
+
+    /// Bytes of memory the index holds.
+    pub fn memory(&self) -> usize {
+        (self.heads.capacity() + self.next.capacity()) * size_of::<u32>()
+    }
+
+    /// What [`DeltaIndex::memory`] will be for a base of this size, about.
+    pub const fn memory_for(base_len: usize) -> usize {
+        base_len / BLOCK * 3 * size_of::<u32>()
+    }
+
+    #[inline]
+    fn bucket(&self, block: u128) -> usize {
+        (mix(block) >> self.shift) as usize
+    }
+
+    /// Writes a delta that makes `target` of `base` (the one indexed) into `out`, which is
+    /// cleared first; false, with `out` unfinished, as soon as it seems to exceed `max_len` bytes.
+    pub fn encode(&self, base: &[u8], target: &[u8], max_len: usize, out: &mut Vec<u8>) -> bool {
+        debug_assert_eq!(base.len().min(MAX_BASE), self.base_len);
+        let indexed = &base[..self.base_len];
+        let mut writer = Writer::new(base.len(), target.len(), max_len, out);
+        // everything before `done` is encoded; between `done` and `at` nothing matched so far
+        let (mut done, mut at) = (0, 0);
+        while at + BLOCK <= target.len() {
+            let block = block_at(target, at);
+            let head = self.heads[self.bucket(block)];
+            let found =
+                if head == NONE { None } else { self.longest(head, block, indexed, &target[at..]) };
+            let Some((mut offset, mut len)) = found else {
+                at += 1 + (at - done) / NOISE;
+                // a match found later may still take the last of these bytes back
+                if !writer.can_insert((at.min(target.len()) - done).saturating_sub(BLOCK)) {
+                    return false;
+                }
+                continue;
+            };
+            // what precedes the match may be equal too: blocks are found at multiples of 16 only
+            let back = common_suffix(&indexed[..offset], &target[done..at]);
+            offset -= back;
+            len += back;
+            if !writer.insert(&target[done..at - back]) || !writer.copy(offset, len) {
+                return false;
+            }
+            done = at - back + len;
+            at = done;
+        }
+        writer.insert(&target[done..])
+    }
+
+    /// The block of this chain with which `target` has the most bytes in common.
+    #[inline]
+    fn longest(
+        &self,
+        head: u32,
+        block: u128,
+        base: &[u8],
+        target: &[u8],
+    ) -> Option<(usize, usize)> {
+        let mut best = None;
+        let mut best_len = 0;
+        let mut current = head;
+        for _ in 0..MAX_CHAIN {
+            let offset = current as usize * BLOCK;
+            if block_at(base, offset) == block {
+                // cannot be longer unless it agrees where the best one ends
+                let worthwhile = best_len == 0
+                    || base.get(offset + best_len) == target.get(best_len)
+                        && best_len < target.len();
+                if worthwhile {
+                    let rest = common_prefix(&base[offset + BLOCK..], &target[BLOCK..]);
+                    if BLOCK + rest > best_len {
+                        best_len = BLOCK + rest;
+                        best = Some((offset, best_len));
+                        if best_len >= GOOD_MATCH {
+                            break;
+                        }
+                    }
+                }
+            }
+            current = self.next[current as usize];
+            if current == NONE {
+                break;
+            }
+        }
+        best
+    }
+}
+
+#[inline]
+fn block_at(data: &[u8], at: usize) -> u128 {
+    let mut block = [0; BLOCK];
+    block.copy_from_slice(&data[at..at + BLOCK]);
+    u128::from_le_bytes(block)
+}
+
+/// Sixteen bytes to a well-mixed word; independent of the position before, so that the CPU
+/// works on several positions at once, which a rolling hash forbids.
+#[inline]
+fn mix(block: u128) -> u64 {
+    let (low, high) = (block as u64, (block >> 64) as u64);
+    let product =
+        u128::from(low ^ 0x9e37_79b9_7f4a_7c15) * u128::from(high ^ 0xd6e8_feb8_6659_fd93);
+    ((product >> 64) as u64 ^ product as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[inline]
+fn common_prefix(a: &[u8], b: &[u8]) -> usize {
+    let len = a.len().min(b.len());
+    let (a, b) = (&a[..len], &b[..len]);
+    let mut at = 0;
+    for (x, y) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        let differ = word(x) ^ word(y);
+        if differ != 0 {
+            return at + differ.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
+}
+
+#[inline]
+fn common_suffix(a: &[u8], b: &[u8]) -> usize {
+    a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count()
+}
+
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(bytes);
+    u64::from_le_bytes(word)
+}

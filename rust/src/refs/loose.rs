@@ -1,0 +1,443 @@
+//! Loose refs: one small file each, in folders below `refs/` (`gitrepository-layout`).
+//!
+//! A scan gives a flat table: names in one arena, one fixed-size row a ref, in order of names.
+//! It is given the table of the scan before and reads only what changed: a folder whose stamp
+//! still holds is not listed again, a file whose stamp still holds is not opened. What is left
+//! is one `stat` each. The `stat` of each file is not saved by the folder's: a file rewritten in
+//! place leaves its folder as it was.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::ErrorKind;
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::RefError;
+use super::name;
+use super::read::{RawRef, RefPaths};
+use super::stamp::{Seen, Stamp};
+use crate::hash::ObjectId;
+
+/// Folders below `refs/` are not followed deeper than this; symbolic links can make circles.
+const MAX_DEPTH: usize = 256;
+
+/// What a loose ref's file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LooseValue {
+    /// An id.
+    Id(ObjectId),
+    /// The name of another ref.
+    Symbolic(Box<[u8]>),
+    /// Neither. It still hides a packed ref of its name, as in git.
+    Broken,
+}
+
+#[derive(Debug)]
+struct Row {
+    name: Range<u32>,
+    value: LooseValue,
+    seen: Seen,
+}
+
+#[derive(Debug)]
+struct Folder {
+    /// With its trailing slash.
+    name: Range<u32>,
+    seen: Seen,
+    children: Range<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Child {
+    File(u32),
+    Folder(u32),
+    /// Not there any more when it was looked at.
+    Gone,
+}
+
+/// All loose refs of one scan.
+#[derive(Debug, Default)]
+pub(super) struct LooseRefs {
+    names: Vec<u8>,
+    rows: Vec<Row>,
+    folders: Vec<Folder>,
+    children: Vec<Child>,
+}
+
+impl LooseRefs {
+    /// How many there are, broken ones included.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The name of a ref.
+    #[inline]
+    pub(super) fn name(&self, row: usize) -> &[u8] {
+        self.text(&self.rows[row].name)
+    }
+
+    /// What its file holds.
+    #[inline]
+    pub(super) fn value(&self, row: usize) -> &LooseValue {
+        &self.rows[row].value
+    }
+
+    /// The row of a ref.
+    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
+        self.rows.binary_search_by(|row| self.text(&row.name).cmp(name)).ok()
+    }
+
+    /// The rows whose names begin with `prefix`.
+    pub(super) fn range(&self, prefix: &[u8]) -> Range<usize> {
+        let begin = self.rows.partition_point(|row| self.text(&row.name) < prefix);
+        let more =
+            self.rows[begin..].partition_point(|row| self.text(&row.name).starts_with(prefix));
+        begin..begin + more
+    }
+
+    /// Do both hold the same refs, whatever their stamps?
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && (0..self.len())
+                .all(|row| self.value(row) == other.value(row) && self.name(row) == other.name(row))
+    }
+
+    /// Is every file and folder still as it was? One `stat` each and nothing else.
+    pub(super) fn is_current(&self, paths: &RefPaths) -> bool {
+        let mut path = Vec::new();
+        let mut is_still = |name: &[u8], seen: &Seen| {
+            path.clear();
+            path.extend_from_slice(paths.base(name).as_os_str().as_bytes());
+            path.push(b'/');
+            path.extend_from_slice(name);
+            let meta = fs::metadata(Path::new(OsStr::from_bytes(&path)));
+            meta.is_ok_and(|meta| seen.is_still(&Stamp::of(&meta)))
+        };
+        self.folders.iter().all(|folder| is_still(self.text(&folder.name), &folder.seen))
+            && self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen))
+            && !self.folders.is_empty()
+    }
+
+    fn text(&self, range: &Range<u32>) -> &[u8] {
+        &self.names[range.start as usize..range.end as usize]
+    }
+
+    fn folder(&self, name: &[u8]) -> Option<&Folder> {
+        // few folders, made in order of their names
+        let found = self.folders.binary_search_by(|folder| self.text(&folder.name).cmp(name));
+        found.ok().map(|at| &self.folders[at])
+    }
+
+    /// The names, relative to the folder, of what `previous` knows to be in it.
+    fn known_children<'a>(
+        &'a self,
+        folder: &'a Folder,
+    ) -> impl Iterator<Item = (&'a [u8], bool)> + 'a {
+        let inner = (folder.name.end - folder.name.start) as usize;
+        let range = folder.children.start as usize..folder.children.end as usize;
+        self.children[range].iter().filter_map(move |child| match *child {
+            Child::File(row) => Some((&self.name(row as usize)[inner..], false)),
+            Child::Folder(at) => {
+                let name = self.text(&self.folders[at as usize].name);
+                Some((&name[inner..name.len() - 1], true))
+            }
+            Child::Gone => None,
+        })
+    }
+}
+
+/// Scans `refs/`, reading what `previous` does not know already.
+pub(super) fn scan(paths: &RefPaths, previous: &LooseRefs) -> Result<LooseRefs, RefError> {
+    let mut scan = Scan { paths, previous, next: LooseRefs::default() };
+    scan.run()?;
+    Ok(scan.next)
+}
+
+struct Scan<'a> {
+    paths: &'a RefPaths,
+    previous: &'a LooseRefs,
+    next: LooseRefs,
+}
+
+/// A name within a folder, and whether it is a folder itself.
+type Listed = (Vec<u8>, bool);
+
+impl Scan<'_> {
+    /// Depth first, each folder's children in order of their full names, so that rows and
+    /// folders come out sorted. On a stack of its own, because names choose the depth.
+    fn run(&mut self) -> Result<(), RefError> {
+        struct Open {
+            name: Vec<u8>,
+            listed: std::vec::IntoIter<Listed>,
+            next_child: usize,
+        }
+        let mut stack = Vec::new();
+        let enter = |scan: &mut Self, name: Vec<u8>, stack: &mut Vec<Open>| {
+            let Some((seen, listed)) = scan.list(&name)? else { return Ok(None) };
+            let first = offset(scan.next.children.len())?;
+            let end = offset(scan.next.children.len() + listed.len())?;
+            scan.next.children.resize(end as usize, Child::Gone);
+            let at = offset(scan.next.folders.len())?;
+            let range = scan.keep_name(&name)?;
+            scan.next.folders.push(Folder { name: range, seen, children: first..end });
+            stack.push(Open { name, listed: listed.into_iter(), next_child: first as usize });
+            Ok::<_, RefError>(Some(at))
+        };
+        enter(self, b"refs/".to_vec(), &mut stack)?;
+        while let Some(open) = stack.last_mut() {
+            let Some((child_name, is_folder)) = open.listed.next() else {
+                stack.pop();
+                continue;
+            };
+            let slot = open.next_child;
+            open.next_child += 1;
+            let mut full = open.name.clone();
+            full.extend_from_slice(&child_name);
+            let child = if is_folder && stack.len() < MAX_DEPTH {
+                full.push(b'/');
+                enter(self, full, &mut stack)?.map(Child::Folder)
+            } else if is_folder {
+                None
+            } else {
+                self.file(&full)?.map(Child::File)
+            };
+            self.next.children[slot] = child.unwrap_or(Child::Gone);
+        }
+        Ok(())
+    }
+
+    /// What is in a folder, in order of full names; `None` when there is no such folder.
+    fn list(&self, name: &[u8]) -> Result<Option<(Seen, Vec<Listed>)>, RefError> {
+        let path = self.paths.of(name);
+        let read_at = SystemTime::now();
+        let meta = match fs::metadata(&path) {
+            Ok(meta) => meta,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(RefError::io(&path, error)),
+        };
+        let stamp = Stamp::of(&meta);
+        let known = self.previous.folder(name);
+        let owned = |(name, is_folder): (&[u8], bool)| (name.to_vec(), is_folder);
+        if let Some(known) = known.filter(|known| known.seen.is_still(&stamp)) {
+            let listed = self.previous.known_children(known).map(owned).collect();
+            return Ok(Some((known.seen, listed)));
+        }
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if is_gone(&error) => return Ok(None),
+            Err(error) => return Err(RefError::io(&path, error)),
+        };
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| RefError::io(&path, error))?;
+            let file_name = entry.file_name();
+            let file_name = file_name.as_bytes();
+            if file_name.starts_with(b".") || file_name.ends_with(b".lock") {
+                continue;
+            }
+            let is_folder = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => match fs::metadata(entry.path()) {
+                    Ok(meta) => meta.is_dir(),
+                    Err(_) => continue, // dangling
+                },
+                Ok(kind) => kind.is_dir(),
+                Err(error) if is_gone(&error) => continue,
+                Err(error) => return Err(RefError::io(&entry.path(), error)),
+            };
+            if !(is_folder && self.paths.is_foreign(&join(name, file_name))) {
+                listed.push((file_name.to_vec(), is_folder));
+            }
+        }
+        if name == b"refs/" {
+            listed.extend(self.paths.own_folders().map(|own| (own.to_vec(), true)));
+        }
+        // A listing may miss a name that is renamed over while it is made. What was there before
+        // is looked for by name, and the look tells whether it is gone.
+        if let Some(known) = known {
+            let missing: Vec<Listed> = {
+                let names: HashSet<&[u8]> = listed.iter().map(|(name, _)| &name[..]).collect();
+                let known = self.previous.known_children(known);
+                known.filter(|(name, _)| !names.contains(name)).map(owned).collect()
+            };
+            listed.extend(missing);
+        }
+        listed.sort_by(|a, b| full_order(a).cmp(full_order(b)));
+        Ok(Some((Seen::new(stamp, read_at), listed)))
+    }
+
+    /// Reads one ref unless it is known; its row, `None` when it is gone or no ref.
+    fn file(&mut self, name: &[u8]) -> Result<Option<u32>, RefError> {
+        if !name::is_listed(name) {
+            return Ok(None);
+        }
+        let path = self.paths.of(name);
+        let known = self.previous.find(name).map(|row| &self.previous.rows[row]);
+        let (value, seen) = match known {
+            Some(known) => match fs::metadata(&path) {
+                Ok(meta) if known.seen.is_still(&Stamp::of(&meta)) => {
+                    (known.value.clone(), known.seen)
+                }
+                Err(error) if is_gone(&error) => return Ok(None),
+                _ => match super::read::read_file(&path, self.paths.kind())? {
+                    Some((raw, seen)) => (value(raw), seen),
+                    None => return Ok(None),
+                },
+            },
+            None => match super::read::read_file(&path, self.paths.kind())? {
+                Some((raw, seen)) => (value(raw), seen),
+                None => return Ok(None),
+            },
+        };
+        let at = offset(self.next.rows.len())?;
+        let name = self.keep_name(name)?;
+        self.next.rows.push(Row { name, value, seen });
+        Ok(Some(at))
+    }
+
+    fn keep_name(&mut self, name: &[u8]) -> Result<Range<u32>, RefError> {
+        let begin = offset(self.next.names.len())?;
+        self.next.names.extend_from_slice(name);
+        Ok(begin..offset(self.next.names.len())?)
+    }
+}
+
+/// A folder sorts as its children's names do, with a slash behind it.
+fn full_order((name, is_folder): &Listed) -> impl Iterator<Item = &u8> {
+    name.iter().chain(is_folder.then_some(&b'/'))
+}
+
+fn value(raw: RawRef) -> LooseValue {
+    match raw {
+        RawRef::Id(id) => LooseValue::Id(id),
+        RawRef::Symbolic(target) => LooseValue::Symbolic(target.into_boxed_slice()),
+        RawRef::Broken => LooseValue::Broken,
+    }
+}
+
+/// A position that fits into the table's 32 bits.
+fn offset(at: usize) -> Result<u32, RefError> {
+    u32::try_from(at).map_err(|_| RefError::TooLarge {
+        file: "refs".to_owned(),
+        size: at as u64,
+        limit: u64::from(u32::MAX),
+    })
+}
+
+fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    [folder, name, b"/"].concat()
+}
+
+/// Not there, or a file where a folder was, or the other way round: somebody is moving things.
+pub(super) fn is_gone(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::HashKind;
+    use std::time::Duration;
+
+    const HEX: &str = "1234567890abcdef1234567890abcdef12345678";
+
+    struct Folder {
+        dir: tempfile::TempDir,
+        paths: RefPaths,
+    }
+
+    impl Folder {
+        fn new(names: &[&str]) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let paths = RefPaths::new(dir.path(), None, HashKind::Sha1);
+            let folder = Self { dir, paths };
+            names.iter().for_each(|name| folder.write(name, HEX));
+            folder
+        }
+
+        fn write(&self, name: &str, content: &str) {
+            let path = self.dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+    }
+
+    fn names(table: &LooseRefs) -> Vec<String> {
+        (0..table.len()).map(|row| String::from_utf8_lossy(table.name(row)).into_owned()).collect()
+    }
+
+    /// As it would be had everything been left alone for long.
+    fn settle(table: &mut LooseRefs, paths: &RefPaths) {
+        let later = SystemTime::now() + Duration::from_secs(10);
+        let stamp = |name: &[u8]| Stamp::of(&fs::metadata(paths.of(name)).unwrap());
+        let seen = |name: &[u8]| Seen::new(stamp(name), later);
+        let rows: Vec<_> = (0..table.len()).map(|row| seen(table.name(row))).collect();
+        table.rows.iter_mut().zip(rows).for_each(|(row, seen)| row.seen = seen);
+        let folders: Vec<_> = table.folders.iter().map(|it| seen(table.text(&it.name))).collect();
+        table.folders.iter_mut().zip(folders).for_each(|(folder, seen)| folder.seen = seen);
+    }
+
+    #[test]
+    fn rows_are_in_order_of_full_names() {
+        let folder = Folder::new(&[
+            "refs/heads/a/x",
+            "refs/heads/a-b",
+            "refs/heads/a.c",
+            "refs/heads/a0",
+            "refs/heads/b/c/d/e",
+            "refs/tags/a",
+            "refs/top",
+        ]);
+        let table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        let mut sorted = names(&table);
+        sorted.sort();
+        assert_eq!(names(&table), sorted);
+        assert_eq!(table.len(), 7);
+        assert_eq!(table.range(b"refs/heads/a"), 0..4);
+        assert_eq!(
+            table.find(b"refs/heads/a/x").map(|row| table.name(row)),
+            Some(&b"refs/heads/a/x"[..])
+        );
+        assert!(!table.is_current(&folder.paths), "fresh files are looked at again");
+    }
+
+    /// A value that is in no file shows what was read and what was not.
+    #[test]
+    fn only_what_changed_is_read() {
+        let folder = Folder::new(&["refs/heads/a", "refs/heads/b", "refs/tags/c/d"]);
+        let mut table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        settle(&mut table, &folder.paths);
+        for row in &mut table.rows {
+            row.value = LooseValue::Broken;
+        }
+        assert!(table.is_current(&folder.paths));
+        let other = HEX.replace('1', "2");
+        folder.write("refs/heads/b", &other);
+        assert!(!table.is_current(&folder.paths), "a file rewritten in place");
+        folder.write("refs/tags/c/new", HEX);
+        let next = scan(&folder.paths, &table).unwrap();
+        let id = |hex: &str| LooseValue::Id(ObjectId::from_hex(hex.as_bytes()).unwrap());
+        let values: Vec<_> = (0..next.len()).map(|row| next.value(row).clone()).collect();
+        assert_eq!(values, [LooseValue::Broken, id(&other), LooseValue::Broken, id(HEX)]);
+        fs::remove_dir_all(folder.dir.path().join("refs/tags")).unwrap();
+        assert_eq!(names(&scan(&folder.paths, &next).unwrap()), ["refs/heads/a", "refs/heads/b"]);
+    }
+
+    #[test]
+    fn circles_of_folders_end() {
+        let folder = Folder::new(&["refs/heads/a"]);
+        let refs = folder.dir.path().join("refs");
+        std::os::unix::fs::symlink(&refs, refs.join("circle")).unwrap();
+        assert!(scan(&folder.paths, &LooseRefs::default()).unwrap().len() < MAX_DEPTH);
+    }
+
+    #[test]
+    fn no_folder_is_no_refs() {
+        let folder = Folder::new(&[]);
+        let table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        assert_eq!(table.len(), 0);
+        assert!(!table.is_current(&folder.paths));
+    }
+}

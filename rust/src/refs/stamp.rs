@@ -1,0 +1,96 @@
+//! Whether a file is still the one that was read, by its stat data.
+//!
+//! A file may change twice within one tick of the file system's clock and look the same after it
+//! (`racy-git` in Git's technical documentation). So a stamp is trusted only when the file had
+//! been left alone for a while when it was read; until then the file is read again each time.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a file must have been left alone before its stamp is trusted.
+///
+/// File systems keep time in steps of up to two seconds (FAT); usual ones step with the kernel's
+/// tick of a few milliseconds.
+const RACY: Duration = Duration::from_secs(2);
+
+/// The stat data of a file when it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: i128,
+    /// The inode's own change time: nobody can set it back.
+    changed: i128,
+}
+
+impl Stamp {
+    /// Of this file or folder.
+    pub(super) fn of(meta: &Metadata) -> Self {
+        let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: nanos(meta.mtime(), meta.mtime_nsec()),
+            changed: nanos(meta.ctime(), meta.ctime_nsec()),
+        }
+    }
+
+    /// Had the file been left alone for long enough when it was read at `read_at`?
+    ///
+    /// A file from the future is never settled.
+    pub(super) fn is_settled(&self, read_at: SystemTime) -> bool {
+        let Ok(now) = read_at.duration_since(UNIX_EPOCH) else { return false };
+        let last = self.modified.max(self.changed);
+        let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
+        let racy = i128::try_from(RACY.as_nanos()).unwrap_or(i128::MAX);
+        now.saturating_sub(last) > racy
+    }
+}
+
+/// A stamp with the verdict on it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    stamp: Stamp,
+    settled: bool,
+}
+
+impl Seen {
+    /// A file with this stamp was read at `read_at` (a time before the first byte was read).
+    pub(super) fn new(stamp: Stamp, read_at: SystemTime) -> Self {
+        Self { stamp, settled: stamp.is_settled(read_at) }
+    }
+
+    /// Is a file of this stamp certainly what was read?
+    pub(super) fn is_still(&self, now: &Stamp) -> bool {
+        self.settled && self.stamp == *now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fresh_files_are_not_trusted() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stamp = Stamp::of(&file.as_file().metadata().unwrap());
+        let now = SystemTime::now();
+        assert!(!Seen::new(stamp, now).is_still(&stamp));
+        assert!(Seen::new(stamp, now + Duration::from_secs(10)).is_still(&stamp));
+        assert!(!Seen::new(stamp, now - Duration::from_secs(3600)).is_still(&stamp));
+    }
+
+    #[test]
+    fn a_changed_file_is_never_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(&path, "a").unwrap();
+        let before = Stamp::of(&path.metadata().unwrap());
+        let seen = Seen::new(before, SystemTime::now() + Duration::from_secs(10));
+        std::fs::write(&path, "bc").unwrap();
+        assert!(!seen.is_still(&Stamp::of(&path.metadata().unwrap())));
+    }
+}
