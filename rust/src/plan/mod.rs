@@ -1,1 +1,190 @@
-//! placeholder
+//! Deciding, before the first byte of a pack is sent, how each of its objects will be written.
+//!
+//! In: what [`crate::graph::enumerate`] found, and what the client can take. Out: a [`PackPlan`],
+//! the steps in which [`crate::emit`] writes the pack. A step is a *run* of entries copied from a
+//! stored pack as they lie there, one entry copied behind a new header, or an object that is
+//! compressed anew. The pack's format is `gitformat-pack`; how candidates for new deltas are
+//! ordered follows `pack-heuristics` in Git's documentation. Buffers, bands and sockets are not
+//! known here.
+//!
+//! The stages, a file each: [`slots`] finds where every object lies, [`reuse`] which stored deltas
+//! can be sent as they are, [`search`] makes deltas for the rest, [`order`] puts bases before
+//! what is made of them and joins neighbours to runs.
+
+mod order;
+mod reuse;
+mod search;
+mod slots;
+mod window;
+
+use crate::graph::Enumeration;
+use crate::object::ObjectKind;
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::watch::{Phase, Watch};
+
+/// Why no plan could be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The repository could not give what it must.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// More objects than a pack's header counts.
+    #[error("{0} objects do not fit one pack")]
+    TooMany(usize),
+}
+
+/// What the client can take, and what the search for deltas may cost.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// Deltas against objects that only the client has are welcome (`thin-pack`).
+    pub thin: bool,
+    /// Deltas may name their base by distance (`ofs-delta`).
+    pub ofs_delta: bool,
+    /// Threads of the delta search; 0: one a core.
+    pub threads: usize,
+    /// How many neighbours are tried as bases of an object (`pack.window`).
+    pub window: usize,
+    /// The longest chain a new delta may make (`pack.depth`).
+    pub depth: u32,
+    /// Blobs above this are never held in memory, so never made deltas (`core.bigFileThreshold`).
+    pub big_file_threshold: u64,
+    /// Bytes that the windows of all threads hold together.
+    pub search_memory: u64,
+    /// Bytes of new deltas and newly compressed objects that are kept until they are sent; what
+    /// does not fit is made a second time.
+    pub keep_memory: u64,
+    /// zlib's level for what is compressed anew (`pack.compression`).
+    pub level: i32,
+}
+
+impl Default for PlanOptions {
+    fn default() -> Self {
+        Self {
+            thin: false,
+            ofs_delta: false,
+            threads: 0,
+            window: 10,
+            depth: 50,
+            big_file_threshold: 512 << 20,
+            search_memory: 256 << 20,
+            keep_memory: 128 << 20,
+            level: crate::zlib::DEFAULT_LEVEL,
+        }
+    }
+}
+
+/// Where the base of a delta is for the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BaseAt {
+    /// In this pack: this many bytes into what that earlier step writes.
+    Sent {
+        /// Index of the step.
+        step: u32,
+        /// Bytes into it; 0 unless the step is a run.
+        within: u64,
+    },
+    /// Named: the client has it, or cannot take distances.
+    Named(ObjectNumber),
+}
+
+/// One piece of the pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Entries that follow each other in a stored pack, copied as they are.
+    Run {
+        /// The stored pack.
+        pack: u32,
+        /// Offset of its first entry.
+        start: u64,
+        /// Offset behind its last entry.
+        end: u64,
+        /// How many entries.
+        objects: u32,
+    },
+    /// A stored delta behind a new header.
+    Moved {
+        /// The stored pack.
+        pack: u32,
+        /// Offset of the entry.
+        offset: u64,
+        /// Offset behind the entry.
+        end: u64,
+        /// Where its base is now.
+        base: BaseAt,
+    },
+    /// Compressed while planning: index into [`PackPlan::made`].
+    Made(u32),
+    /// To be read and compressed when its turn comes.
+    Whole(ObjectNumber),
+    /// A delta that did not fit [`PlanOptions::keep_memory`]: to be made again.
+    Remake {
+        /// The object.
+        target: ObjectNumber,
+        /// What it is a delta of.
+        base: ObjectNumber,
+        /// Where that is.
+        at: BaseAt,
+    },
+}
+
+/// An entry compressed while planning.
+#[derive(Debug)]
+pub struct MadeEntry {
+    /// What it is.
+    pub kind: ObjectKind,
+    /// Where its base is; `None` when it is whole.
+    pub base: Option<BaseAt>,
+    /// Inflated size: of the object, or of the delta.
+    pub size: u64,
+    /// The zlib stream.
+    pub deflated: Box<[u8]>,
+}
+
+/// What the last line of progress says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PlanCounts {
+    /// Objects in the pack.
+    pub objects: u32,
+    /// Deltas among them.
+    pub deltas: u32,
+    /// Objects whose compressed bytes are copied.
+    pub reused: u32,
+    /// Deltas among those.
+    pub reused_deltas: u32,
+}
+
+/// How a pack will be written.
+#[derive(Debug, Default)]
+pub struct PackPlan {
+    /// In the order of the pack.
+    pub steps: Vec<Step>,
+    /// What was compressed already.
+    pub made: Vec<MadeEntry>,
+    /// How much of what.
+    pub counts: PlanCounts,
+}
+
+impl PackPlan {
+    /// Plans the pack of these objects.
+    pub fn new(
+        source: &dyn ObjectSource,
+        enumeration: Enumeration,
+        options: &PlanOptions,
+        watch: &Watch,
+    ) -> Result<Self, PlanError> {
+        let Enumeration { objects, client_has, preferred_bases, .. } = enumeration;
+        let count = u32::try_from(objects.len()).ok().filter(|&n| n < u32::MAX);
+        let count = count.ok_or(PlanError::TooMany(objects.len()))?;
+        watch.begin(Phase::Counting, Some(u64::from(count)));
+        let mut slots = slots::Slots::gather(source, &objects, watch)?;
+        drop(objects);
+        reuse::decide(&mut slots, source, options.thin.then_some(&client_has), watch)?;
+        let thin_bases = if options.thin { preferred_bases } else { Vec::new() };
+        let fresh = search::search(&mut slots, source, &thin_bases, options, watch)?;
+        watch.end();
+        order::arrange(&slots, fresh, options.ofs_delta)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! New deltas for objects that have none that could be sent.
+//!
+//! Candidates of one kind and name lie side by side, the largest first (`pack-heuristics`), and
+//! each is tried against the few before it. Objects that only the client has take part as bases
+//! when it takes thin packs. What is read here and has to be compressed anyway is compressed here,
+//! on all threads, as far as the memory for keeping it goes.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::PlanOptions;
+use super::reuse::Chains;
+use super::slots::{How, Slots, UNPACKED};
+use super::window::Window;
+use crate::graph::Found;
+use crate::object::ObjectKind;
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::watch::{Phase, Watch};
+use crate::zlib::Deflater;
+
+/// Smaller objects make no delta worth having.
+const MIN_SIZE: u64 = 50;
+
+/// Candidates that one piece of work has at least, to be worth a window of its own.
+const MIN_SEGMENT: usize = 256;
+
+/// Below so many bytes to read, more threads cost more than they bring.
+const BYTES_WORTH_THREADS: u64 = 2 << 20;
+
+/// The slot of an object that is not sent.
+const EXTERNAL: u32 = u32::MAX;
+
+/// An object that may get a delta, or be the base of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Candidate {
+    pub number: ObjectNumber,
+    slot: u32,
+    pub size: u64,
+    name_hash: u32,
+    seq: u32,
+    /// Its pack, or [`UNPACKED`].
+    pub pack: u32,
+    /// The length of its entry when it is stored whole, else 0.
+    stored: u64,
+    pub kind: ObjectKind,
+    /// How deep it is in a stored chain.
+    pub depth: u16,
+    /// The longest chain of reused deltas that hangs on it.
+    pub below: u16,
+}
+
+impl Candidate {
+    /// The client has it and it is not sent.
+    pub(super) fn is_external(&self) -> bool {
+        self.slot == EXTERNAL
+    }
+
+    /// Its compressed bytes can be copied as they are.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored > 0
+    }
+}
+
+/// An object compressed by the search.
+pub(super) struct Fresh {
+    pub slot: u32,
+    /// What it is a delta of, if it is one.
+    pub base: Option<ObjectNumber>,
+    /// Inflated size of `deflated`.
+    pub size: u64,
+    /// The zlib stream, unless there was no memory to keep it.
+    pub deflated: Option<Box<[u8]>>,
+}
+
+/// Searches; the slots know afterwards which of them are new deltas. Sorted by slot.
+pub(super) fn search(
+    slots: &mut Slots,
+    source: &dyn ObjectSource,
+    thin_bases: &[Found],
+    options: &PlanOptions,
+    watch: &Watch,
+) -> Result<Vec<Fresh>, SourceError> {
+    let searched = slots.all.iter().filter(|s| matches!(s.how, How::Anew | How::Stored)).count();
+    if searched == 0 {
+        return Ok(Vec::new());
+    }
+    watch.begin(Phase::Compressing, Some(searched as u64));
+    if nothing_to_try(slots, thin_bases) {
+        watch.add(searched as u64);
+        return Ok(Vec::new());
+    }
+    let mut candidates = candidates(slots, source, thin_bases, options, watch)?;
+    let targets = candidates.iter().filter(|c| !c.is_external()).count();
+    watch.add((searched - targets) as u64);
+    candidates.sort_unstable_by(|a, b| {
+        let key = |c: &Candidate| (c.kind, c.name_hash, !c.is_external());
+        key(a).cmp(&key(b)).then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
+    });
+    let mut fresh = Search { source, options, watch, kept: AtomicU64::new(0) }.run(candidates)?;
+    fresh.sort_unstable_by_key(|entry| entry.slot);
+    for entry in &fresh {
+        if let Some(base) = entry.base {
+            let sent = slots.of(base);
+            let slot = &mut slots.all[entry.slot as usize];
+            (slot.how, slot.base) = match sent {
+                Some(base) => (How::NewDelta, base),
+                None => (How::NewThin, base),
+            };
+        }
+    }
+    Ok(fresh)
+}
+
+/// Everything lies compressed in a single pack, and nothing else could be a base.
+fn nothing_to_try(slots: &Slots, thin_bases: &[Found]) -> bool {
+    thin_bases.is_empty()
+        && slots.groups.len() == 1
+        && slots.all.iter().all(|slot| slot.how != How::Anew)
+}
+
+fn candidates(
+    slots: &Slots,
+    source: &dyn ObjectSource,
+    thin_bases: &[Found],
+    options: &PlanOptions,
+    watch: &Watch,
+) -> Result<Vec<Candidate>, SourceError> {
+    let chains = Chains::of(&slots.all);
+    let mut reader = source.reader();
+    let mut found = Vec::new();
+    let mut names = HashSet::new();
+    for (at, slot) in slots.all.iter().enumerate() {
+        let stored = match slot.how {
+            How::Stored => slots.end_of(slot)? - slot.offset,
+            How::Anew => 0,
+            _ => continue,
+        };
+        watch.check()?;
+        let (kind, size) = reader.header(slot.number)?;
+        if size < MIN_SIZE || size > options.big_file_threshold {
+            continue;
+        }
+        names.insert((kind, slot.name_hash));
+        found.push(Candidate {
+            number: slot.number,
+            slot: at as u32,
+            size,
+            name_hash: slot.name_hash,
+            seq: slot.seq,
+            pack: slot.pack,
+            stored,
+            kind,
+            depth: chains.depth[at],
+            below: chains.below[at],
+        });
+    }
+    for (seq, base) in thin_bases.iter().enumerate() {
+        // of all that the client has, only what bears the name of something sent is of use
+        if !names.contains(&(base.kind, base.name_hash)) || slots.of(base.number).is_some() {
+            continue;
+        }
+        watch.check()?;
+        let (kind, size) = reader.header(base.number)?;
+        if size < MIN_SIZE || size > options.big_file_threshold {
+            continue;
+        }
+        found.push(Candidate {
+            number: base.number,
+            slot: EXTERNAL,
+            size,
+            name_hash: base.name_hash,
+            seq: seq as u32,
+            pack: UNPACKED,
+            stored: 0,
+            kind,
+            depth: 0,
+            below: 0,
+        });
+    }
+    Ok(found)
+}
+
+struct Search<'a> {
+    source: &'a dyn ObjectSource,
+    options: &'a PlanOptions,
+    watch: &'a Watch,
+    /// Bytes kept so far, of [`PlanOptions::keep_memory`].
+    kept: AtomicU64,
+}
+
+impl<'a> Search<'a> {
+    fn run(&self, mut candidates: Vec<Candidate>) -> Result<Vec<Fresh>, SourceError> {
+        let bytes: u64 = candidates.iter().map(|c| c.size).sum();
+        let threads = match self.options.threads {
+            _ if bytes < BYTES_WORTH_THREADS => 1,
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        // a base, its index and its target have to fit; the few that fit no thread's share are
+        // left for one that has all of it
+        let share = self.options.search_memory / threads as u64;
+        let huge: Vec<_> = candidates.extract_if(.., |c| c.size > share / 4).collect();
+        let segments = segments(&candidates);
+        let mut fresh = match threads.min(segments.len()) {
+            0 | 1 => self.work(&segments, &AtomicUsize::new(0), self.options.search_memory)?,
+            threads => self.on_threads(&segments, threads)?,
+        };
+        fresh.extend(self.work(&[&huge], &AtomicUsize::new(0), self.options.search_memory)?);
+        Ok(fresh)
+    }
+
+    fn on_threads(
+        &self,
+        segments: &[&[Candidate]],
+        threads: usize,
+    ) -> Result<Vec<Fresh>, SourceError> {
+        let next = AtomicUsize::new(0);
+        let memory = self.options.search_memory / threads as u64;
+        std::thread::scope(|scope| {
+            let worker = || {
+                let outcome = self.work(segments, &next, memory);
+                if outcome.is_err() {
+                    // the others need not go on
+                    next.store(segments.len(), Ordering::Relaxed);
+                }
+                outcome
+            };
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(worker)).collect();
+            let mut all = worker();
+            for other in others {
+                let theirs = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                match (&mut all, theirs) {
+                    (Ok(all), Ok(theirs)) => all.extend(theirs),
+                    (Ok(_), Err(error)) => all = Err(error),
+                    (Err(_), _) => {}
+                }
+            }
+            all
+        })
+    }
+
+    /// Takes segments until there are no more.
+    fn work(
+        &self,
+        segments: &[&[Candidate]],
+        next: &AtomicUsize,
+        memory: u64,
+    ) -> Result<Vec<Fresh>, SourceError> {
+        let mut fresh = Vec::new();
+        let mut deflater = None;
+        while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let PlanOptions { window, depth, .. } = *self.options;
+            let mut window = Window::new(self.source.reader(), window, depth, memory);
+            for candidate in *segment {
+                self.watch.check()?;
+                if candidate.is_external() {
+                    window.skip(candidate);
+                    continue;
+                }
+                self.watch.add(1);
+                fresh.extend(self.one(candidate, &mut window, &mut deflater)?);
+            }
+        }
+        Ok(fresh)
+    }
+
+    fn one<'c>(
+        &self,
+        target: &'c Candidate,
+        window: &mut Window<'c, 'a>,
+        deflater: &mut Option<Deflater>,
+    ) -> Result<Option<Fresh>, SourceError> {
+        let deflater = deflater.get_or_insert_with(|| Deflater::new(self.options.level));
+        let id_len = self.source.hash_kind().len();
+        let found = window.find(target, id_len)?;
+        if let Some(found) = found {
+            let mut deflated = Vec::new();
+            deflater.deflate_all(&window.best, &mut deflated);
+            if !target.is_stored() || (deflated.len() as u64) < target.stored {
+                let size = window.best.len() as u64;
+                let base = window.base(&found).number;
+                window.push(target, Some(&found));
+                let deflated = self.keep(deflated);
+                return Ok(Some(Fresh { slot: target.slot, base: Some(base), size, deflated }));
+            }
+        }
+        let mut fresh = None;
+        if !target.is_stored() && self.has_room(target.size) {
+            let mut deflated = Vec::new();
+            deflater.deflate_all(window.target(target)?, &mut deflated);
+            if let Some(deflated) = self.keep(deflated) {
+                let (slot, size) = (target.slot, target.size);
+                fresh = Some(Fresh { slot, base: None, size, deflated: Some(deflated) });
+            }
+        }
+        window.push(target, None);
+        Ok(fresh)
+    }
+
+    fn has_room(&self, size: u64) -> bool {
+        self.kept.load(Ordering::Relaxed).saturating_add(size) <= self.options.keep_memory
+    }
+
+    fn keep(&self, deflated: Vec<u8>) -> Option<Box<[u8]>> {
+        let size = deflated.len() as u64;
+        let before = self.kept.fetch_add(size, Ordering::Relaxed);
+        if before.saturating_add(size) <= self.options.keep_memory {
+            return Some(deflated.into_boxed_slice());
+        }
+        self.kept.fetch_sub(size, Ordering::Relaxed);
+        None
+    }
+}
+
+/// Pieces of work, cut where the name changes.
+fn segments(candidates: &[Candidate]) -> Vec<&[Candidate]> {
+    let mut segments = Vec::new();
+    let mut rest = candidates;
+    while !rest.is_empty() {
+        let mut cut = MIN_SEGMENT.min(rest.len());
+        while cut < rest.len()
+            && (rest[cut].kind, rest[cut].name_hash)
+                == (rest[cut - 1].kind, rest[cut - 1].name_hash)
+        {
+            cut += 1;
+        }
+        let (segment, after) = rest.split_at(cut);
+        segments.push(segment);
+        rest = after;
+    }
+    segments
+}

@@ -1,0 +1,277 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::delta::DeltaIndex;
+use crate::graph::{Found, SeenSet, name_hash};
+use crate::hash::{HashKind, IdMap, ObjectId};
+use crate::object::{ObjectKind, object_id};
+use crate::pack::delta::apply;
+use crate::source::{ObjectReader, PackedAt};
+use crate::store::Pack;
+use crate::zlib::Inflater;
+
+/// Objects that lie nowhere but in memory, as those of a foreign store.
+#[derive(Default)]
+struct Memory {
+    objects: Vec<(ObjectId, ObjectKind, Vec<u8>)>,
+    numbers: IdMap<u32>,
+}
+
+impl Memory {
+    fn add(&mut self, kind: ObjectKind, content: Vec<u8>) -> u32 {
+        let id = object_id(HashKind::Sha1, kind, &content);
+        let number = self.objects.len() as u32;
+        self.objects.push((id, kind, content));
+        self.numbers.insert(id, number);
+        number
+    }
+}
+
+impl ObjectSource for Memory {
+    fn hash_kind(&self) -> HashKind {
+        HashKind::Sha1
+    }
+    fn lookup(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError> {
+        Ok(self.numbers.get(id).copied())
+    }
+    fn id(&self, number: ObjectNumber) -> ObjectId {
+        self.objects[number as usize].0
+    }
+    fn number_bound(&self) -> u32 {
+        self.objects.len() as u32
+    }
+    fn packed_at(&self, _: ObjectNumber) -> Option<PackedAt> {
+        None
+    }
+    fn pack(&self, _: u32) -> Option<&Arc<Pack>> {
+        None
+    }
+    fn reader(&self) -> Box<dyn ObjectReader + '_> {
+        Box::new(Reader(self))
+    }
+}
+
+struct Reader<'a>(&'a Memory);
+
+impl ObjectReader for Reader<'_> {
+    fn header(&mut self, number: ObjectNumber) -> Result<(ObjectKind, u64), SourceError> {
+        let (_, kind, content) = &self.0.objects[number as usize];
+        Ok((*kind, content.len() as u64))
+    }
+    fn read(&mut self, number: ObjectNumber) -> Result<(ObjectKind, &[u8]), SourceError> {
+        let (_, kind, content) = &self.0.objects[number as usize];
+        Ok((*kind, content))
+    }
+    fn stream(
+        &mut self,
+        number: ObjectNumber,
+        sink: &mut dyn FnMut(&[u8]) -> bool,
+    ) -> Result<(), SourceError> {
+        let content = &self.0.objects[number as usize].2;
+        if content.chunks(1000).all(sink) { Ok(()) } else { Err(SourceError::Cancelled) }
+    }
+}
+
+/// `count` versions of a file, each with one line more than the one before.
+fn versions(memory: &mut Memory, path: &str, count: usize) -> Vec<Found> {
+    let mut text: Vec<u8> =
+        (0..200).flat_map(|i| format!("{path} {}\n", i * 7919).into_bytes()).collect();
+    let mut found = Vec::new();
+    for version in 0..count {
+        text.extend_from_slice(format!("line {version} of {path}\n").as_bytes());
+        let number = memory.add(ObjectKind::Blob, text.clone());
+        found.push(Found { number, name_hash: name_hash(path.as_bytes()), kind: ObjectKind::Blob });
+    }
+    // newest first, as enumerated
+    found.reverse();
+    found
+}
+
+fn plan(
+    memory: &Memory,
+    objects: Vec<Found>,
+    bases: Vec<Found>,
+    options: &PlanOptions,
+) -> PackPlan {
+    let client_has = SeenSet::new();
+    for base in &bases {
+        client_has.insert(base.number);
+    }
+    let enumeration = Enumeration { objects, client_has, preferred_bases: bases };
+    PackPlan::new(memory, enumeration, options, &Watch::new()).unwrap()
+}
+
+/// Makes the objects of a plan again, step by step; the depth of each.
+fn replay(memory: &Memory, plan: &PackPlan) -> Vec<(ObjectId, u32)> {
+    let mut by_step: Vec<(ObjectKind, Vec<u8>, u32)> = Vec::new();
+    for step in &plan.steps {
+        let content_of = |number: u32| {
+            let (_, kind, content) = &memory.objects[number as usize];
+            (*kind, content.clone())
+        };
+        let base_of = |base: BaseAt| match base {
+            BaseAt::Sent { step, within } => {
+                assert_eq!(within, 0);
+                by_step[step as usize].clone()
+            }
+            BaseAt::Named(number) => {
+                let (kind, content) = content_of(number);
+                (kind, content, 0)
+            }
+        };
+        by_step.push(match *step {
+            Step::Made(made) => {
+                let made = &plan.made[made as usize];
+                let mut data = Vec::new();
+                Inflater::new()
+                    .inflate_exact(&made.deflated, made.size as usize, &mut data)
+                    .unwrap();
+                match made.base {
+                    None => (made.kind, data, 0),
+                    Some(base) => {
+                        let (kind, base, depth) = base_of(base);
+                        let mut out = Vec::new();
+                        apply(&base, &data, &mut out).unwrap();
+                        (kind, out, depth + 1)
+                    }
+                }
+            }
+            Step::Whole(number) => {
+                let (kind, content) = content_of(number);
+                (kind, content, 0)
+            }
+            Step::Remake { target, base, at } => {
+                assert_eq!(base_of(at).1, content_of(base).1);
+                let (kind, content) = content_of(target);
+                (kind, content, base_of(at).2 + 1)
+            }
+            _ => panic!("nothing is packed"),
+        });
+    }
+    let id = |kind, content: &[u8]| object_id(HashKind::Sha1, kind, content);
+    by_step.iter().map(|(kind, content, depth)| (id(*kind, content), *depth)).collect()
+}
+
+fn ids(memory: &Memory, objects: &[Found]) -> Vec<ObjectId> {
+    let mut ids: Vec<_> = objects.iter().map(|found| memory.id(found.number)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+fn made_ids(replayed: &[(ObjectId, u32)]) -> Vec<ObjectId> {
+    let mut ids: Vec<_> = replayed.iter().map(|(id, _)| *id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[test]
+fn versions_become_deltas_of_each_other() {
+    let mut memory = Memory::default();
+    let mut objects = Vec::new();
+    for path in ["a.c", "b.c", "README"] {
+        objects.extend(versions(&mut memory, path, 30));
+    }
+    let options = PlanOptions { ofs_delta: true, ..PlanOptions::default() };
+    let plan = plan(&memory, objects.clone(), Vec::new(), &options);
+    let replayed = replay(&memory, &plan);
+    assert_eq!(made_ids(&replayed), ids(&memory, &objects));
+    assert_eq!((plan.counts.objects, plan.counts.reused), (90, 0));
+    assert!(plan.counts.deltas >= 87, "{:?}", plan.counts);
+}
+
+#[test]
+fn chains_stay_within_the_depth() {
+    let mut memory = Memory::default();
+    let objects = versions(&mut memory, "a.c", 100);
+    for depth in [0, 1, 7] {
+        let options = PlanOptions { depth, window: 4, ofs_delta: true, ..PlanOptions::default() };
+        let plan = plan(&memory, objects.clone(), Vec::new(), &options);
+        let replayed = replay(&memory, &plan);
+        assert_eq!(made_ids(&replayed), ids(&memory, &objects));
+        assert_eq!(replayed.iter().map(|(_, depth)| *depth).max(), Some(depth));
+    }
+}
+
+#[test]
+fn what_the_client_has_serves_when_thin() {
+    let mut memory = Memory::default();
+    let mut objects = versions(&mut memory, "a.c", 3);
+    let bases = objects.split_off(1);
+    for (thin, deltas) in [(true, 1), (false, 0)] {
+        let options = PlanOptions { thin, ofs_delta: true, ..PlanOptions::default() };
+        let plan = plan(&memory, objects.clone(), bases.clone(), &options);
+        assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+        assert_eq!(plan.counts.deltas, deltas);
+    }
+}
+
+#[test]
+fn without_ofs_delta_bases_have_names() {
+    let mut memory = Memory::default();
+    let objects = versions(&mut memory, "a.c", 10);
+    let plan = plan(&memory, objects.clone(), Vec::new(), &PlanOptions::default());
+    let named = |made: &MadeEntry| matches!(made.base, None | Some(BaseAt::Named(_)));
+    assert!(plan.counts.deltas > 0 && plan.made.iter().all(named));
+    assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+}
+
+#[test]
+fn memory_and_threads_change_no_object() {
+    let mut memory = Memory::default();
+    let mut objects = Vec::new();
+    for path in 0..200 {
+        objects.extend(versions(&mut memory, &format!("dir/file-{path}.c"), 5));
+    }
+    let total: u64 = memory.objects.iter().map(|object| object.2.len() as u64).sum();
+    assert!(total > 2 << 20, "large enough for threads: {total}");
+    for (keep_memory, search_memory) in
+        [(0, 1 << 20), (10_000, 100_000), (1 << 20, 1), (1 << 20, 1 << 30)]
+    {
+        let options = PlanOptions {
+            ofs_delta: true,
+            threads: 3,
+            keep_memory,
+            search_memory,
+            ..PlanOptions::default()
+        };
+        let plan = plan(&memory, objects.clone(), Vec::new(), &options);
+        assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+        let kept: usize = plan.made.iter().map(|made| made.deflated.len()).sum();
+        assert!(kept as u64 <= keep_memory);
+        if search_memory > 1 {
+            assert!(plan.counts.deltas > 700, "{:?}", plan.counts);
+        }
+    }
+}
+
+#[test]
+fn huge_blobs_are_left_alone() {
+    let mut memory = Memory::default();
+    let objects = versions(&mut memory, "a.c", 5);
+    let options = PlanOptions { big_file_threshold: 100, ..PlanOptions::default() };
+    let plan = plan(&memory, objects.clone(), Vec::new(), &options);
+    assert!(plan.steps.iter().all(|step| matches!(step, Step::Whole(_))));
+}
+
+#[test]
+fn a_cancelled_plan_stops() {
+    let mut memory = Memory::default();
+    let objects = versions(&mut memory, "a.c", 5);
+    let watch = Watch::new();
+    watch.cancel();
+    let enumeration = Enumeration { objects, ..Enumeration::default() };
+    let outcome = PackPlan::new(&memory, enumeration, &PlanOptions::default(), &watch);
+    assert!(matches!(outcome, Err(PlanError::Source(SourceError::Cancelled))));
+}
+
+#[test]
+fn remaking_gives_the_same_delta() {
+    let mut memory = Memory::default();
+    versions(&mut memory, "a.c", 2);
+    let (a, b) = (&memory.objects[0].2, &memory.objects[1].2);
+    let (mut index, mut limited, mut free) = (DeltaIndex::default(), Vec::new(), Vec::new());
+    index.build(a);
+    assert!(index.encode(a, b, b.len() / 2, &mut limited));
+    assert!(index.encode(a, b, usize::MAX, &mut free));
+    assert_eq!(limited, free);
+}

@@ -1,0 +1,233 @@
+//! The sliding window of the delta search: a few objects in memory, each tried as base of the
+//! next.
+
+use std::collections::VecDeque;
+
+use super::search::Candidate;
+use crate::delta::DeltaIndex;
+use crate::source::{ObjectReader, SourceError};
+
+/// Bases smaller than the target by more than this factor, or larger, are not tried.
+const SIZE_RATIO: u64 = 32;
+
+/// Allocations kept for the next object that enters the window, up to this size each.
+const KEEP_BUFFER: usize = 1 << 20;
+
+/// An object in the window, read when it is first needed.
+struct Held<'c> {
+    candidate: &'c Candidate,
+    depth: u32,
+    content: Option<Vec<u8>>,
+    index: Option<DeltaIndex>,
+}
+
+impl Held<'_> {
+    fn memory(&self) -> usize {
+        self.content.as_ref().map_or(0, Vec::capacity)
+            + self.index.as_ref().map_or(0, DeltaIndex::memory)
+    }
+}
+
+/// A base found for the target at hand.
+pub(super) struct Match {
+    /// Place in the window.
+    place: usize,
+    /// How deep the target is in its chain.
+    pub depth: u32,
+}
+
+/// The window of one thread.
+pub(super) struct Window<'c, 's> {
+    held: VecDeque<Held<'c>>,
+    reader: Box<dyn ObjectReader + 's>,
+    size: usize,
+    max_depth: u32,
+    max_memory: usize,
+    memory: usize,
+    /// The content of the target, once something was worth trying.
+    target: Option<Vec<u8>>,
+    /// The best delta so far, and one being tried.
+    pub best: Vec<u8>,
+    trial: Vec<u8>,
+    spare_buffers: Vec<Vec<u8>>,
+    spare_indexes: Vec<DeltaIndex>,
+}
+
+impl<'c, 's> Window<'c, 's> {
+    pub(super) fn new(
+        reader: Box<dyn ObjectReader + 's>,
+        size: usize,
+        max_depth: u32,
+        max_memory: u64,
+    ) -> Self {
+        Self {
+            held: VecDeque::with_capacity(size + 1),
+            reader,
+            size,
+            max_depth,
+            max_memory: usize::try_from(max_memory).unwrap_or(usize::MAX),
+            memory: 0,
+            target: None,
+            best: Vec::new(),
+            trial: Vec::new(),
+            spare_buffers: Vec::new(),
+            spare_indexes: Vec::new(),
+        }
+    }
+
+    /// Looks for the best base of `target` among those held; its delta is then in `best`.
+    pub(super) fn find(
+        &mut self,
+        target: &'c Candidate,
+        id_len: usize,
+    ) -> Result<Option<Match>, SourceError> {
+        self.drop_target();
+        // less than half, or it is not worth a base that must be found again when reading
+        let mut limit = (target.size / 2).saturating_sub(id_len as u64);
+        let mut best: Option<Match> = None;
+        let mut places = 0..self.held.len();
+        while let Some(place) = places.next().filter(|&place| place < self.held.len()) {
+            let base = &self.held[place];
+            let depth = base.depth + 1;
+            if depth + u32::from(target.below) > self.max_depth
+                || !plausible(base.candidate, target, limit)
+            {
+                continue;
+            }
+            if self.target.is_none() {
+                let content = self.read(target)?;
+                self.memory += content.capacity();
+                self.target = Some(content);
+            }
+            self.load(place)?;
+            self.make_room(place, best.as_ref().map(|found| found.place));
+            let (Some(content), Some(wanted)) = (&self.held[place].content, &self.target) else {
+                continue;
+            };
+            let Some(index) = &self.held[place].index else { continue };
+            // a deeper base has to save more: each level is paid for whenever it is read
+            let allowed = match &best {
+                Some(found) if depth > found.depth => {
+                    limit * u64::from(self.max_depth.saturating_sub(depth) + 1)
+                        / u64::from(self.max_depth.saturating_sub(found.depth) + 1)
+                }
+                _ => limit,
+            };
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+            if index.encode(content, wanted, allowed, &mut self.trial) {
+                std::mem::swap(&mut self.best, &mut self.trial);
+                limit = (self.best.len() as u64).saturating_sub(1);
+                best = Some(Match { place, depth });
+            }
+        }
+        Ok(best)
+    }
+
+    /// The object that the match is a delta of.
+    pub(super) fn base(&self, found: &Match) -> &'c Candidate {
+        self.held[found.place].candidate
+    }
+
+    /// The content of the object last given to [`Window::find`].
+    pub(super) fn target(&mut self, target: &Candidate) -> Result<&[u8], SourceError> {
+        if self.target.is_none() {
+            let content = self.read(target)?;
+            self.memory += content.capacity();
+            self.target = Some(content);
+        }
+        Ok(self.target.as_deref().unwrap_or_default())
+    }
+
+    /// The target enters the window, as base for those that follow; the base it found stays
+    /// longest, because it was good for one.
+    pub(super) fn push(&mut self, target: &'c Candidate, found: Option<&Match>) {
+        let content = self.target.take();
+        self.memory -= content.as_ref().map_or(0, Vec::capacity);
+        if let Some(base) = found.and_then(|found| self.held.remove(found.place)) {
+            self.held.push_front(base);
+        }
+        let depth = found.map_or(u32::from(target.depth), |found| found.depth);
+        let held = Held { candidate: target, depth, content, index: None };
+        self.memory += held.memory();
+        self.held.push_front(held);
+        while self.held.len() > self.size || (self.memory > self.max_memory && self.held.len() > 1)
+        {
+            self.drop_last();
+        }
+    }
+
+    /// An object that only serves as base enters the window.
+    pub(super) fn skip(&mut self, base: &'c Candidate) {
+        self.drop_target();
+        self.push(base, None);
+    }
+
+    fn drop_last(&mut self) {
+        let Some(gone) = self.held.pop_back() else { return };
+        self.memory -= gone.memory();
+        if let Some(content) = gone.content.filter(|c| c.capacity() <= KEEP_BUFFER) {
+            self.spare_buffers.push(content);
+        }
+        if let Some(index) = gone.index.filter(|i| i.memory() <= KEEP_BUFFER) {
+            self.spare_indexes.push(index);
+        }
+    }
+
+    /// Forgets what is not needed to try the base at `place`, while there is too much.
+    fn make_room(&mut self, place: usize, best: Option<usize>) {
+        while self.memory > self.max_memory && self.held.len() > place + 1 {
+            self.drop_last();
+        }
+        for other in (0..place).filter(|&other| Some(other) != best) {
+            if self.memory <= self.max_memory {
+                return;
+            }
+            let held = &mut self.held[other];
+            self.memory -= held.memory();
+            held.content = None;
+            held.index = None;
+        }
+    }
+
+    fn drop_target(&mut self) {
+        if let Some(content) = self.target.take() {
+            self.memory -= content.capacity();
+            if content.capacity() <= KEEP_BUFFER {
+                self.spare_buffers.push(content);
+            }
+        }
+    }
+
+    /// Content and index of the base at `place`.
+    fn load(&mut self, place: usize) -> Result<(), SourceError> {
+        let before = self.held[place].memory();
+        if self.held[place].content.is_none() {
+            let content = self.read(self.held[place].candidate)?;
+            self.held[place].content = Some(content);
+        }
+        let held = &mut self.held[place];
+        if let (None, Some(content)) = (&held.index, &held.content) {
+            let mut index = self.spare_indexes.pop().unwrap_or_default();
+            index.build(content);
+            held.index = Some(index);
+        }
+        self.memory += self.held[place].memory() - before;
+        Ok(())
+    }
+
+    fn read(&mut self, candidate: &Candidate) -> Result<Vec<u8>, SourceError> {
+        let mut buffer = self.spare_buffers.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(self.reader.read(candidate.number)?.1);
+        Ok(buffer)
+    }
+}
+
+/// Could a delta be shorter than `limit`, judged by what is known without reading?
+fn plausible(base: &Candidate, target: &Candidate, limit: u64) -> bool {
+    base.kind == target.kind
+        // both lie in one pack, and whoever made that pack had tried them already
+        && !(target.is_stored() && base.pack == target.pack && !base.is_external())
+        && target.size.saturating_sub(base.size) < limit
+        && target.size >= base.size / SIZE_RATIO
+}
