@@ -1,1 +1,94 @@
-//! placeholder
+//! Writing a pack as a stream of buffers that are ready to send.
+//!
+//! In: what the client wants and has. Out: chunks of whole side-band packets (or of bare pack
+//! bytes), with the progress a person sees among them. One thread enumerates, plans and writes
+//! ahead of whoever sends, within a bound; it stops when the stream is cancelled or dropped.
+//! The pack follows `gitformat-pack`, the bands `gitprotocol-pack` ("Packfile Data"). Sockets,
+//! and what is said before and after the pack, are not known here.
+
+mod frame;
+mod progress;
+mod stream;
+mod write;
+
+use std::time::Duration;
+
+pub use stream::PackStream;
+
+use crate::graph::GraphError;
+use crate::plan::PlanError;
+use crate::source::SourceError;
+
+/// Why the pack could not be finished.
+#[derive(Debug, thiserror::Error)]
+pub enum EmitError {
+    /// The repository could not give what it must.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The walk found no way.
+    #[error(transparent)]
+    Graph(GraphError),
+    /// No plan could be made.
+    #[error("{0} objects do not fit one pack")]
+    TooMany(usize),
+    /// No thread could be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// The worker panicked: our bug.
+    #[error("pack writer: {0}")]
+    Bug(String),
+}
+
+impl From<GraphError> for EmitError {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Source(error) => EmitError::Source(error),
+            error => EmitError::Graph(error),
+        }
+    }
+}
+
+impl From<PlanError> for EmitError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Source(error) => EmitError::Source(error),
+            PlanError::TooMany(count) => EmitError::TooMany(count),
+        }
+    }
+}
+
+/// How the bytes are to arrive.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// The longest packet: 65520 for `side-band-64k`, 1000 for `side-band`, 0 for bare pack bytes.
+    pub band_limit: usize,
+    /// Tell on band 2 what is being done.
+    pub progress: bool,
+    /// An empty packet goes out when nothing did for this long; zero: never
+    /// (`uploadpack.keepAlive`).
+    pub keepalive: Duration,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { band_limit: 65520, progress: false, keepalive: Duration::from_secs(5) }
+    }
+}
+
+/// What a stream has done so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PackStats {
+    /// Objects in the pack; 0 until it is planned.
+    pub objects: u32,
+    /// Deltas among them.
+    pub deltas: u32,
+    /// Objects whose compressed bytes are copied.
+    pub reused: u32,
+    /// Deltas among those.
+    pub reused_deltas: u32,
+    /// Bytes of the pack written, header and trailer included.
+    pub bytes: u64,
+}
+
+#[cfg(test)]
+mod tests;
