@@ -57,16 +57,22 @@ test-python: $(CORE)
 lint: $(CORE)
 	$(BIN)/ruff check --quiet --output-format=concise
 	$(BIN)/ruff format --check --quiet
-	$(BIN)/mypy -p gitserve
+	$(BIN)/mypy -p gitserve -p benches
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml gitserve._core
 	cargo fmt --check
+	cargo fmt --check --manifest-path benches/loadgen/Cargo.toml
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
+
+# BENCH: options of the harness, such as BENCH='--repo /srv/git/project.git --rounds 5'.
+bench: $(CORE)
+	$(BIN)/python -m benches $(BENCH)
 
 fmt: $(TOOLS)
 	$(BIN)/ruff check --quiet --fix-only
 	$(BIN)/ruff format
 	cargo fmt
+	cargo fmt --manifest-path benches/loadgen/Cargo.toml
 
 wheel: $(TOOLS)
 	$(BIN)/maturin build --release --out dist

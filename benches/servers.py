@@ -1,0 +1,137 @@
+"""The two servers, and what they cost: CPU and memory of the whole tree of processes.
+
+In: a command line. Out: a running daemon, its CPU seconds so far (children that ended included) and
+the most anonymous memory seen. Reads ``/proc``, so it needs Linux. Mapped files do not count: they
+are the page cache, which all servers share.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benches.conversations import HOST
+
+TICKS = os.sysconf("SC_CLK_TCK")
+START_TIMEOUT = 20.0
+SETTLE_TIMEOUT = 10.0
+SAMPLE_EVERY = 0.02
+
+
+@dataclass(slots=True)
+class Daemon:
+    """A running server."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+    log_path: Path
+    peak: int = 0
+    """The most anonymous memory of all its processes together, in bytes, since it was reset."""
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return HOST, self.port
+
+    def processes(self) -> list[int]:
+        """The daemon and everything below it."""
+        found, waiting = [], [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            found.append(pid)
+            with contextlib.suppress(OSError):
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    children = Path(f"/proc/{pid}/task/{task}/children").read_text()
+                    waiting += map(int, children.split())
+        return found
+
+    def settle(self, idle: int) -> None:
+        """Waits until only the ``idle`` processes are left, so that all CPU time is accounted."""
+        deadline = time.monotonic() + SETTLE_TIMEOUT
+        while len(self.processes()) > idle and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def cpu(self) -> float:
+        """CPU seconds, user and system, of all that run and all that ended and were waited for."""
+        ticks = 0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                stat = Path(f"/proc/{pid}/stat").read_text()
+                fields = stat.rpartition(")")[2].split()
+                ticks += sum(map(int, fields[11:15]))
+        return ticks / TICKS
+
+    def memory(self) -> int:
+        """Anonymous memory of all its processes now, in bytes."""
+        total = 0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                    if line.startswith("RssAnon:"):
+                        total += int(line.split()[1]) * 1024
+        return total
+
+    def watch(self) -> None:
+        """Keeps :attr:`peak` up to date, until the daemon is stopped."""
+        while not self.stopping.wait(SAMPLE_EVERY):
+            self.peak = max(self.peak, self.memory())
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_listening(daemon: Daemon) -> None:
+    """Returns once a connection is accepted."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while daemon.process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            socket.create_connection(daemon.address, timeout=1).close()
+            return
+        time.sleep(0.02)
+    raise RuntimeError(f"{daemon.name} did not start: {daemon.log_path.read_text()}")
+
+
+@contextlib.contextmanager
+def running(name: str, command: list[str], base: Path, log_path: Path) -> Iterator[Daemon]:
+    """A daemon over ``base``; the command takes git daemon's options."""
+    port = free_port()
+    options = [
+        "--export-all",
+        "--enable=receive-pack",
+        "--reuseaddr",
+        f"--base-path={base}",
+        f"--listen={HOST}",
+        f"--port={port}",
+    ]
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    daemon = Daemon(name, process, port, log_path)
+    watcher = threading.Thread(target=daemon.watch)
+    watcher.start()
+    try:
+        wait_until_listening(daemon)
+        yield daemon
+    finally:
+        daemon.stopping.set()
+        watcher.join()
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
