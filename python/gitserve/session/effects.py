@@ -151,6 +151,10 @@ class BeginNegotiation:
 
     wants: tuple[bytes, ...]
     client_shallow: tuple[bytes, ...] = ()
+    unshallow: tuple[bytes, ...] = ()
+    """Commits that get their parents back: these parents are wanted, too, and nothing is ready
+    before they reach something common. A performer that leaves them out sends no wrong pack, but
+    may end the negotiation early."""
 
 
 @dataclass(frozen=True, slots=True)

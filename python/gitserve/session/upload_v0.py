@@ -91,7 +91,9 @@ def capabilities(config: UploadConfig) -> bytes:
         offered.append((b"allow-tip-sha1-in-want", None))
     if config.allow_reachable_sha1_in_want or anything:
         offered.append((b"allow-reachable-sha1-in-want", None))
-    offered.append((b"no-done", None))
+    if config.stateless or config.advertise_only:
+        # It saves a request there; on a connection it would race with haves on their way.
+        offered.append((b"no-done", None))
     offered += [(b"symref", b"%b:%b" % symref) for symref in config.symrefs]
     if config.allow_filter:
         offered.append((b"filter", None))
@@ -133,7 +135,7 @@ def _upload(config: UploadConfig, version: int, outlet: Outlet) -> Dialogue:
         yield Send(encode_all(lines) + FLUSH_PKT)
         yield Flush()
 
-    yield BeginNegotiation(request.wants, request.shallow)
+    yield BeginNegotiation(request.wants, request.shallow, update.unshallow)
     if not (yield from _negotiate(config, request)):
         yield Flush()
         return

@@ -41,14 +41,14 @@ def parse(payload: bytes) -> ProtoRequest:
     host: bytes | None = None
     parameters: tuple[bytes, ...] = ()
     if nul:
-        first, _, extra = rest.partition(b"\0")
-        if first[:5].lower() == b"host=":
+        if rest[:1] not in (b"\0", b""):
+            first, _, rest = rest.partition(b"\0")
+            if first[:5].lower() != b"host=":
+                raise Malformed(f"invalid request: expected host, got '{quoted(first)}'")
             host = first[5:]
-        elif first:
-            raise Malformed(f"invalid request: expected host, got '{quoted(first)}'")
         # The extra parameters begin with a NUL of their own.
-        if extra[:1] == b"\0":
-            parameters = tuple([word for word in extra[1:].split(b"\0") if word])
+        if rest[:1] == b"\0":
+            parameters = tuple([word for word in rest[1:].split(b"\0") if word])
     return ProtoRequest(service, path, host, parameters)
 
 
@@ -57,8 +57,6 @@ def format(request: ProtoRequest) -> bytes:
     payload = b"%b %b\0" % (request.service, request.path)
     if request.host is not None:
         payload += b"host=%b\0" % request.host
-    elif request.parameters:
-        payload += b"\0"
     if request.parameters:
         payload += b"\0" + b"".join([word + b"\0" for word in request.parameters])
     return payload
