@@ -8,16 +8,18 @@
 //! Git's documents: `git-rev-list` (what is reachable, object filters), `gitprotocol-pack` and
 //! `gitprotocol-v2` (negotiation, shallow), `git-pack-objects` (`--thin`, `--include-tag`).
 
-#![allow(dead_code)]
-
+mod connected;
+mod deepen;
 mod edges;
 mod enumerate;
 mod filter;
 mod index;
 mod marks;
 mod name_hash;
+mod negotiation;
 mod paged;
 mod parallel;
+mod reachable;
 mod recent;
 mod request;
 mod roots;
@@ -31,9 +33,13 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use connected::check_connected;
+pub use deepen::{DeepenSpec, INFINITE_DEPTH, deepen};
 pub use enumerate::enumerate;
 pub use filter::{Filter, FilterError};
 pub use name_hash::name_hash;
+pub use negotiation::Negotiation;
+pub use reachable::all_reachable;
 pub use request::{Enumeration, Found, WalkRequest};
 pub use seen::SeenSet;
 pub use shallow::Shallow;
@@ -54,9 +60,6 @@ pub enum GraphError {
     /// Neither `deepen-since` nor `deepen-not` leaves a single commit.
     #[error("no commits selected for shallow requests")]
     NothingSelected,
-    /// Tags of tags without end.
-    #[error("tag {0} is nested too deeply")]
-    TagTooDeep(ObjectId),
     /// More commits, or more parents, than 31 bits can number.
     #[error("too many commits")]
     TooManyCommits,

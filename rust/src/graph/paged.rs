@@ -7,9 +7,11 @@ use std::sync::OnceLock;
 /// Pages a directory block holds.
 const BLOCK: usize = 512;
 
+type Block<P> = Box<[OnceLock<Box<P>>]>;
+
 /// Up to `blocks * 512` pages of type `P`.
 pub(super) struct Paged<P> {
-    blocks: Box<[OnceLock<Box<[OnceLock<Box<P>>]>>]>,
+    blocks: Box<[OnceLock<Block<P>>]>,
 }
 
 impl<P> Paged<P> {

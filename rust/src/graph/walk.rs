@@ -52,6 +52,8 @@ pub(super) struct CommitWalk<'t, 'a, 'r> {
     /// Lowest corrected date taken, among the known; and lowest time.
     lowest_generation: u64,
     lowest_time: u64,
+    /// Older commits count as had.
+    since: u64,
 }
 
 /// What a walk found.
@@ -76,6 +78,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             taken: Vec::new(),
             lowest_generation: GENERATION_UNKNOWN,
             lowest_time: u64::MAX,
+            since: 0,
         }
     }
 
@@ -84,12 +87,20 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         self.marks.set(commit, CUT);
     }
 
+    /// Paints what is older than this time, with all that it reaches.
+    pub(super) fn only_since(&mut self, time: u64) {
+        self.since = time;
+    }
+
     /// Adds a wanted commit. It has to be there.
     pub(super) fn want(&mut self, commit: CommitNumber) -> Result<(), GraphError> {
         if self.marks.get(commit) & (WANTED | HAD) != 0 {
             return Ok(());
         }
         let fields = self.table.load(commit, self.reader)?;
+        if fields.time() < self.since {
+            return self.have(commit);
+        }
         self.marks.set(commit, WANTED);
         self.pending += 1;
         self.push(commit, fields);

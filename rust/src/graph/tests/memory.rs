@@ -30,8 +30,13 @@ impl MemorySource {
     }
 
     /// The repository loses an object.
-    pub(crate) fn remove(&mut self, id: &ObjectId) {
-        self.numbers.remove(id).unwrap();
+    pub(crate) fn remove(&mut self, id: &ObjectId) -> ObjectNumber {
+        self.numbers.remove(id).unwrap()
+    }
+
+    /// And gets it back.
+    pub(crate) fn put_back(&mut self, id: ObjectId, number: ObjectNumber) {
+        self.numbers.insert(id, number);
     }
 
     pub(crate) fn number(&self, id: &ObjectId) -> ObjectNumber {
@@ -65,13 +70,12 @@ impl ObjectSource for MemorySource {
     }
 
     fn reader(&self) -> Box<dyn ObjectReader + '_> {
-        Box::new(Reader { source: self, reads: 0 })
+        Box::new(Reader { source: self })
     }
 }
 
 struct Reader<'a> {
     source: &'a MemorySource,
-    reads: usize,
 }
 
 impl ObjectReader for Reader<'_> {
@@ -81,7 +85,6 @@ impl ObjectReader for Reader<'_> {
     }
 
     fn read(&mut self, number: ObjectNumber) -> Result<(ObjectKind, &[u8]), SourceError> {
-        self.reads += 1;
         let (_, kind, content) = &self.source.objects[number as usize];
         Ok((*kind, content))
     }

@@ -1,6 +1,10 @@
 //! Tests with real git as the judge.
 
+mod connected;
 mod enumerate;
 mod filters;
 mod memory;
+mod negotiation;
 mod repo;
+mod shallow;
+mod upload_pack;

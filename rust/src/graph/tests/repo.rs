@@ -100,6 +100,11 @@ impl TestRepo {
         let mut all = vec!["pack-objects", "--revs", "--stdout", "-q"];
         all.extend(args);
         let pack = self.feed(&all, lines.as_bytes());
+        self.listing(&pack)
+    }
+
+    /// What a pack holds.
+    pub(crate) fn listing(&self, pack: &[u8]) -> BTreeSet<ObjectId> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.pack");
         std::fs::write(&file, pack).unwrap();
@@ -107,6 +112,10 @@ impl TestRepo {
         self.git(&["index-pack", "-o", &file.replace(".pack", ".idx"), file]);
         let listing = self.git(&["verify-pack", "-v", file]);
         ids(listing.as_bytes())
+    }
+
+    pub(crate) fn kind(&self) -> HashKind {
+        self.kind
     }
 }
 
@@ -136,12 +145,23 @@ impl Dice {
 /// A history of `commits` commits with merges, octopuses, new roots, renames of directories,
 /// reverts and lying clocks, by `git fast-import`. Commits are tagged `c0`, `c1`, ...
 pub(crate) fn random_history(kind: HashKind, seed: u64, commits: usize) -> TestRepo {
+    history(kind, seed, commits, true)
+}
+
+/// The same with clocks that tell the truth.
+pub(crate) fn orderly_history(kind: HashKind, seed: u64, commits: usize) -> TestRepo {
+    history(kind, seed, commits, false)
+}
+
+fn history(kind: HashKind, seed: u64, commits: usize, skewed: bool) -> TestRepo {
     let repo = TestRepo::new(kind);
     let mut dice = Dice(seed | 1);
     let mut stream = String::new();
     for n in 0..commits {
         let skew = if dice.roll(10) == 0 { dice.roll(200_000) } else { 0 };
-        let time = 1_600_000_000 + n * 100 - skew + dice.roll(300);
+        let late = dice.roll(300);
+        let time = 1_600_000_000 + n * 100 + if skewed { late } else { skew };
+        let time = time - skew;
         stream += &format!("commit refs/tags/c{n}\nmark :{}\n", n + 1);
         stream += &format!("committer C <c@example.org> {time} +0000\ndata 2\nx\n");
         if n > 0 && dice.roll(40) != 0 {
@@ -192,4 +212,16 @@ pub(crate) fn random_history(kind: HashKind, seed: u64, commits: usize) -> TestR
         assert!(err.contains("Path ") || err.contains("not in branch"), "{err}");
         lines.retain(|line| !line.starts_with("R d"));
     }
+}
+
+/// A history without branches.
+pub(crate) fn line(length: usize) -> TestRepo {
+    let repo = TestRepo::new(HashKind::Sha1);
+    let mut stream = String::new();
+    for n in 0..length {
+        stream += &format!("commit refs/heads/main\ncommitter C <c@x> {} +0000\n", 1000 + n);
+        stream += &format!("data 1\nxM 100644 inline f{}\ndata 2\n{:02}\n", n % 7, n % 90);
+    }
+    repo.feed(&["fast-import", "--quiet"], stream.as_bytes());
+    repo
 }
