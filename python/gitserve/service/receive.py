@@ -116,6 +116,7 @@ class ReceiveService:
     def apply_commands(self, effect: ApplyCommands) -> tuple[CommandResult, ...]:
         """From the connectivity check to the moved refs."""
         push = self._push
+        push.tally.commanded = True
         try:
             results = Application(push, effect).run()
         finally:

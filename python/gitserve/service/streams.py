@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gitserve.wire.pktline import PktDecoder, Run
+from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
 READ_SIZE = 64 << 10
 """Bytes asked of a source at once: a large packet, or a piece of a pack worth a system call."""
@@ -60,6 +60,18 @@ class Conversation:
             run = self._decoder.take_run()
             if run is not None:
                 return run
+            data = self._read(READ_SIZE)
+            if not data:
+                self._decoder.finish()
+                return None
+            self._decoder.feed(data)
+
+    def read_packet(self) -> Packet | None:
+        """One packet and no more; None at a clean end of input."""
+        while True:
+            packet = self._decoder.next()
+            if packet is not NEED_MORE:
+                return packet
             data = self._read(READ_SIZE)
             if not data:
                 self._decoder.finish()

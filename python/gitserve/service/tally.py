@@ -13,6 +13,8 @@ class Tally:
     """Objects in the pack sent or taken."""
     pack_bytes: int = 0
     """Bytes of that pack."""
+    commanded: bool = False
+    """It was a push that named refs."""
     refused: int = 0
     """Ref updates answered with ``ng``."""
     updated: int = 0

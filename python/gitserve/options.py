@@ -1,0 +1,55 @@
+"""What an operator may choose, with the reasons for what is chosen otherwise.
+
+In: nothing. Out: frozen values. Knows nothing of what is done with them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+DEFAULT_PORT = 9418
+"""Of git://, assigned by IANA."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """How long a client may take, and how many there may be."""
+
+    init_timeout: float = 30.0
+    """Seconds until the whole first packet is there. It is one line; a client has it ready when
+    it connects."""
+    timeout: float = 600.0
+    """Seconds without a byte in either direction; 0 for ever. Long, because a pusher says nothing
+    while it compresses, and a fetcher nothing while it looks for what it has."""
+    max_connections: int = 512
+    """Clients at once, over all workers; one more is told to come again. Each has a thread, whose
+    cost is the kilobytes of stack it has touched. 0: no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOptions:
+    """One git:// server."""
+
+    addresses: tuple[str, ...] = ()
+    """Names or numbers to listen on; empty for all, IPv4 and IPv6."""
+    port: int = DEFAULT_PORT
+    """0: any free one, which is logged."""
+    reuse_address: bool = False
+    backlog: int = 1024
+    """Connections that the kernel holds for us in a burst; it cuts this to its own limit."""
+    workers: int = 0
+    """Processes; 0: one a processor. Python runs one thread of a process at a time."""
+    grace: float = 10.0
+    """Seconds that running transfers have when the server is told to stop."""
+    pid_file: str | None = None
+    verbose: bool = False
+    """Log connections too, not only requests."""
+    informative_errors: bool = False
+    """Tell clients why a repository is not to be had; strangers learn from it what exists."""
+    connections: ConnectionOptions = ConnectionOptions()
+
+    @property
+    def worker_count(self) -> int:
+        """Processes to start."""
+        return self.workers or len(os.sched_getaffinity(0))

@@ -1,0 +1,132 @@
+"""Sockets and pipes as what services read and write.
+
+In: a socket, or two file descriptors. Out: bytes, or the peer's fault as PeerTimeout or
+HangupError. Timeouts are the kernel's on a socket, so that they cost no system call of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import time
+
+from gitserve.errors import HangupError, PeerTimeout
+
+GONE = "the remote end hung up unexpectedly"
+
+LINGER_SECONDS = 2.0
+"""How long a client that was refused may go on sending before the connection is cut. Closing a
+socket with unread bytes makes the kernel reset it, and the client never reads why."""
+
+
+class SocketStream:
+    """A connected socket. Reads and writes may be on different threads, but one of each."""
+
+    __slots__ = ("_deadline", "_socket", "_timeout")
+
+    def __init__(self, connection: socket.socket, timeout: float) -> None:
+        """``timeout``: seconds for each read and each piece written; 0 for ever."""
+        self._socket = connection
+        self._timeout = timeout
+        self._deadline: float | None = None
+        connection.setblocking(True)
+        self._limit(socket.SO_RCVTIMEO, timeout)
+        self._limit(socket.SO_SNDTIMEO, timeout)
+
+    def expect_within(self, seconds: float) -> None:
+        """All reads from now on have to be done by then; 0 takes the limit away."""
+        if seconds:
+            self._deadline = time.monotonic() + seconds
+        else:
+            self._deadline = None
+            self._limit(socket.SO_RCVTIMEO, self._timeout)
+
+    def read(self, size: int, /) -> bytes:
+        """See :class:`~gitserve.service.streams.ByteSource`."""
+        if self._deadline is not None:
+            left = self._deadline - time.monotonic()
+            if left <= 0:
+                raise PeerTimeout("no request in time")
+            self._limit(socket.SO_RCVTIMEO, left)
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            raise PeerTimeout("the client said nothing for too long") from None
+        except OSError as error:
+            raise HangupError(GONE) from error
+
+    def write(self, data: bytes, /) -> None:
+        """See :class:`~gitserve.service.streams.ByteSink`."""
+        try:
+            self._socket.sendall(data)
+        except BlockingIOError:
+            raise PeerTimeout("the client took nothing for too long") from None
+        except OSError as error:
+            raise HangupError(GONE) from error
+
+    def drain(self) -> None:
+        """Lets the client read what it was told last: ends our side, reads its side away."""
+        deadline = time.monotonic() + LINGER_SECONDS
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+            while (left := deadline - time.monotonic()) > 0:
+                self._limit(socket.SO_RCVTIMEO, left)
+                if not self._socket.recv(1 << 16):
+                    return
+        except OSError:
+            return
+
+    def _limit(self, option: int, seconds: float) -> None:
+        micros = max(1, int(seconds * 1_000_000)) if seconds else 0
+        value = struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, option, value)
+        except OSError as error:
+            raise HangupError(GONE) from error
+
+
+class PipeStream:
+    """Two descriptors, mostly standard input and output."""
+
+    __slots__ = ("_in", "_out", "_timeout")
+
+    def __init__(self, source: int, sink: int, timeout: float = 0.0) -> None:
+        """``timeout``: seconds for each read and each piece written; 0 for ever."""
+        self._in = source
+        self._out = sink
+        self._timeout = timeout
+
+    def read(self, size: int, /) -> bytes:
+        """See :class:`~gitserve.service.streams.ByteSource`."""
+        try:
+            while True:
+                if self._timeout:
+                    self._wait(self._in, select.POLLIN)
+                try:
+                    return os.read(self._in, size)
+                except BlockingIOError:  # whoever made the pipe reads it without waiting
+                    self._wait(self._in, select.POLLIN)
+        except OSError as error:
+            raise HangupError(GONE) from error
+
+    def write(self, data: bytes, /) -> None:
+        """See :class:`~gitserve.service.streams.ByteSink`."""
+        left = memoryview(data)
+        try:
+            while left:
+                if self._timeout:
+                    self._wait(self._out, select.POLLOUT)
+                try:
+                    left = left[os.write(self._out, left) :]
+                except BlockingIOError:
+                    self._wait(self._out, select.POLLOUT)
+        except OSError as error:
+            raise HangupError(GONE) from error
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(self._timeout * 1000 if self._timeout else None):
+            raise PeerTimeout("the client did nothing for too long")

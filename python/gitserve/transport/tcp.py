@@ -1,0 +1,224 @@
+"""The git:// daemon: git-daemon(1)'s protocol and options.
+
+In: connections. Out: a service each, one log line each. Git's document: gitprotocol-pack, "Git
+Transport". Must not know what is negotiated; :mod:`gitserve.service.requests` is called for that.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gitserve.errors import GitServeError, HangupError, PeerError, Refused
+from gitserve.options import ConnectionOptions, DaemonOptions
+from gitserve.repository.native import NativeRepository, open_location
+from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.transport.counting import ConnectionCount, SharedCounts
+from gitserve.transport.exports import Exports, NotExported
+from gitserve.transport.listen import listen, shown, shown_address
+from gitserve.transport.log import Log
+from gitserve.transport.pool import Connection, Pool
+from gitserve.transport.prefork import StopSignal, Watcher
+from gitserve.transport.services import DEFAULT_SERVICES, RECEIVE_PACK, UPLOAD_PACK, ServiceRule
+from gitserve.transport.streams import SocketStream
+from gitserve.wire import error_line, proto_request
+from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.proto_request import ProtoRequest
+
+BUSY = b"the server is busy; please try again later"
+
+DENIED = b"access denied or repository not exported"
+"""What a client hears, whatever the reason is: git-daemon(1), --informative-errors."""
+
+REFUSING_SECONDS = 1.0
+"""For telling one client too many so; it must not keep a thread from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What is served, and how. Serves any number of connections at once."""
+
+    exports: Exports
+    services: Mapping[str, ServiceRule]
+    options: ServiceOptions
+    connections: ConnectionOptions
+    log: Log
+    informative_errors: bool = False
+
+    def serve(self, connection: Connection) -> None:
+        """One connection, from its first packet to its last. Raises nothing."""
+        try:
+            self._serve(connection)
+        except GitServeError as error:
+            self.log.line(f"{shown_address(connection.peer)} {error}")
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends one connection, not all
+            self.log.line(f"{shown_address(connection.peer)} {type(error).__name__}: {error}")
+
+    def refuse(self, connection: Connection) -> None:
+        """One client more than may be."""
+        self.log.line(f"{shown_address(connection.peer)} refused: too many connections")
+        with suppress(GitServeError):
+            stream = SocketStream(connection.socket, REFUSING_SECONDS)
+            stream.write(error_line.format(BUSY))
+
+    def _serve(self, connection: Connection) -> None:
+        self.log.detail(f"Connection from {shown_address(connection.peer)}")
+        begun = time.perf_counter()
+        stream = SocketStream(connection.socket, self.connections.timeout)
+        conversation = Conversation(stream, stream)
+        stream.expect_within(self.connections.init_timeout)
+        try:
+            request = self._read_request(conversation)
+        except Malformed as error:
+            conversation.write(error_line.format(str(error).encode("utf-8", "replace")))
+            conversation.flush()
+            stream.drain()
+            raise
+        if request is None:
+            return  # somebody looks whether we are there
+        connection.asked = True
+        stream.expect_within(0)
+        tally = Tally()
+        result = "ok"
+        try:
+            self._run(request, conversation, tally)
+        except GitServeError as error:
+            result = _shown_error(error)
+        except Exception as error:  # noqa: BLE001 - as in serve, but with the request's line
+            result = f"failed: {type(error).__name__}: {error}"
+        if result != "ok" or tally.trouble:
+            stream.drain()
+        if tally.trouble:
+            result += f" ({tally.trouble})"
+        self.log.line(_request_line(connection, request, result, conversation, tally, begun))
+
+    def _read_request(self, conversation: Conversation) -> ProtoRequest | None:
+        run = conversation.read_packet()
+        if run is None:
+            return None
+        if not isinstance(run, bytes):
+            raise Malformed("invalid request: an empty packet")
+        return proto_request.parse(run)
+
+    def _run(self, request: ProtoRequest, conversation: Conversation, tally: Tally) -> None:
+        try:
+            service, repository = self._admit(request)
+        except (NotExported, Refused) as error:
+            brief = error.brief if isinstance(error, NotExported) else b"service not enabled"
+            told = brief if self.informative_errors else DENIED
+            conversation.write(error_line.format(told + b": " + request.path))
+            conversation.flush()
+            raise
+        except GitServeError:
+            conversation.write(error_line.format(DENIED + b": " + request.path))
+            conversation.flush()
+            raise
+        manner = Manner(version=request.version)
+        if service == UPLOAD_PACK:
+            serve_upload(repository, conversation, manner, self.options, tally)
+        else:
+            serve_receive(repository, conversation, manner, self.options, tally)
+
+    def _admit(self, request: ProtoRequest) -> tuple[str, NativeRepository]:
+        """Service and repository, if this client may have them."""
+        name = os.fsdecode(request.service).removeprefix("git-")
+        rule = self.services.get(name)
+        if rule is None or not request.service.startswith(b"git-") or not rule.possible:
+            raise Refused(f"service not enabled: {name}")
+        repository = open_location(self.exports.find(request.path))
+        if not rule.allows(name, repository.config):
+            raise Refused(f"service not enabled: {name}")
+        return name, repository
+
+
+def _shown_error(error: GitServeError) -> str:
+    if isinstance(error, Refused):
+        return f"refused: {error}"
+    if isinstance(error, PeerError):
+        return f"client failed: {error}"
+    return f"failed: {type(error).__name__}: {error}"
+
+
+def _request_line(
+    connection: Connection,
+    request: ProtoRequest,
+    result: str,
+    conversation: Conversation,
+    tally: Tally,
+    begun: float,
+) -> str:
+    seconds = time.perf_counter() - begun
+    pushed = f" updated={tally.updated} refused={tally.refused}" if tally.commanded else ""
+    return (
+        f"{shown_address(connection.peer)} {quoted(request.service)} '{quoted(request.path)}'"
+        f" v{request.version}: {result}; objects={tally.objects}{pushed}"
+        f" sent={conversation.sent} received={conversation.received} seconds={seconds:.3f}"
+    )
+
+
+def run_daemon(
+    options: DaemonOptions,
+    exports: Exports,
+    services: Mapping[str, ServiceRule] | None = None,
+    service_options: ServiceOptions | None = None,
+    *,
+    on_listening: Callable[[list[socket.socket]], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises CannotListen; OSError for the pid file."""
+    import gitserve.session.receive  # before the workers are forked, which then share it
+    import gitserve.session.upload_v0
+    import gitserve.session.upload_v2  # noqa: F401
+
+    log = Log(verbose=options.verbose)
+    listeners = listen(
+        options.addresses,
+        options.port,
+        reuse_address=options.reuse_address,
+        backlog=options.backlog,
+    )
+    daemon = Daemon(
+        exports=exports,
+        services=DEFAULT_SERVICES if services is None else services,
+        options=service_options or ServiceOptions(),
+        connections=options.connections,
+        log=log,
+        informative_errors=options.informative_errors,
+    )
+    counts = SharedCounts(options.worker_count)
+
+    def work(number: int, stop: StopSignal) -> None:
+        count = ConnectionCount(counts, number, options.connections.max_connections)
+        pool = Pool(listeners, daemon.serve, daemon.refuse, count)
+        pool.start()
+        stop.wait()
+        pool.stop(options.grace)
+
+    def stop_listening() -> None:
+        log.line("Stopping; running transfers may finish")
+        for listener in listeners:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # wakes every worker's threads
+            listener.close()
+
+    if options.pid_file is not None:
+        with open(options.pid_file, "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
+    for listener in listeners:
+        log.line(f"Listening on {shown(listener)}")
+    if on_listening is not None:
+        on_listening(listeners)
+    log.line("Ready to rumble")
+    try:
+        Watcher(options.worker_count, work, log, grace=options.grace).run(
+            on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
+        )
+    finally:
+        if options.pid_file is not None:
+            with suppress(OSError):
+                os.unlink(options.pid_file)
