@@ -45,6 +45,8 @@ class DaemonOptions:
     pid_file: str | None = None
     verbose: bool = False
     """Log connections too, not only requests."""
+    logged: bool = True
+    """Log at all."""
     informative_errors: bool = False
     """Tell clients why a repository is not to be had; strangers learn from it what exists."""
     connections: ConnectionOptions = ConnectionOptions()

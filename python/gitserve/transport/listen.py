@@ -24,11 +24,13 @@ def listen(
     address cannot be bound at all; of several behind one name, one is enough.
     """
     found: list[socket.socket] = []
+    taken: set[tuple[int, object]] = set()
     try:
         for name in addresses or ("",):
-            bound, chosen = _listen_on(name, port, reuse_address=reuse_address, backlog=backlog)
+            bound, port = _listen_on(
+                name, port, taken, reuse_address=reuse_address, backlog=backlog
+            )
             found += bound
-            port = chosen
     except BaseException:
         for listener in found:
             listener.close()
@@ -50,7 +52,12 @@ def shown_address(address: object) -> str:
 
 
 def _listen_on(
-    name: str, port: int, *, reuse_address: bool, backlog: int
+    name: str,
+    port: int,
+    taken: set[tuple[int, object]],
+    *,
+    reuse_address: bool,
+    backlog: int,
 ) -> tuple[list[socket.socket], int]:
     try:
         resolved = socket.getaddrinfo(
@@ -59,9 +66,11 @@ def _listen_on(
     except OSError as error:
         raise CannotListen(f"cannot listen on '{name}': {error.strerror}") from error
     bound: list[socket.socket] = []
-    reason = "no address"
+    reason = ""
     for family, kind, protocol, _, address in resolved:
         place = (address[0], port, *address[2:])
+        if (family, place) in taken:  # two names for one address
+            continue
         listener = socket.socket(family, kind, protocol)
         try:
             if reuse_address:
@@ -80,6 +89,7 @@ def _listen_on(
             continue
         bound.append(listener)
         port = listener.getsockname()[1]
-    if not bound:
+        taken.add((family, (address[0], port, *address[2:])))
+    if not bound and reason:
         raise CannotListen(f"cannot listen on {reason}")
     return bound, port

@@ -114,12 +114,14 @@ class PipeStream:
     def write(self, data: bytes, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         left = memoryview(data)
+        # a pipe that can be written takes this much at once; more would block without a limit
+        piece = select.PIPE_BUF if self._timeout else len(data)
         try:
             while left:
                 if self._timeout:
                     self._wait(self._out, select.POLLOUT)
                 try:
-                    left = left[os.write(self._out, left) :]
+                    left = left[os.write(self._out, left[:piece]) :]
                 except BlockingIOError:
                     self._wait(self._out, select.POLLOUT)
         except OSError as error:

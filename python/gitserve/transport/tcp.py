@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gitserve.errors import GitServeError, HangupError, PeerError, Refused
+from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
 from gitserve.repository.native import NativeRepository, open_location
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
@@ -25,7 +25,7 @@ from gitserve.transport.listen import listen, shown, shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection, Pool
 from gitserve.transport.prefork import StopSignal, Watcher
-from gitserve.transport.services import DEFAULT_SERVICES, RECEIVE_PACK, UPLOAD_PACK, ServiceRule
+from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
 from gitserve.transport.streams import SocketStream
 from gitserve.wire import error_line, proto_request
 from gitserve.wire.malformed import Malformed, quoted
@@ -175,7 +175,7 @@ def run_daemon(
     import gitserve.session.upload_v0
     import gitserve.session.upload_v2  # noqa: F401
 
-    log = Log(verbose=options.verbose)
+    log = Log(2 if options.logged else None, verbose=options.verbose)
     listeners = listen(
         options.addresses,
         options.port,

@@ -1,0 +1,7 @@
+"""``python -m gitserve``: the same as ``gitserve``."""
+
+import sys
+
+from gitserve.cli import main
+
+sys.exit(main())

@@ -1,0 +1,91 @@
+"""The ``gitserve`` command.
+
+In: arguments. Out: an exit status: git's, where git has such a command. ``upload-pack`` and
+``receive-pack`` are dispatched before anything else is imported, for they are started once a
+connection; only ``daemon`` and the help need :mod:`argparse`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+EXIT_FATAL = 128
+EXIT_USAGE = 129
+
+HELP = """\
+usage: gitserve <command> [<arguments>]
+
+A Git server: clone, fetch and push for git and every other client.
+
+commands:
+  daemon          serve repositories over git://
+  upload-pack     serve one fetch or clone on standard input and output (for ssh)
+  receive-pack    take one push on standard input and output (for ssh)
+
+Try it, in a folder that holds repositories:
+    gitserve daemon --export-all --base-path=. .
+    git clone git://localhost/<repository>
+
+`gitserve <command> --help` tells the options of one command; `gitserve --version` the version.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words[0] if words else ""
+    if command in ("upload-pack", "receive-pack"):
+        from gitserve.transport.stdio import run
+
+        return run(command, words[1:])
+    if command == "daemon":
+        return _daemon(words[1:])
+    if command in ("--version", "-v", "version"):
+        return _version()
+    if command in ("--help", "-h", "help"):
+        sys.stdout.write(HELP)
+        return 0
+    if command:
+        sys.stderr.write(
+            f"gitserve: '{command}' is not a gitserve command. See 'gitserve --help'.\n"
+        )
+    else:
+        sys.stderr.write(HELP)
+    return EXIT_USAGE
+
+
+def _version() -> int:
+    from gitserve import __version__
+
+    try:
+        from gitserve._core import build_profile
+    except ImportError as error:
+        sys.stdout.write(f"gitserve version {__version__} (without its core: {error})\n")
+        return EXIT_FATAL
+    debug = "" if build_profile == "release" else f" ({build_profile} build: slow)"
+    sys.stdout.write(f"gitserve version {__version__}{debug}\n")
+    return 0
+
+
+def _daemon(words: Sequence[str]) -> int:
+    from gitserve.errors import GitServeError
+    from gitserve.transport.daemonoptions import configured, parse
+    from gitserve.transport.listen import CannotListen
+    from gitserve.transport.tcp import run_daemon
+
+    try:
+        namespace = parse(words)
+    except SystemExit as ended:
+        return EXIT_USAGE if ended.code else 0
+    try:
+        options, exports, services = configured(namespace)
+    except ValueError as error:
+        sys.stderr.write(f"fatal: {error}\n")
+        return EXIT_FATAL
+    try:
+        run_daemon(options, exports, services)
+    except (GitServeError, CannotListen, OSError) as error:
+        sys.stderr.write(f"fatal: {error}\n")
+        return EXIT_FATAL
+    return 0

@@ -1,0 +1,175 @@
+"""The command line of ``gitserve daemon``: git-daemon(1)'s options under git-daemon(1)'s names.
+
+In: words. Out: :class:`~gitserve.options.DaemonOptions`, exports and service rules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
+from gitserve.transport.exports import Exports
+from gitserve.transport.services import ServiceRule, service_rules
+
+_EPILOG = """\
+Nothing may be pushed unless --enable=receive-pack says so: nobody is asked who he is on git://.
+Without --export-all only repositories that hold a file git-daemon-export-ok are served.
+
+example:
+  gitserve daemon --export-all --base-path=/srv/git /srv/git
+  git clone git://localhost/project.git
+"""
+
+
+def daemon_parser() -> argparse.ArgumentParser:
+    """The options, with their help."""
+    connections = ConnectionOptions()
+    defaults = DaemonOptions()
+    parser = argparse.ArgumentParser(
+        prog="gitserve daemon",
+        description="Serves Git repositories over git://.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "directory", nargs="*",
+        help="serve only repositories in these directories (and below them)",
+    )  # fmt: skip
+
+    which = parser.add_argument_group("which repositories")
+    which.add_argument("--base-path", metavar="PATH", help="requested paths are relative to it")
+    which.add_argument(
+        "--base-path-relaxed", action="store_true",
+        help="try without --base-path when there is nothing under it",
+    )  # fmt: skip
+    which.add_argument(
+        "--export-all", action="store_true",
+        help="serve repositories without a file git-daemon-export-ok too",
+    )  # fmt: skip
+    which.add_argument(
+        "--strict-paths", action="store_true",
+        help="take paths and directories literally; guess no .git",
+    )  # fmt: skip
+    which.add_argument(
+        "--user-path", metavar="PATH",
+        help="allow ~user/...; PATH, which may be left out, is a folder in the user's home",
+    )  # fmt: skip
+
+    what = parser.add_argument_group("which services (upload-pack, receive-pack)")
+    for name, text in (
+        ("enable", "offer a service; a repository may still refuse with daemon.<service>=false"),
+        ("disable", "do not offer it; a repository may still allow it"),
+        ("allow-override", "let repositories decide about it (so it is)"),
+        ("forbid-override", "do not let them"),
+    ):
+        what.add_argument(f"--{name}", metavar="SERVICE", action="append", default=[], help=text)
+
+    where = parser.add_argument_group("where to listen")
+    where.add_argument(
+        "--listen", metavar="HOST", action="append", default=[],
+        help="an address or name; may be given more than once (all addresses)",
+    )  # fmt: skip
+    where.add_argument(
+        "--port", type=_count, default=DEFAULT_PORT, help="0 takes any free one (%(default)s)"
+    )
+    where.add_argument(
+        "--reuseaddr", action="store_true", help="do not wait for old connections to expire"
+    )
+
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--init-timeout", type=_count, metavar="SECONDS", default=int(connections.init_timeout),
+        help="until the client has said what it wants (%(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--timeout", type=_count, metavar="SECONDS", default=int(connections.timeout),
+        help="in which the client neither sends nor takes a byte; 0: for ever (%(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-connections", type=_count, metavar="N", default=connections.max_connections,
+        help="at once; 0: no limit (%(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--workers", type=_count, metavar="N", default=defaults.workers,
+        help="processes (one a processor)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--grace", type=_count, metavar="SECONDS", default=int(defaults.grace),
+        help="for running transfers when the server is stopped (%(default)s)",
+    )  # fmt: skip
+
+    life = parser.add_argument_group("running")
+    life.add_argument("--pid-file", metavar="FILE", help="write the process id there")
+    life.add_argument("--verbose", action="store_true", help="log connections, not only requests")
+    life.add_argument(
+        "--informative-errors", action=argparse.BooleanOptionalAction, default=False,
+        help="tell clients why they cannot have a repository",
+    )  # fmt: skip
+    life.add_argument(
+        "--log-destination", choices=("stderr", "none"), default="stderr",
+        help="where the log goes (%(default)s)",
+    )  # fmt: skip
+    return parser
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Raises SystemExit after ``--help`` or a usage error, as argparse does."""
+    # the one option of git's whose value is optional; argparse would take a directory for it
+    return daemon_parser().parse_args(
+        ["--user-path=" if word == "--user-path" else word for word in words]
+    )
+
+
+def configured(
+    namespace: argparse.Namespace,
+) -> tuple[DaemonOptions, Exports, dict[str, ServiceRule]]:
+    """What the options mean. Raises ValueError, in words for the operator."""
+    directories = tuple(_absolute(name) for name in namespace.directory)
+    if namespace.strict_paths and not directories:
+        raise ValueError("option --strict-paths requires a list of directories")
+    base_path = None if namespace.base_path is None else _absolute(namespace.base_path)
+    if base_path is not None and not os.path.isdir(base_path):
+        raise ValueError(f"base-path '{namespace.base_path}' does not exist or is not a directory")
+    if namespace.port > 65535:
+        raise ValueError(f"there is no port {namespace.port}")
+    exports = Exports(
+        base_path=base_path,
+        base_path_relaxed=namespace.base_path_relaxed,
+        directories=directories,
+        strict_paths=namespace.strict_paths,
+        export_all=namespace.export_all,
+        user_path=namespace.user_path,
+    )
+    options = DaemonOptions(
+        addresses=tuple(namespace.listen),
+        port=namespace.port,
+        reuse_address=namespace.reuseaddr,
+        workers=namespace.workers,
+        grace=float(namespace.grace),
+        pid_file=namespace.pid_file,
+        verbose=namespace.verbose,
+        logged=namespace.log_destination != "none",
+        informative_errors=namespace.informative_errors,
+        connections=ConnectionOptions(
+            init_timeout=float(namespace.init_timeout),
+            timeout=float(namespace.timeout),
+            max_connections=namespace.max_connections,
+        ),
+    )
+    services = service_rules(
+        namespace.enable, namespace.disable, namespace.allow_override, namespace.forbid_override
+    )
+    return options, exports, services
+
+
+def _absolute(path: str) -> str:
+    return os.path.normpath(os.path.join(os.getcwd(), path))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number")
+    return int(text)

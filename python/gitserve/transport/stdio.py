@@ -1,0 +1,171 @@
+"""``gitserve upload-pack DIR`` and ``gitserve receive-pack DIR``: one request on a pipe.
+
+In: standard input and output, as sshd or ``git clone -u`` connect them. Out: the service, and git's
+exit status: 0, 128 for a fatal error, 129 for wrong usage. Implements git-upload-pack(1) and
+git-receive-pack(1). It is started once a connection, so it imports no more than it needs; arguments
+are read by hand for that reason.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gitserve.errors import GitServeError, HangupError, NotGitRepository
+from gitserve.repository.locate import locate
+from gitserve.repository.native import NativeRepository
+from gitserve.repository.ownership import check_ownership
+from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.transport.streams import PipeStream
+from gitserve.wire.protocol_version import requested_version, split_parameters
+
+EXIT_FATAL = 128
+EXIT_USAGE = 129
+
+HELP = {
+    "upload-pack": """\
+usage: gitserve upload-pack [--[no-]strict] [--timeout=<n>] [--stateless-rpc]
+                            [--advertise-refs] <directory>
+
+Sends what a fetch or clone asks for. Not for people: git calls it, as in
+    git clone -u 'gitserve upload-pack' host:/path/to/project.git
+or sshd does, as a forced command.
+
+  --strict              do not try <directory>/.git when <directory> is no repository
+  --timeout=<n>         give up after <n> seconds in which the client does nothing
+  --stateless-rpc       one request and its answer, for a caller that speaks HTTP
+  --advertise-refs, --http-backend-info-refs
+                        only the first answer, for such a caller
+""",
+    "receive-pack": """\
+usage: gitserve receive-pack [--timeout=<n>] [--stateless-rpc] [--advertise-refs]
+                             <directory>
+
+Takes what a push brings. Not for people: git calls it, as in
+    git push --receive-pack='gitserve receive-pack' host:/path/to/project.git
+or sshd does, as a forced command.
+
+  --timeout=<n>         give up after <n> seconds in which the client does nothing
+  --stateless-rpc       one request and its answer, for a caller that speaks HTTP
+  --advertise-refs, --http-backend-info-refs
+                        only the first answer, for such a caller
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command line, understood."""
+
+    directory: str
+    strict: bool = False
+    timeout: float = 0.0
+    stateless: bool = False
+    advertise_only: bool = False
+
+
+class UsageError(Exception):
+    """A command line that means nothing."""
+
+
+def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
+    """Raises :class:`UsageError`."""
+    directory: str | None = None
+    flags = {"strict": False, "stateless": False, "advertise": False}
+    timeout = 0.0
+    names = {
+        "--stateless-rpc": ("stateless", True),
+        "--advertise-refs": ("advertise", True),
+        "--http-backend-info-refs": ("advertise", True),
+    }
+    if service == "upload-pack":
+        names |= {"--strict": ("strict", True), "--no-strict": ("strict", False)}
+    words = iter(arguments)
+    for word in words:
+        if word in names:
+            name, value = names[word]
+            flags[name] = value
+        elif word == "--timeout" or word.startswith("--timeout="):
+            number = word[len("--timeout=") :] if "=" in word else next(words, "")
+            if not number.isdecimal():
+                raise UsageError("option `timeout' expects a numerical value")
+            timeout = float(number)
+        elif word == "--":
+            rest = list(words)
+            if directory is None and len(rest) == 1:
+                directory = rest[0]
+            else:
+                raise UsageError("one directory is needed")
+        elif word in ("-q", "--quiet") and service == "receive-pack":
+            continue  # the client says how quiet it wants this
+        elif word.startswith("-"):
+            raise UsageError(f"unknown option `{word.lstrip('-')}'")
+        elif directory is None:
+            directory = word
+        else:
+            raise UsageError("too many arguments")
+    if directory is None:
+        raise UsageError("you must specify a directory")
+    return Call(directory, flags["strict"], timeout, flags["stateless"], flags["advertise"])
+
+
+def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
+    """The command; its exit status."""
+    env = os.environ if environ is None else environ
+    if any(word in ("-h", "--help") for word in arguments):
+        sys.stdout.write(HELP[service])
+        return 0
+    try:
+        call = parse_arguments(service, arguments)
+    except UsageError as error:
+        _complain(f"error: {error}\n{HELP[service]}")
+        return EXIT_USAGE
+    try:
+        _serve(service, call, env)
+    except HangupError:
+        _complain("fatal: the remote end hung up unexpectedly\n")
+        return EXIT_FATAL
+    except (GitServeError, OSError) as error:
+        _complain(f"fatal: {error}\n")
+        return EXIT_FATAL
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _serve(service: str, call: Call, environ: Mapping[str, str]) -> None:
+    location = locate(call.directory, strict=call.strict)
+    if location is None:
+        raise NotGitRepository(f"'{call.directory}' does not appear to be a git repository")
+    check_ownership(location, environ)
+    repository = NativeRepository(location, environ)
+    stream = PipeStream(0, 1, call.timeout)
+    conversation = Conversation(stream, stream)
+    manner = Manner(
+        version=requested_version(split_parameters(os.fsencode(environ.get("GIT_PROTOCOL", "")))),
+        stateless=call.stateless,
+        advertise_only=call.advertise_only,
+    )
+    tally = Tally()
+    options = ServiceOptions()
+    if service == "upload-pack":
+        serve_upload(repository, conversation, manner, options, tally)
+    else:
+        serve_receive(
+            repository, conversation, manner, options, tally,
+            aside=lambda text: _complain_bytes(text),
+        )  # fmt: skip
+
+
+def _complain(text: str) -> None:
+    _complain_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def _complain_bytes(text: bytes) -> None:
+    with suppress(OSError):
+        os.write(2, text)
