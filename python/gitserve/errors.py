@@ -26,6 +26,8 @@ class PeerError(GitServeError):
 class HangupError(PeerError):
     """The peer went away in the middle of something."""
 
+    GONE = "the remote end hung up unexpectedly"
+
 
 class PeerTimeout(PeerError):
     """The peer said, or took, nothing for too long."""

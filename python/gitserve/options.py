@@ -6,6 +6,7 @@ In: nothing. Out: frozen values. Knows nothing of what is done with them.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 DEFAULT_PORT = 9418
@@ -55,3 +56,14 @@ class DaemonOptions:
     def worker_count(self) -> int:
         """Processes to start."""
         return self.workers or len(os.sched_getaffinity(0))
+
+
+@dataclass(frozen=True, slots=True)
+class HookRules:
+    """How a repository's hooks are run."""
+
+    timeout: float = 3600.0
+    """Seconds. Hooks run test suites and deployments; one that hangs must not hold a push for
+    ever."""
+    environ: Mapping[str, str] | None = None
+    """What they inherit; None: this process's environment."""

@@ -8,7 +8,7 @@ gitrepository-layout(5). Must not know packets, sessions or who is asking.
 from __future__ import annotations
 
 import os
-import threading
+from _thread import allocate_lock  # threading's, without the import
 from collections.abc import Mapping
 
 from gitserve._core import RefStore, Store
@@ -176,7 +176,7 @@ def _symbolic_head(git_dir: str) -> bytes | None:
 
 
 _open: dict[tuple[str, str, int, int], NativeRepository] = {}
-_open_lock = threading.Lock()
+_open_lock = allocate_lock()
 
 
 def open_location(location: Location) -> NativeRepository:

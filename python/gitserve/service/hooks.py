@@ -9,16 +9,13 @@ be run is a refusal, never a pass.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
+from gitserve.options import HookRules
 from gitserve.repository.native import NativeRepository
 from gitserve.service.process import ProgramTimeout, run_program
 from gitserve.service.remarks import Remarks
 from gitserve.wire.receive_commands import Command
-
-DEFAULT_TIMEOUT = 3600.0
-"""Seconds. Hooks run test suites and deployments; one that hangs must not hold a push for ever."""
 
 _NOT_FOR_HOOKS = frozenset(
     (
@@ -31,15 +28,6 @@ _NOT_FOR_HOOKS = frozenset(
         "GIT_PUSH_OPTION_COUNT", "GIT_QUARANTINE_PATH",
     )
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class HookRules:
-    """How hooks are run."""
-
-    timeout: float = DEFAULT_TIMEOUT
-    environ: Mapping[str, str] | None = None
-    """What they inherit; None: this process's environment."""
 
 
 class Hooks:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
+from gitserve.options import HookRules
 from gitserve.repository.native import NativeRepository
-from gitserve.service.hooks import HookRules, Hooks
+from gitserve.service.hooks import Hooks
 from gitserve.service.remarks import Aside, Remarks
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally

@@ -21,11 +21,11 @@ from typing import Any
 
 from gitserve._core import PackReceiver
 from gitserve.errors import PackError, RepositoryError
+from gitserve.options import HookRules
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
-from gitserve.service.hooks import HookRules
 from gitserve.service.push import Push
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.resolving import ResolvingProgress

@@ -13,15 +13,13 @@ from itertools import count
 
 from gitserve import __version__
 from gitserve._core import RefSnapshot
+from gitserve.options import HookRules
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
 from gitserve.service.driver import drive
-from gitserve.service.hooks import HookRules
-from gitserve.service.receive import ReceiveService
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
-from gitserve.service.upload import UploadService
 from gitserve.session.config import Limits, ReceiveConfig, UploadConfig
 
 AGENT = f"gitserve/{__version__}".encode()
@@ -57,10 +55,13 @@ def serve_upload(
     tally: Tally,
 ) -> None:
     """A fetch or clone. Raises what could not be told to the client, or was and is to be logged."""
+    # imported here, because a process that is started for one request needs only one of these
+    from gitserve.service.upload import UploadService
+
     service = UploadService(repository, conversation, tally=tally, threads=options.threads)
     config = _upload_config(repository, service.refs, manner, options)
     if manner.version == 2:
-        from gitserve.session.upload_v2 import upload_v2  # only one of the two is ever needed
+        from gitserve.session.upload_v2 import upload_v2
 
         dialogue = upload_v2(config)
     else:
@@ -79,6 +80,7 @@ def serve_receive(
     aside: Aside = nowhere,
 ) -> None:
     """A push. ``aside``: where remarks go for a client without bands."""
+    from gitserve.service.receive import ReceiveService
     from gitserve.session.receive import receive
 
     service = ReceiveService(

@@ -21,7 +21,7 @@ from gitserve.repository.ownership import check_ownership
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
-from gitserve.transport.streams import PipeStream
+from gitserve.transport.pipes import PipeStream
 from gitserve.wire.protocol_version import requested_version, split_parameters
 
 EXIT_FATAL = 128
@@ -128,7 +128,7 @@ def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | Non
     try:
         _serve(service, call, env)
     except HangupError:
-        _complain("fatal: the remote end hung up unexpectedly\n")
+        _complain(f"fatal: {HangupError.GONE}\n")
         return EXIT_FATAL
     except (GitServeError, OSError) as error:
         _complain(f"fatal: {error}\n")

@@ -1,20 +1,16 @@
-"""Sockets and pipes as what services read and write.
+"""Sockets as what services read and write.
 
-In: a socket, or two file descriptors. Out: bytes, or the peer's fault as PeerTimeout or
-HangupError. Timeouts are the kernel's on a socket, so that they cost no system call of their own.
+In: a socket. Out: bytes, or the peer's fault as PeerTimeout or HangupError. Timeouts are the
+kernel's, so that they cost no system call of their own.
 """
 
 from __future__ import annotations
 
-import os
-import select
 import socket
 import struct
 import time
 
 from gitserve.errors import HangupError, PeerTimeout
-
-GONE = "the remote end hung up unexpectedly"
 
 LINGER_SECONDS = 2.0
 """How long a client that was refused may go on sending before the connection is cut. Closing a
@@ -55,7 +51,7 @@ class SocketStream:
         except BlockingIOError:
             raise PeerTimeout("the client said nothing for too long") from None
         except OSError as error:
-            raise HangupError(GONE) from error
+            raise HangupError(HangupError.GONE) from error
 
     def write(self, data: bytes, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
@@ -64,7 +60,7 @@ class SocketStream:
         except BlockingIOError:
             raise PeerTimeout("the client took nothing for too long") from None
         except OSError as error:
-            raise HangupError(GONE) from error
+            raise HangupError(HangupError.GONE) from error
 
     def drain(self) -> None:
         """Lets the client read what it was told last: ends our side, reads its side away."""
@@ -84,51 +80,4 @@ class SocketStream:
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, option, value)
         except OSError as error:
-            raise HangupError(GONE) from error
-
-
-class PipeStream:
-    """Two descriptors, mostly standard input and output."""
-
-    __slots__ = ("_in", "_out", "_timeout")
-
-    def __init__(self, source: int, sink: int, timeout: float = 0.0) -> None:
-        """``timeout``: seconds for each read and each piece written; 0 for ever."""
-        self._in = source
-        self._out = sink
-        self._timeout = timeout
-
-    def read(self, size: int, /) -> bytes:
-        """See :class:`~gitserve.service.streams.ByteSource`."""
-        try:
-            while True:
-                if self._timeout:
-                    self._wait(self._in, select.POLLIN)
-                try:
-                    return os.read(self._in, size)
-                except BlockingIOError:  # whoever made the pipe reads it without waiting
-                    self._wait(self._in, select.POLLIN)
-        except OSError as error:
-            raise HangupError(GONE) from error
-
-    def write(self, data: bytes, /) -> None:
-        """See :class:`~gitserve.service.streams.ByteSink`."""
-        left = memoryview(data)
-        # a pipe that can be written takes this much at once; more would block without a limit
-        piece = select.PIPE_BUF if self._timeout else len(data)
-        try:
-            while left:
-                if self._timeout:
-                    self._wait(self._out, select.POLLOUT)
-                try:
-                    left = left[os.write(self._out, left[:piece]) :]
-                except BlockingIOError:
-                    self._wait(self._out, select.POLLOUT)
-        except OSError as error:
-            raise HangupError(GONE) from error
-
-    def _wait(self, descriptor: int, event: int) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        if not poll.poll(self._timeout * 1000 if self._timeout else None):
-            raise PeerTimeout("the client did nothing for too long")
+            raise HangupError(HangupError.GONE) from error

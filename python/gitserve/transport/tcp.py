@@ -171,7 +171,9 @@ def run_daemon(
     on_listening: Callable[[list[socket.socket]], None] | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT. Raises CannotListen; OSError for the pid file."""
-    import gitserve.session.receive  # before the workers are forked, which then share it
+    import gitserve.service.receive  # before the workers are forked, which then share it
+    import gitserve.service.upload
+    import gitserve.session.receive
     import gitserve.session.upload_v0
     import gitserve.session.upload_v2  # noqa: F401
 

@@ -9,7 +9,8 @@ import threading
 import pytest
 from gitserve.errors import HangupError, PeerTimeout
 from gitserve.transport.listen import CannotListen, listen, shown, shown_address
-from gitserve.transport.streams import PipeStream, SocketStream
+from gitserve.transport.pipes import PipeStream
+from gitserve.transport.streams import SocketStream
 
 
 def test_silence_times_out() -> None:
