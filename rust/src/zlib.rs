@@ -3,6 +3,8 @@
 //! Most packed objects are smaller than the state it takes to inflate them, so the state is
 //! made once a thread and used again (RFC 1950 streams, as in packs and loose objects).
 
+use std::mem::MaybeUninit;
+
 use zlib_rs::{DeflateFlush, InflateFlush, Status};
 
 /// What can be wrong with a deflated stream.
@@ -30,6 +32,10 @@ pub struct Step {
     pub done: bool,
 }
 
+/// Room beyond the end of an object: with less than 260 bytes to go zlib-rs decodes symbol by
+/// symbol with all its checks, which for small objects would be all of the time.
+const SLACK: usize = 288;
+
 /// A reusable inflater.
 pub struct Inflater {
     state: zlib_rs::Inflate,
@@ -56,10 +62,22 @@ impl Inflater {
     ///
     /// Call [`Inflater::reset`] before the first step of each stream.
     pub fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, ZlibError> {
+        // SAFETY: what is initialised may be taken for what need not be, as long as nothing
+        // uninitialised is written to it, and the inflater writes only bytes.
+        let output = unsafe { &mut *(std::ptr::from_mut(output) as *mut [MaybeUninit<u8>]) };
+        self.step_uninit(input, output)
+    }
+
+    /// As [`Inflater::step`]: the first `produced` bytes of `output` are then initialised.
+    fn step_uninit(
+        &mut self,
+        input: &[u8],
+        output: &mut [MaybeUninit<u8>],
+    ) -> Result<Step, ZlibError> {
         let (before_in, before_out) = (self.state.total_in(), self.state.total_out());
         let status = self
             .state
-            .decompress(input, output, InflateFlush::NoFlush)
+            .decompress_uninit(input, output, InflateFlush::NoFlush)
             .map_err(|_| ZlibError::Corrupt)?;
         Ok(Step {
             consumed: (self.state.total_in() - before_in) as usize,
@@ -71,7 +89,7 @@ impl Inflater {
     /// Inflates one whole stream of exactly `size` bytes onto the end of `out`.
     ///
     /// Returns how many bytes of `input` the stream took. The stream is never given room for more
-    /// than `size` bytes and one, so a bomb costs what its header admitted to.
+    /// than `size` bytes and a few, so a bomb costs what its header admitted to.
     pub fn inflate_exact(
         &mut self,
         input: &[u8],
@@ -80,25 +98,27 @@ impl Inflater {
     ) -> Result<usize, ZlibError> {
         self.reset();
         let start = out.len();
-        out.resize(start + size, 0);
+        out.reserve(size + SLACK);
+        let room = &mut out.spare_capacity_mut()[..size + SLACK];
         let (mut consumed, mut produced) = (0, 0);
-        let mut spare = [0u8; 1];
         loop {
-            let full = produced == size;
-            let room = if full { &mut spare[..] } else { &mut out[start + produced..] };
-            let step = self.step(&input[consumed..], room)?;
+            let step = self.step_uninit(&input[consumed..], &mut room[produced..])?;
             consumed += step.consumed;
-            if full && step.produced > 0 {
+            produced += step.produced;
+            if produced > size || (step.done && produced != size) {
                 return Err(ZlibError::WrongSize);
             }
-            produced += step.produced;
             if step.done {
-                return if produced == size { Ok(consumed) } else { Err(ZlibError::WrongSize) };
+                break;
             }
             if step.consumed == 0 && step.produced == 0 {
                 return Err(ZlibError::Truncated);
             }
         }
+        // SAFETY: the inflater wrote the first `produced` bytes of the spare capacity, and
+        // `produced` is `size`.
+        unsafe { out.set_len(start + size) };
+        Ok(consumed)
     }
 
     /// Inflates the first bytes of a stream, at most `out.len()`; returns how many there are.

@@ -95,7 +95,12 @@ impl NameTable {
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
-        (low..high).find(|&position| self.name(data, position) == id)
+        let wanted = head(id);
+        (low..high).find(|&position| {
+            let name = self.name(data, position);
+            // one comparison of words settles nearly all
+            head(name) == wanted && name == id
+        })
     }
 
     /// The range of positions where names that begin like `id` are.
@@ -138,6 +143,14 @@ impl NameTable {
         starts.resize(buckets + 1, self.count);
         Some(FineFanout { shift, starts })
     }
+}
+
+/// The first eight bytes, for comparing.
+#[inline]
+fn head(id: &[u8]) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&id[..8]);
+    u64::from_ne_bytes(word)
 }
 
 #[inline]

@@ -11,9 +11,6 @@ use crate::object::ObjectKind;
 /// Pack, offset.
 pub(super) type Key = (u32, u64);
 
-/// Buffers of evicted objects kept for the next ones.
-const MAX_SPARE: usize = 8;
-
 const NONE: u32 = u32::MAX;
 
 /// See the module.
@@ -23,7 +20,6 @@ pub(super) struct BaseCache {
     places: HashMap<Key, u32, BuildHasherDefault<KeyHasher>>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    spare: Vec<Vec<u8>>,
     newest: u32,
     oldest: u32,
 }
@@ -44,7 +40,6 @@ impl BaseCache {
             places: HashMap::default(),
             slots: Vec::new(),
             free: Vec::new(),
-            spare: Vec::new(),
             newest: NONE,
             oldest: NONE,
         }
@@ -65,12 +60,6 @@ impl BaseCache {
     pub(super) fn get(&self, slot: u32) -> (ObjectKind, &[u8]) {
         let slot = &self.slots[slot as usize];
         (slot.kind, &slot.content)
-    }
-
-    /// A buffer to make an object in.
-    #[inline]
-    pub(super) fn buffer(&mut self) -> Vec<u8> {
-        self.spare.pop().unwrap_or_default()
     }
 
     /// Takes an object in, lets go of old ones; the slot stays valid until the next call.
@@ -102,9 +91,6 @@ impl BaseCache {
         self.unlink(slot);
         let content = std::mem::take(&mut self.slots[slot as usize].content);
         self.used -= content.capacity();
-        if self.spare.len() < MAX_SPARE && content.capacity() <= self.budget / 64 {
-            self.spare.push(content);
-        }
         self.free.push(slot);
     }
 
