@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::alternates::loose_path;
 use super::{MAX_OBJECT_IN_MEMORY, fits_memory};
@@ -58,6 +58,14 @@ pub(super) fn open<'a>(
 pub(super) struct Scratch {
     inflater: Inflater,
     input: Vec<u8>,
+    /// How much of `input` was read.
+    filled: usize,
+}
+
+impl Scratch {
+    fn input(&self) -> &[u8] {
+        &self.input[..self.filled]
+    }
 }
 
 /// A loose object whose header has been read.
@@ -83,7 +91,8 @@ impl<'a> LooseReader<'a> {
         id: ObjectId,
         scratch: &'a mut Scratch,
     ) -> Result<Self, SourceError> {
-        scratch.input.clear();
+        scratch.input.resize(INPUT_LEN, 0);
+        scratch.filled = 0;
         scratch.inflater.reset();
         let mut reader = Self {
             path,
@@ -98,7 +107,7 @@ impl<'a> LooseReader<'a> {
             size: 0,
         };
         reader.refill()?;
-        let header = match experimental_header(&reader.scratch.input, id.kind()) {
+        let header = match experimental_header(reader.scratch.input(), id.kind()) {
             Some((kind, size, len)) => {
                 reader.taken = len;
                 (kind, size)
@@ -195,10 +204,10 @@ impl<'a> LooseReader<'a> {
                 return Err(self.corrupt(ZlibError::WrongSize));
             }
         }
-        if self.taken == self.scratch.input.len() {
+        if self.taken == self.scratch.filled {
             self.refill()?;
         }
-        if self.taken < self.scratch.input.len() {
+        if self.taken < self.scratch.filled {
             return Err(self.corrupt("garbage after the object"));
         }
         Ok(())
@@ -206,10 +215,10 @@ impl<'a> LooseReader<'a> {
 
     /// One step of inflation, with more of the file where it is needed.
     fn step(&mut self, out: &mut [u8]) -> Result<usize, SourceError> {
-        if self.taken == self.scratch.input.len() {
+        if self.taken == self.scratch.filled {
             self.refill()?;
         }
-        let input = &self.scratch.input[self.taken..];
+        let input = &self.scratch.input[self.taken..self.scratch.filled];
         let exhausted = input.is_empty();
         let step = self.scratch.inflater.step(input, out).map_err(|error| self.corrupt(error))?;
         self.taken += step.consumed;
@@ -221,15 +230,12 @@ impl<'a> LooseReader<'a> {
     }
 
     fn refill(&mut self) -> Result<(), SourceError> {
-        self.taken = 0;
-        self.scratch.input.resize(INPUT_LEN, 0);
-        let mut filled = 0;
-        while filled < INPUT_LEN {
-            match self.file.read(&mut self.scratch.input[filled..]) {
-                Ok(0) => break,
+        (self.taken, self.scratch.filled) = (0, 0);
+        loop {
+            match self.file.read(&mut self.scratch.input) {
                 Ok(len) => {
-                    filled += len;
-                    break;
+                    self.scratch.filled = len;
+                    return Ok(());
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -237,17 +243,11 @@ impl<'a> LooseReader<'a> {
                 }
             }
         }
-        self.scratch.input.truncate(filled);
-        Ok(())
     }
 
     fn corrupt(&self, what: impl std::fmt::Display) -> SourceError {
-        corrupt(&self.path, what)
+        SourceError::Corrupt { file: self.path.display().to_string(), what: what.to_string() }
     }
-}
-
-fn corrupt(path: &Path, what: impl std::fmt::Display) -> SourceError {
-    SourceError::Corrupt { file: path.display().to_string(), what: what.to_string() }
 }
 
 fn parse_header(header: &[u8]) -> Option<(ObjectKind, u64)> {
