@@ -197,7 +197,7 @@ mod tests {
     fn what_goes_in_comes_out() {
         let (mut deflater, mut inflater) = (Deflater::new(DEFAULT_LEVEL), Inflater::new());
         for size in [0usize, 1, 63, 64, 65, 1000, 100_000, 1_000_000] {
-            let data: Vec<u8> = (0..size).map(|i| (i * i >> 7) as u8).collect();
+            let data: Vec<u8> = (0..size).map(|i| ((i * i) >> 7) as u8).collect();
             let mut packed = Vec::new();
             deflater.deflate_all(&data, &mut packed);
             packed.extend_from_slice(b"what follows");
