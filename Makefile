@@ -68,6 +68,15 @@ lint: $(CORE)
 bench: $(CORE)
 	$(BIN)/python -m benches $(BENCH)
 
+# Searches FUZZ_SECONDS on each target. Needs cargo-fuzz and a nightly compiler; the same bodies
+# run on mutated seeds in `make test`, everywhere.
+FUZZ_TARGETS = $(patsubst rust/fuzz/targets/%.rs,%,$(wildcard rust/fuzz/targets/*.rs))
+fuzz:
+	cd rust/fuzz && cargo run --quiet --locked --bin corpus
+	@for target in $(FUZZ_TARGETS); do echo "fuzzing $$target for $(FUZZ_SECONDS) s" && \
+		cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) \
+			-rss_limit_mb=2048 -timeout=10 -print_final_stats=0 -verbosity=0 || exit 1; done
+
 fmt: $(TOOLS)
 	$(BIN)/ruff check --quiet --fix-only
 	$(BIN)/ruff format

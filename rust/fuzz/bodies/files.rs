@@ -1,0 +1,76 @@
+//! Formats that are opened from files.
+
+use std::path::Path;
+
+use _core::hash::{HashKind, Hasher, ObjectId};
+use _core::pack::{MultiPackIndex, PackIndex};
+use _core::refs::RefStore;
+
+/// Runs `body` in a folder of its own, which is gone afterwards.
+pub fn with_folder(name: &str, body: impl FnOnce(&Path)) {
+    let folder = tempfile::Builder::new()
+        .prefix(&format!("gitserve-fuzz-{name}-"))
+        .tempdir()
+        .expect("temporary folders can be made");
+    body(folder.path());
+}
+
+/// Replaces the checksum at the end by the right one, so that what lies behind that check is
+/// reached. Every fourth input keeps its own.
+fn with_trailer(data: &[u8], kind: HashKind) -> Vec<u8> {
+    let mut whole = data.to_vec();
+    if data.len() > kind.len() && data.len() % 4 != 0 {
+        let body = data.len() - kind.len();
+        let mut hasher = Hasher::new(kind);
+        hasher.update(&whole[..body]);
+        whole[body..].copy_from_slice(hasher.finish().as_bytes());
+    }
+    whole
+}
+
+/// Pack indexes of both versions.
+pub fn index(data: &[u8]) {
+    with_folder("index", |folder| {
+        let path = folder.join("pack-1.idx");
+        std::fs::write(&path, with_trailer(data, HashKind::Sha1))
+            .expect("temporary files can be written");
+        let Ok(index) = PackIndex::open(&path, HashKind::Sha1) else { return };
+        for position in 0..index.count() {
+            let id = index.id_at(position);
+            let _ = (index.offset_at(position), index.crc32_at(position), index.position(&id));
+        }
+        let _ = index.position(&ObjectId::null(HashKind::Sha1));
+        let _ = index.pack_checksum();
+    });
+}
+
+/// Multi-pack-indexes.
+pub fn multi_pack_index(data: &[u8]) {
+    with_folder("midx", |folder| {
+        let path = folder.join("multi-pack-index");
+        std::fs::write(&path, with_trailer(data, HashKind::Sha1))
+            .expect("temporary files can be written");
+        let Ok(index) = MultiPackIndex::open(&path, HashKind::Sha1) else { return };
+        for pack in index.packs() {
+            assert!(!pack.contains('/'), "a name of a pack must not lead out of its folder");
+        }
+        for position in 0..index.count() {
+            let id = index.id_at(position);
+            let _ = (index.place_at(position), index.position(&id));
+        }
+    });
+}
+
+/// `packed-refs`.
+pub fn packed_refs(data: &[u8]) {
+    with_folder("packed", |folder| {
+        std::fs::create_dir(folder.join("refs")).expect("temporary folders can be made");
+        std::fs::write(folder.join("HEAD"), "ref: refs/heads/main\n")
+            .expect("temporary files can be written");
+        std::fs::write(folder.join("packed-refs"), data).expect("temporary files can be written");
+        let Ok(snapshot) = RefStore::open(folder, None, HashKind::Sha1).snapshot() else { return };
+        for (name, id) in snapshot.items(b"") {
+            assert_eq!(snapshot.get(name), Some(id));
+        }
+    });
+}
