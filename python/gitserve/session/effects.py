@@ -162,7 +162,7 @@ class Common:
     """Which of the haves of one :class:`AddHaves` the repository has."""
 
     common: Sequence[bytes]
-    """In the client's order; one that was sent twice may be here twice."""
+    """In the client's order; one that was sent twice may be here twice, none else."""
     ready: bool
     """Every want reaches something common: more haves would change little."""
     ready_at: int | None = None

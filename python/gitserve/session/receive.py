@@ -27,10 +27,10 @@ from gitserve.session.effects import (
 )
 from gitserve.session.failure import Outlet, client_text, tell
 from gitserve.session.reading import check_count, expect_flush, read_section
-from gitserve.session.upload_v0 import VERSION_1
 from gitserve.wire import receive_commands, report, sideband
 from gitserve.wire.capabilities import Capability, format_capabilities, sanitised_agent
 from gitserve.wire.pktline import FLUSH_PKT, Run
+from gitserve.wire.protocol_version import VERSION_1
 from gitserve.wire.receive_commands import ReceiveRequest
 from gitserve.wire.report import CommandResult
 from gitserve.wire.sideband import Band

@@ -39,9 +39,8 @@ from gitserve.wire.acknowledgments import NAK, AckStatus
 from gitserve.wire.capabilities import Capability, format_capabilities, sanitised_agent
 from gitserve.wire.malformed import Malformed
 from gitserve.wire.pktline import FLUSH_PKT, Marker, Run, encode_all
+from gitserve.wire.protocol_version import VERSION_1
 from gitserve.wire.upload_request import UploadRequest
-
-VERSION_1 = b"000eversion 1\n"
 
 _ALWAYS: tuple[Capability, ...] = tuple(
     (name, None)

@@ -214,7 +214,7 @@ def _check(config: UploadConfig, request: FetchRequest) -> None:
 def _acknowledgments(common: Common, *, ready: bool) -> list[bytes]:
     """The payloads of that section."""
     payloads = [acknowledgments.SECTION]
-    acks = [acknowledgments.format(object_id) for object_id in dict.fromkeys(common.common)]
+    acks = [acknowledgments.format(object_id) for object_id in common.common]
     payloads += acks or [NAK]
     if ready:
         payloads.append(acknowledgments.READY)

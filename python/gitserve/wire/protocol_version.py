@@ -9,8 +9,12 @@ Git's document: gitprotocol-v2, "Initial Client Request"; git, environment varia
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
-_KNOWN = {b"version=0": 0, b"version=1": 1, b"version=2": 2}
+VERSION_1: Final = b"000eversion 1\n"
+"""The packet by which a server says, in front of its advertisement, that it speaks version 1."""
+
+_KNOWN: Final = {b"version=0": 0, b"version=1": 1, b"version=2": 2}
 
 
 def split_parameters(value: bytes) -> tuple[bytes, ...]:

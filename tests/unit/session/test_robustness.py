@@ -378,6 +378,18 @@ def test_a_client_that_never_flushes_is_answered_while_it_speaks() -> None:
     assert played.left.endswith(pkts(f"ACK {A} common\n"))
 
 
+def test_an_error_behind_a_pack_is_a_line_again() -> None:
+    data = pkts("command=fetch", ..., f"want {A}", "done", None, "command=frob", None)
+    played = play(upload_v2(UploadConfig()), data, World().perform)
+    assert unpkts(played.sent)[-3:] == [b"\1PACK", None, b"ERR unknown command 'frob'"]
+
+
+def test_v2_acknowledges_once_what_is_said_twice() -> None:
+    data = pkts("command=fetch", ..., f"want {A}", f"have {A}", f"have {A}", None)
+    played = play(upload_v2(STATELESS), data, World().perform)
+    assert unpkts(played.sent) == [b"acknowledgments\n", f"ACK {A}\n".encode(), None]
+
+
 def test_another_object_format_is_refused() -> None:
     data = pkts(head("object-format=sha256"), None, "done")
     played = play(upload_v0(STATELESS), data, World().perform)
