@@ -26,15 +26,23 @@ const NONE: u32 = u32::MAX;
 /// The largest base: a copy instruction has four bytes of offset.
 pub const MAX_BASE: usize = u32::MAX as usize - BLOCK;
 
-/// The blocks of one base in a hash table of flat arrays: half a byte to one byte of memory for
-/// each byte of the base.
+/// Filter bits a block gets: of the positions that match nothing, one in so many is looked up in
+/// vain.
+const FILTER_BITS: usize = 16;
+
+/// The blocks of one base in a hash table of flat arrays: about one byte of memory for each byte
+/// of the base.
 #[derive(Debug, Default)]
 pub struct DeltaIndex {
+    /// A bit for each hash that some block has; small enough for the processor's nearest cache,
+    /// where the tables are not.
+    filter: Vec<u64>,
+    filter_shift: u32,
     /// Newest block of each bucket.
     heads: Vec<u32>,
     /// The next block in the same bucket, for each block.
     next: Vec<u32>,
-    shift: u32,
+    head_mask: u64,
     base_len: usize,
 }
 
@@ -45,11 +53,15 @@ impl DeltaIndex {
     pub fn build(&mut self, base: &[u8]) {
         let base = &base[..base.len().min(MAX_BASE)];
         let blocks = base.len() / BLOCK;
-        let bits = usize::BITS - blocks.max(16).saturating_sub(1).leading_zeros();
-        self.shift = u64::BITS - bits;
+        let buckets = blocks.max(16).next_power_of_two();
+        self.head_mask = buckets as u64 - 1;
+        let filter_bits = buckets * FILTER_BITS;
+        self.filter_shift = u64::BITS - filter_bits.trailing_zeros();
+        self.filter.clear();
+        self.filter.resize(filter_bits / 64, 0);
         self.base_len = base.len();
         self.heads.clear();
-        self.heads.resize(1 << bits, NONE);
+        self.heads.resize(buckets, NONE);
         self.next.clear();
         self.next.resize(blocks, NONE);
         // back to front, so that each bucket lists its blocks front to back
@@ -60,7 +72,10 @@ impl DeltaIndex {
                 // of a run of equal blocks the first one serves: it has the longest match
                 continue;
             }
-            let bucket = self.bucket(block_at(base, at));
+            let hash = mix(block_at(base, at));
+            let bit = hash >> self.filter_shift;
+            self.filter[bit as usize / 64] |= 1 << (bit % 64);
+            let bucket = (hash & self.head_mask) as usize;
             self.next[block] = self.heads[bucket];
             self.heads[bucket] = block as u32;
         }
@@ -69,16 +84,7 @@ impl DeltaIndex {
     /// Bytes of memory the index holds.
     pub fn memory(&self) -> usize {
         (self.heads.capacity() + self.next.capacity()) * size_of::<u32>()
-    }
-
-    /// What [`DeltaIndex::memory`] will be for a base of this size, about.
-    pub const fn memory_for(base_len: usize) -> usize {
-        base_len / BLOCK * 3 * size_of::<u32>()
-    }
-
-    #[inline]
-    fn bucket(&self, block: u128) -> usize {
-        (mix(block) >> self.shift) as usize
+            + self.filter.capacity() * size_of::<u64>()
     }
 
     /// Writes a delta that makes `target` of `base` (the one indexed) into `out`, which is
@@ -89,15 +95,21 @@ impl DeltaIndex {
         let mut writer = Writer::new(base.len(), target.len(), max_len, out);
         // everything before `done` is encoded; between `done` and `at` nothing matched so far
         let (mut done, mut at) = (0, 0);
-        while at + BLOCK <= target.len() {
+        let Some(last) = target.len().checked_sub(BLOCK) else { return writer.insert(target) };
+        while at <= last {
             let block = block_at(target, at);
-            let head = self.heads[self.bucket(block)];
-            let found =
-                if head == NONE { None } else { self.longest(head, block, indexed, &target[at..]) };
+            let hash = mix(block);
+            let found = if self.may_have(hash) {
+                let head = self.heads[(hash & self.head_mask) as usize];
+                self.longest(head, block, indexed, &target[at..])
+            } else {
+                None
+            };
             let Some((mut offset, mut len)) = found else {
-                at += 1 + (at - done) / NOISE;
+                let unmatched = at - done;
+                at += 1 + unmatched / NOISE;
                 // a match found later may still take the last of these bytes back
-                if !writer.can_insert((at.min(target.len()) - done).saturating_sub(BLOCK)) {
+                if unmatched > BLOCK && !writer.can_insert(unmatched - BLOCK) {
                     return false;
                 }
                 continue;
@@ -115,6 +127,13 @@ impl DeltaIndex {
         writer.insert(&target[done..])
     }
 
+    /// Is there perhaps a block of this hash?
+    #[inline]
+    fn may_have(&self, hash: u64) -> bool {
+        let bit = hash >> self.filter_shift;
+        self.filter[bit as usize / 64] >> (bit % 64) & 1 != 0
+    }
+
     /// The block of this chain with which `target` has the most bytes in common.
     #[inline]
     fn longest(
@@ -128,6 +147,9 @@ impl DeltaIndex {
         let mut best_len = 0;
         let mut current = head;
         for _ in 0..MAX_CHAIN {
+            if current == NONE {
+                break;
+            }
             let offset = current as usize * BLOCK;
             if block_at(base, offset) == block {
                 // cannot be longer unless it agrees where the best one ends
@@ -146,9 +168,6 @@ impl DeltaIndex {
                 }
             }
             current = self.next[current as usize];
-            if current == NONE {
-                break;
-            }
         }
         best
     }

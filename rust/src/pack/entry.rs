@@ -39,8 +39,16 @@ pub enum EntryError {
     OutOfRange,
 }
 
-const OFS_DELTA: u8 = 6;
-const REF_DELTA: u8 = 7;
+/// Type number of a delta against a distance.
+pub const OFS_DELTA: u8 = 6;
+/// Type number of a delta against a name.
+pub const REF_DELTA: u8 = 7;
+
+/// The type number in the first byte of an entry.
+#[inline]
+pub const fn type_number(first: u8) -> u8 {
+    (first >> 4) & 7
+}
 
 /// No header is longer: 10 bytes of size, then 10 of offset or an object name.
 pub const MAX_HEADER_LEN: usize = 10 + 32;
@@ -50,7 +58,7 @@ impl EntryHeader {
     #[inline]
     pub fn parse(data: &[u8], hash: HashKind) -> Result<Self, EntryError> {
         let first = *data.first().ok_or(EntryError::Truncated)?;
-        let type_number = first >> 4 & 7;
+        let type_number = type_number(first);
         let mut size = u64::from(first & 15);
         let mut shift = 4;
         let mut at = 1;

@@ -9,12 +9,13 @@
 //!
 //! The stages, a file each: [`slots`] finds where every object lies, [`reuse`] which stored deltas
 //! can be sent as they are, [`search`] makes deltas for the rest, [`order`] puts bases before
-//! what is made of them and joins neighbours to runs.
+//! what is made of them and joins neighbours to runs. [`whole`] goes before them all.
 
 mod order;
 mod reuse;
 mod search;
 mod slots;
+mod whole;
 mod window;
 
 use crate::graph::Enumeration;
@@ -176,6 +177,12 @@ impl PackPlan {
         let count = u32::try_from(objects.len()).ok().filter(|&n| n < u32::MAX);
         let count = count.ok_or(PlanError::TooMany(objects.len()))?;
         watch.begin(Phase::Counting, Some(u64::from(count)));
+        // what the client has cannot shorten a pack in which nothing is compressed anew
+        if options.ofs_delta
+            && let Some(plan) = whole::plan(source, &objects, watch)?
+        {
+            return Ok(plan);
+        }
         let mut slots = slots::Slots::gather(source, &objects, watch)?;
         drop(objects);
         reuse::decide(&mut slots, source, options.thin.then_some(&client_has), watch)?;

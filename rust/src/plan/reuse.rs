@@ -19,13 +19,17 @@ pub(super) fn decide(
     watch: &Watch,
 ) -> Result<(), SourceError> {
     let groups = std::mem::take(&mut slots.groups);
+    let mut offsets = Vec::new();
     let outcome = groups.iter().try_for_each(|group| {
+        // apart from the slots, where eight of them share a cache line
+        offsets.clear();
+        offsets.extend(slots.all[group.slots.clone()].iter().map(|slot| slot.offset));
         for at in group.slots.clone() {
             if (at - group.slots.start) % CHECK_EVERY == 0 {
                 watch.check()?;
                 watch.add((group.slots.end - at).min(CHECK_EVERY) as u64);
             }
-            let (how, base, link) = decide_one(slots, group, at, source, client_has)?;
+            let (how, base, link) = decide_one(slots, group, &offsets, at, source, client_has)?;
             let slot = &mut slots.all[at];
             (slot.how, slot.base, slot.link) = (how, base, link);
         }
@@ -44,6 +48,7 @@ pub(super) fn decide(
 fn decide_one(
     slots: &Slots,
     group: &PackGroup,
+    offsets: &[u64],
     at: usize,
     source: &dyn ObjectSource,
     client_has: Option<&SeenSet>,
@@ -60,7 +65,7 @@ fn decide_one(
                     "delta base before the pack",
                 )
             })?;
-            if let Some(base) = search_back(&slots.all[group.slots.start..at], offset) {
+            if let Some(base) = search_back(&offsets[..at - group.slots.start], offset) {
                 let base = (group.slots.start + base) as u32;
                 return Ok((How::StoredDelta, base, Link::Near));
             }
@@ -80,9 +85,9 @@ fn fate(slots: &Slots, base: ObjectNumber, client_has: Option<&SeenSet>) -> (How
     }
 }
 
-/// The slot at `offset`, looked for in growing steps from the end: bases are mostly near.
+/// Which of the sorted offsets this one is, looked for in growing steps from the end: bases are mostly near.
 #[inline]
-fn search_back(before: &[Slot], offset: u64) -> Option<usize> {
+fn search_back(before: &[u64], offset: u64) -> Option<usize> {
     let mut step = 1;
     let mut high = before.len();
     loop {
@@ -90,9 +95,8 @@ fn search_back(before: &[Slot], offset: u64) -> Option<usize> {
         if low == high {
             return None;
         }
-        if before[low].offset <= offset || low == 0 {
-            let found = before[low..high].binary_search_by_key(&offset, |slot| slot.offset);
-            return found.ok().map(|at| low + at);
+        if before[low] <= offset || low == 0 {
+            return before[low..high].binary_search(&offset).ok().map(|at| low + at);
         }
         high = low;
         step *= 2;
@@ -174,7 +178,7 @@ mod tests {
 
     #[test]
     fn bases_are_found_behind() {
-        let all: Vec<_> = (0..1000).map(|i| slot(12 + i * 7, How::Stored, 0)).collect();
+        let all: Vec<u64> = (0..1000).map(|i| 12 + i * 7).collect();
         for i in 0..1000usize {
             assert_eq!(search_back(&all[..1000], 12 + i as u64 * 7), Some(i));
             assert_eq!(search_back(&all[..i], 12 + i as u64 * 7), None);

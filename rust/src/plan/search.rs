@@ -36,7 +36,7 @@ pub(super) struct Candidate {
     pub number: ObjectNumber,
     slot: u32,
     pub size: u64,
-    name_hash: u32,
+    pub name_hash: u32,
     seq: u32,
     /// Its pack, or [`UNPACKED`].
     pub pack: u32,
@@ -248,9 +248,10 @@ impl<'a> Search<'a> {
     ) -> Result<Vec<Fresh>, SourceError> {
         let mut fresh = Vec::new();
         let mut deflater = None;
+        let PlanOptions { window, depth, .. } = *self.options;
+        let mut window = Window::new(self.source.reader(), window, depth, memory);
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let PlanOptions { window, depth, .. } = *self.options;
-            let mut window = Window::new(self.source.reader(), window, depth, memory);
+            window.clear();
             for candidate in *segment {
                 self.watch.check()?;
                 if candidate.is_external() {

@@ -91,6 +91,7 @@ impl<'c, 's> Window<'c, 's> {
             let depth = base.depth + 1;
             if depth + u32::from(target.below) > self.max_depth
                 || !plausible(base.candidate, target, limit)
+                || best.is_some() && base.candidate.name_hash != target.name_hash
             {
                 continue;
             }
@@ -152,6 +153,14 @@ impl<'c, 's> Window<'c, 's> {
         self.held.push_front(held);
         while self.held.len() > self.size || (self.memory > self.max_memory && self.held.len() > 1)
         {
+            self.drop_last();
+        }
+    }
+
+    /// Forgets all objects, keeping their memory for the next.
+    pub(super) fn clear(&mut self) {
+        self.drop_target();
+        while !self.held.is_empty() {
             self.drop_last();
         }
     }
