@@ -4,7 +4,7 @@
 //! [`Pack::data`]. A pack does not know the other packs of its repository.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use memmap2::Mmap;
 
@@ -25,7 +25,7 @@ pub struct Pack {
     index: PackIndex,
     hash: HashKind,
     order: OnceLock<Result<PackOrder, &'static str>>,
-    rev_problem: OnceLock<String>,
+    rev_problem: Mutex<Option<String>>,
 }
 
 impl Pack {
@@ -36,7 +36,7 @@ impl Pack {
         let data = map_file(&path)?;
         check(&data, &index, hash).map_err(|what| corrupt(&path, what))?;
         let name = path.display().to_string();
-        let (order, rev_problem) = (OnceLock::new(), OnceLock::new());
+        let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
         Ok(Self { path, name, data, index, hash, order, rev_problem })
     }
 
@@ -154,9 +154,14 @@ impl Pack {
             .map_err(|what| corrupt(self.index.path(), what))
     }
 
-    /// What is wrong with the `.rev` file, once somebody needed it; for the log.
-    pub fn rev_problem(&self) -> Option<&str> {
-        self.rev_problem.get().map(String::as_str)
+    /// What is wrong with the `.rev` file, once somebody needed it; for the log. Given once.
+    pub fn take_rev_problem(&self) -> Option<String> {
+        self.rev_problem().take()
+    }
+
+    fn rev_problem(&self) -> MutexGuard<'_, Option<String>> {
+        // nothing can panic while it is locked
+        self.rev_problem.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read_order(&self) -> Result<PackOrder, &'static str> {
@@ -167,12 +172,12 @@ impl Pack {
             Ok(positions) => match PackOrder::from_positions(&self.index, positions, start, end) {
                 Ok(order) => return Ok(order),
                 Err(what) => {
-                    let _ = self.rev_problem.set(format!("{}: {what}", rev_path.display()));
+                    *self.rev_problem() = Some(format!("{}: {what}", rev_path.display()));
                 }
             },
             Err(error) if is_gone(&error) => {}
             Err(error) => {
-                let _ = self.rev_problem.set(error.to_string());
+                *self.rev_problem() = Some(error.to_string());
             }
         }
         PackOrder::by_sorting(&self.index, start, end)

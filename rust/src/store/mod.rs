@@ -15,6 +15,7 @@ mod registry;
 mod scan;
 mod segments;
 mod snapshot;
+mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -137,13 +137,15 @@ impl Opened {
         hash: HashKind,
     ) -> Result<(MultiPackIndex, Vec<u32>), SourceError> {
         let midx = MultiPackIndex::open(path, hash)?;
+        let known: HashMap<&Path, u32> =
+            self.indexes.iter().map(PathBuf::as_path).zip(0..).collect();
         let mut places = Vec::with_capacity(midx.packs().len());
         for name in midx.packs() {
-            let place = self.indexes.iter().position(|index| *index == path.with_file_name(name));
-            places.push(place.ok_or_else(|| SourceError::Corrupt {
+            let place = known.get(path.with_file_name(name).as_path());
+            places.push(*place.ok_or_else(|| SourceError::Corrupt {
                 file: path.display().to_string(),
                 what: format!("names {name}, which is not there"),
-            })? as u32);
+            })?);
         }
         Ok((midx, places))
     }

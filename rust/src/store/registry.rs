@@ -75,8 +75,13 @@ impl Registry {
         if let Some(entry) = self.entries.iter_mut().find(same)
             && let Some(store) = entry.store.upgrade()
         {
-            // the folder may have been renamed since; its files are then found by its new path
-            if store.objects_dir() == objects_dir {
+            // the folder may have been renamed since; its files are then found by its new path.
+            // Two paths that lead to it at once are one store.
+            let still_there = || {
+                let stamp = Stamp::of(store.objects_dir()).ok().flatten();
+                stamp.is_some_and(|stamp| stamp.identity() == folder)
+            };
+            if store.objects_dir() == objects_dir || still_there() {
                 entry.used = now;
                 entry.kept = extra.is_empty().then(|| Arc::clone(&store));
                 return store;
@@ -164,6 +169,21 @@ mod tests {
         assert_eq!(dropped.len(), 10);
         assert_eq!(registry.entries.len(), MAX_KEPT);
         assert_eq!(dropped[0].objects_dir(), Path::new("/store/0"));
+    }
+
+    #[test]
+    fn a_folder_is_one_store_by_whatever_path_until_it_moves() {
+        let root = tempfile::tempdir().unwrap();
+        let (old, link, new) =
+            (root.path().join("old"), root.path().join("link"), root.path().join("new"));
+        std::fs::create_dir(&old).unwrap();
+        std::os::unix::fs::symlink(&old, &link).unwrap();
+        let first = Store::open(&old, HashKind::Sha1, &[]).unwrap();
+        assert!(Arc::ptr_eq(&first, &Store::open(&link, HashKind::Sha1, &[]).unwrap()));
+        std::fs::rename(&old, &new).unwrap();
+        let moved = Store::open(&new, HashKind::Sha1, &[]).unwrap();
+        assert_eq!(moved.objects_dir(), new);
+        assert!(Store::open(&old, HashKind::Sha1, &[]).is_err());
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! numbers from the segment's first on. An object that several segments hold has the number that
 //! the earliest gives it.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use super::tail::Tail;
 use crate::hash::ObjectId;
 use crate::pack::{MultiPackIndex, Pack};
 
@@ -29,12 +31,31 @@ enum Table {
     },
 }
 
+impl Segment {
+    #[inline]
+    fn find(&self, id: &ObjectId) -> Option<u32> {
+        let position = match &self.table {
+            Table::Pack { pack, .. } => pack.position(id),
+            Table::Midx { midx, .. } => midx.position(id),
+        };
+        Some(self.first + position?)
+    }
+}
+
 /// All segments.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     list: Vec<Segment>,
     bound: u32,
+    /// Probes made in segments behind the first.
+    probes: AtomicU64,
+    tail: OnceLock<Tail>,
 }
+
+/// Up to this many segments are probed one after the other.
+const FEW: usize = 3;
+/// What a probe of a segment costs, in objects put into the [`Tail`].
+const PROBE_COST: u64 = 2;
 
 impl Segments {
     /// Adds a pack; false when numbers have run out.
@@ -61,15 +82,33 @@ impl Segments {
         self.bound
     }
 
+    /// The number of an object, which is the one that the earliest segment gives it.
     #[inline]
     pub(super) fn find(&self, id: &ObjectId) -> Option<u32> {
-        self.list.iter().find_map(|segment| {
-            let position = match &segment.table {
-                Table::Pack { pack, .. } => pack.position(id),
-                Table::Midx { midx, .. } => midx.position(id),
-            };
-            Some(segment.first + position?)
-        })
+        let (first, rest) = self.list.split_first()?;
+        match first.find(id) {
+            None if !rest.is_empty() => self.find_behind(rest, id),
+            found => found,
+        }
+    }
+
+    fn find_behind(&self, rest: &[Segment], id: &ObjectId) -> Option<u32> {
+        if let Some(tail) = self.tail.get() {
+            return tail.find(id, |number| self.known_id(number));
+        }
+        let first = rest[0].first;
+        if self.list.len() > FEW {
+            let probes = self.probes.fetch_add(rest.len() as u64, Ordering::Relaxed);
+            if probes * PROBE_COST >= u64::from(self.bound - first) {
+                let build = || Tail::build(first, self.bound, |number| self.known_id(number));
+                return self.tail.get_or_init(build).find(id, |number| self.known_id(number));
+            }
+        }
+        rest.iter().find_map(|segment| segment.find(id))
+    }
+
+    fn known_id(&self, number: u32) -> ObjectId {
+        self.id(number).expect("the table holds only numbers below the bound")
     }
 
     /// The name behind a number below the bound.

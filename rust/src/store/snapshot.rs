@@ -4,6 +4,7 @@
 //! a repack or gc beside it takes nothing away. What it misses it looks for once more on disk:
 //! loose objects are looked up as they are asked for, packs that appeared are added at the end.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -41,7 +42,7 @@ pub struct Snapshot {
 
 struct Latest {
     listing: Listing,
-    known: Vec<PathBuf>,
+    known: HashSet<PathBuf>,
 }
 
 /// Packs that appeared later: a list that only grows, so that references into it last.
@@ -66,7 +67,7 @@ impl Snapshot {
     fn new(shared: Arc<Shared>, listing: Listing, opened: Opened) -> Self {
         let mut warnings = listing.content.warnings.clone();
         warnings.extend(opened.warnings);
-        let known = listing.content.indexes.clone();
+        let known = listing.content.indexes.iter().cloned().collect();
         Self {
             shared,
             folders: listing.content.folders.clone(),
@@ -114,7 +115,10 @@ impl Snapshot {
 
     /// What is wrong in the folders and was left out; for the log. Given once.
     pub fn take_warnings(&self) -> Vec<String> {
-        std::mem::take(&mut *lock(&self.warnings))
+        let mut warnings = std::mem::take(&mut *lock(&self.warnings));
+        let problems = self.packs.iter().filter_map(|pack| pack.take_rev_problem());
+        warnings.extend(problems.map(|problem| format!("{problem}; reverse index ignored")));
+        warnings
     }
 
     /// A reader with more to offer than [`ObjectSource::reader`].
@@ -218,7 +222,7 @@ impl Snapshot {
             }
             // what could be opened is kept, whether or not its folder is listed once more
             for (path, pack) in packs {
-                latest.known.push(path);
+                latest.known.insert(path);
                 if let Some(pack) = pack {
                     self.add_pack(pack)?;
                 }

@@ -31,6 +31,8 @@ fn repack_and_gc_beside_readers_take_nothing_away() {
                     if nth == 1 {
                         read_all(&long_lived, objects);
                     }
+                    // git needs the processor too
+                    std::thread::sleep(std::time::Duration::from_millis(3));
                 }
                 read_all(&long_lived, objects);
             });

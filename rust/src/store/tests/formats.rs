@@ -99,7 +99,7 @@ fn entries_in_the_order_of_the_pack() {
             assert_eq!(crc32fast::hash(bytes), *crc);
             assert_eq!(pack.position_at_offset(offset + 1), None);
         }
-        assert_eq!(pack.rev_problem(), None);
+        assert_eq!(pack.take_rev_problem(), None);
     }
 }
 
@@ -124,6 +124,24 @@ fn a_multi_pack_index() {
                 assert_eq!(snapshot.number_at_offset(place, pack.offset_at(position)), number);
             }
         }
+    }
+}
+
+#[test]
+fn many_packs() {
+    let repo = TestRepo::new(HashKind::Sha1);
+    for nth in 0..8 {
+        repo.add_history(nth * 3, 3);
+        repo.git(&["repack", "-dq"]);
+    }
+    // one that holds what others hold
+    let recent = format!("{}\n{}\n", repo.id("main"), repo.id("main^{tree}"));
+    repo.git_with(&["pack-objects", "-q", "objects/pack/pack"], recent.as_bytes());
+    let snapshot = repo.snapshot();
+    assert_eq!(snapshot.packs().len(), 9);
+    // before and after it has built an index over them
+    for _ in 0..4 {
+        same_as_git(&repo, &snapshot);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Packs that no git would write, made by hand.
 
 use std::fs;
+use std::io::{Seek, Write};
 
 use super::*;
 use crate::hash::Hasher;
@@ -12,16 +13,18 @@ const HASH: HashKind = HashKind::Sha1;
 /// Entries as they are put in, whatever they say.
 struct PackMaker {
     data: Vec<u8>,
+    /// A hole in the file: where in `data`, and how long.
+    hole: (usize, u64),
     entries: Vec<(ObjectId, u64)>,
 }
 
 impl PackMaker {
     fn new() -> Self {
-        Self { data: b"PACK\0\0\0\x02\0\0\0\0".to_vec(), entries: vec![] }
+        Self { data: b"PACK\0\0\0\x02\0\0\0\0".to_vec(), hole: (0, 0), entries: vec![] }
     }
 
     fn add(&mut self, id: ObjectId, kind: EntryKind, content: &[u8]) -> u64 {
-        let offset = self.data.len() as u64;
+        let offset = self.next_offset();
         EntryHeader::write(&kind, content.len() as u64, &mut self.data);
         Deflater::new(6).deflate_all(content, &mut self.data);
         self.entries.push((id, offset));
@@ -29,7 +32,7 @@ impl PackMaker {
     }
 
     fn next_offset(&self) -> u64 {
-        self.data.len() as u64
+        self.data.len() as u64 + self.hole.1
     }
 
     /// Writes the pack with an index of version 2.
@@ -45,11 +48,25 @@ impl PackMaker {
         }
         self.entries.iter().for_each(|(id, _)| index.extend(id.as_bytes()));
         self.entries.iter().for_each(|_| index.extend([0; 4]));
-        self.entries.iter().for_each(|(_, offset)| index.extend((*offset as u32).to_be_bytes()));
+        let mut large = Vec::new();
+        for &(_, offset) in &self.entries {
+            let mut short = offset as u32;
+            if offset >= 1 << 31 {
+                short = 1 << 31 | (large.len() / 8) as u32;
+                large.extend(offset.to_be_bytes());
+            }
+            index.extend(short.to_be_bytes());
+        }
+        index.extend(large);
         index.extend(&self.data[self.data.len() - HASH.len()..]);
         sign(&mut index);
-        let path = repo.objects_dir().join("pack/pack-made.pack");
-        fs::write(&path, self.data).unwrap();
+        let checksum = ObjectId::from_bytes(&self.data[self.data.len() - HASH.len()..]).unwrap();
+        let path = repo.objects_dir().join(format!("pack/pack-{checksum}.pack"));
+        let mut file = fs::File::create(&path).unwrap();
+        let (before, after) = self.data.split_at(self.hole.0);
+        file.write_all(before).unwrap();
+        file.seek_relative(self.hole.1 as i64).unwrap();
+        file.write_all(after).unwrap();
         fs::write(path.with_extension("idx"), index).unwrap();
     }
 }
@@ -66,9 +83,39 @@ fn name(nth: u32) -> ObjectId {
     ObjectId::from_bytes(&bytes).unwrap()
 }
 
-/// Makes a result of the base's ten bytes and one more; the base has to have ten.
-fn delta(byte: u8) -> [u8; 7] {
-    [10, 10, 0x90, 9, 1, byte, 0][..7].try_into().unwrap()
+#[test]
+fn offsets_beyond_4_gib() {
+    let repo = TestRepo::new(HASH);
+    let mut pack = PackMaker::new();
+    let id = |content: &[u8]| crate::object::object_id(HASH, ObjectKind::Blob, content);
+    let (near, far) = (&b"in the first bytes"[..], &b"behind a hole of 5 GiB"[..]);
+    pack.add(id(near), EntryKind::Whole(ObjectKind::Blob), near);
+    pack.hole = (pack.data.len(), 5 << 30);
+    let offset = pack.add(id(far), EntryKind::Whole(ObjectKind::Blob), far);
+    pack.write(&repo);
+    for round in 0..2 {
+        let snapshot = repo.snapshot();
+        for content in [near, far] {
+            let number = snapshot.lookup(&id(content)).unwrap().unwrap();
+            assert_eq!(snapshot.reader().read(number).unwrap().1, content, "round {round}");
+        }
+        let far = snapshot.lookup(&id(far)).unwrap();
+        assert_eq!(snapshot.packed_at(far.unwrap()).unwrap().offset, offset);
+        assert_eq!(snapshot.number_at_offset(0, offset), far);
+        let pack = &snapshot.packs()[0];
+        assert_eq!(pack.entry_end(12).unwrap(), offset);
+        assert_eq!(pack.entry_end(offset).unwrap(), pack.end_of_entries());
+        assert_eq!(snapshot.take_warnings(), Vec::<String>::new());
+        // the second time through a table of 64-bit offsets in a multi-pack-index
+        repo.git(&["multi-pack-index", "write"]);
+        let midx = fs::read(repo.objects_dir().join("pack/multi-pack-index")).unwrap();
+        assert!(midx.windows(4).any(|four| four == b"LOFF"));
+    }
+}
+
+/// Nine bytes of a base of ten, and this one.
+fn delta(byte: u8) -> [u8; 6] {
+    [10, 10, 0x90, 9, 1, byte]
 }
 
 fn error_of(repo: &TestRepo, id: ObjectId) -> String {
@@ -85,13 +132,13 @@ fn error_of(repo: &TestRepo, id: ObjectId) -> String {
 fn circles_end() {
     let repo = TestRepo::new(HASH);
     let mut pack = PackMaker::new();
-    pack.add(name(1), EntryKind::RefDelta(name(2)), &delta(b'x')[..6]);
-    pack.add(name(2), EntryKind::RefDelta(name(1)), &delta(b'y')[..6]);
-    pack.add(name(3), EntryKind::RefDelta(name(3)), &delta(b'z')[..6]);
+    pack.add(name(1), EntryKind::RefDelta(name(2)), &delta(b'x'));
+    pack.add(name(2), EntryKind::RefDelta(name(1)), &delta(b'y'));
+    pack.add(name(3), EntryKind::RefDelta(name(3)), &delta(b'z'));
     pack.write(&repo);
     for nth in 1..=3 {
         let error = error_of(&repo, name(nth));
-        assert!(error.contains("circle") && error.contains("pack-made.pack"), "{error}");
+        assert!(error.contains("circle") && error.contains(".pack: "), "{error}");
     }
 }
 
@@ -99,10 +146,10 @@ fn circles_end() {
 fn bases_have_to_be_there() {
     let repo = TestRepo::new(HASH);
     let mut pack = PackMaker::new();
-    pack.add(name(1), EntryKind::RefDelta(name(9)), &delta(b'x')[..6]);
-    pack.add(name(2), EntryKind::OfsDelta(1 << 40), &delta(b'x')[..6]);
+    pack.add(name(1), EntryKind::RefDelta(name(9)), &delta(b'x'));
+    pack.add(name(2), EntryKind::OfsDelta(1 << 40), &delta(b'x'));
     let inside = pack.next_offset() - 5;
-    pack.add(name(3), EntryKind::OfsDelta(inside), &delta(b'x')[..6]);
+    pack.add(name(3), EntryKind::OfsDelta(inside), &delta(b'x'));
     pack.write(&repo);
     assert!(error_of(&repo, name(1)).contains("is missing"));
     assert!(error_of(&repo, name(2)).contains("before the start"));
@@ -117,7 +164,7 @@ fn deep_chains_are_followed_up_to_a_limit() {
     for nth in 1..=10_001 {
         let here = pack.next_offset();
         let kind = EntryKind::OfsDelta(here - last);
-        last = pack.add(name(nth), kind, &delta(b'a' + (nth % 26) as u8)[..6]);
+        last = pack.add(name(nth), kind, &delta(b'a' + (nth % 26) as u8));
     }
     pack.write(&repo);
     let snapshot = repo.snapshot();
@@ -136,9 +183,9 @@ fn a_base_may_be_loose() {
     let repo = TestRepo::new(HASH);
     let base = repo.store().write_loose(ObjectKind::Blob, b"0123456789").unwrap();
     let mut pack = PackMaker::new();
-    let first = pack.add(name(1), EntryKind::RefDelta(base), &delta(b'x')[..6]);
+    let first = pack.add(name(1), EntryKind::RefDelta(base), &delta(b'x'));
     let here = pack.next_offset();
-    pack.add(name(2), EntryKind::OfsDelta(here - first), &delta(b'y')[..6]);
+    pack.add(name(2), EntryKind::OfsDelta(here - first), &delta(b'y'));
     pack.write(&repo);
     let snapshot = repo.snapshot();
     let mut reader = snapshot.reader();
