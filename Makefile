@@ -77,6 +77,13 @@ fuzz:
 		cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) \
 			-rss_limit_mb=2048 -timeout=10 -print_final_stats=0 -verbosity=0 || exit 1; done
 
+# The API's reference from docstrings, the other documents beside it.
+docs: $(CORE)
+	rm -rf site
+	$(BIN)/python docs/build.py site
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps --lib
+	cp -R target/doc site/core
+
 fmt: $(TOOLS)
 	$(BIN)/ruff check --quiet --fix-only
 	$(BIN)/ruff format
