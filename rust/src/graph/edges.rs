@@ -142,7 +142,7 @@ pub(super) fn mark_whole(
     watch: &Watch,
 ) -> Result<Vec<Found>, GraphError> {
     let source = reader.source;
-    let mut recent = super::recent::Recent::new(source.hash_kind().len());
+    let mut recent = super::recent::Recent::new(source.hash_kind());
     let mut bases = Vec::new();
     let mut note = |number, name_hash, kind| {
         let new = has.insert(number);

@@ -70,7 +70,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     ) -> Self {
         let hash = reader.source.hash_kind();
         // what was met at one depth may have to be met again at another
-        let recent = (!matches!(noted, Noted::Depth(..))).then(|| Recent::new(hash.len()));
+        let recent = (!matches!(noted, Noted::Depth(..))).then(|| Recent::new(hash));
         Self {
             reader,
             noted,
