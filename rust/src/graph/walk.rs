@@ -26,7 +26,8 @@ const CUT: u8 = 16;
 const LISTED: u8 = 32;
 
 /// Commits painted beyond the oldest wanted one when only plain times are known: clocks lie.
-const SLOP: u32 = 8;
+/// Reading these costs a fraction of a millisecond, once.
+const SLOP: u32 = 32;
 /// How often a walk looks whether it should stop.
 const CHECK_EVERY: usize = 256;
 
@@ -48,6 +49,7 @@ pub(super) struct CommitWalk<'t, 'a, 'r> {
     turn: u32,
     /// Wanted commits in the queue that were not painted.
     pending: usize,
+    heads: Vec<CommitNumber>,
     taken: Vec<CommitNumber>,
     /// Lowest corrected date taken, among the known; and lowest time.
     lowest_generation: u64,
@@ -75,6 +77,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             queue: BinaryHeap::new(),
             turn: 0,
             pending: 0,
+            heads: Vec::new(),
             taken: Vec::new(),
             lowest_generation: GENERATION_UNKNOWN,
             lowest_time: u64::MAX,
@@ -94,6 +97,11 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
 
     /// Adds a wanted commit. It has to be there.
     pub(super) fn want(&mut self, commit: CommitNumber) -> Result<(), GraphError> {
+        self.heads.push(commit);
+        self.reach(commit)
+    }
+
+    fn reach(&mut self, commit: CommitNumber) -> Result<(), GraphError> {
         if self.marks.get(commit) & (WANTED | HAD) != 0 {
             return Ok(());
         }
@@ -108,21 +116,33 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
     }
 
     /// Paints a commit that the client has. It may be missing here.
+    ///
+    /// Wanted commits below it are painted at once, whatever the clock says of those between: a
+    /// commit that claims to be older than its parents would be looked at too late.
     pub(super) fn have(&mut self, commit: CommitNumber) -> Result<(), GraphError> {
-        let before = self.marks.set(commit, HAD);
-        if before & HAD != 0 {
-            return Ok(());
-        }
-        if before & (WANTED | TAKEN) == WANTED {
-            // it waits in the queue already and will be found painted
-            self.pending -= 1;
-            return Ok(());
-        }
-        match self.table.load(commit, self.reader) {
-            Ok(fields) => self.push(commit, fields),
-            // a client may have what we lost, or never had: it ends there
-            Err(GraphError::Source(SourceError::Missing(_))) => {}
-            Err(other) => return Err(other),
+        let mut todo = vec![commit];
+        while let Some(commit) = todo.pop() {
+            let before = self.marks.set(commit, HAD);
+            if before & HAD != 0 {
+                continue;
+            }
+            let fields = match self.table.load(commit, self.reader) {
+                Ok(fields) => fields,
+                // a client may have what we lost, or never had: it ends there
+                Err(GraphError::Source(SourceError::Missing(_))) => continue,
+                Err(other) => return Err(other),
+            };
+            match before & (WANTED | TAKEN) {
+                // it waits in the queue already and will be found painted
+                WANTED => self.pending -= 1,
+                0 => self.push(commit, fields),
+                // all its parents were wanted, and are painted now
+                _ => drop(self.marks.set(commit, PAINTED)),
+            }
+            if before & CUT == 0 {
+                let wanted = |p: &CommitNumber| self.marks.get(*p) & (WANTED | HAD) == WANTED;
+                todo.extend(fields.parents().filter(wanted));
+            }
         }
         Ok(())
     }
@@ -191,14 +211,15 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         if flags & CUT == 0 {
             let fields = self.table.load(commit, self.reader)?;
             for parent in fields.parents() {
-                self.want(parent)?;
+                self.reach(parent)?;
             }
         }
         Ok(())
     }
 
     fn finish(self) -> Walked {
-        let Self { table, mut marks, mut taken, .. } = self;
+        let by_generation = self.lowest_generation != GENERATION_UNKNOWN;
+        let Self { table, mut marks, heads, mut taken, .. } = self;
         let mut boundary = Vec::new();
         taken.retain(|&commit| {
             let had = marks.get(commit) & HAD != 0;
@@ -225,8 +246,53 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
                 }
             }
         }
+        if by_generation {
+            taken = by_time(table, &mut marks, &heads, &taken);
+        }
         Walked { commits: taken, boundary, complete }
     }
+}
+
+/// The taken commits in the order in which a walk by plain times meets them.
+///
+/// That is git's order, and the order of the result has to be the same whether or not the table
+/// knew corrected dates.
+fn by_time(
+    table: &CommitTable,
+    marks: &mut Marks,
+    heads: &[CommitNumber],
+    taken: &[CommitNumber],
+) -> Vec<CommitNumber> {
+    let mut queue = BinaryHeap::new();
+    let mut turn = 0u32;
+    let mut push = |marks: &mut Marks, queue: &mut BinaryHeap<Place>, commit| {
+        if marks.get(commit) & (TAKEN | HAD) != TAKEN || marks.set(commit, LISTED) & LISTED != 0 {
+            return;
+        }
+        if let Some(fields) = table.loaded(commit) {
+            let place = std::cmp::Reverse(turn);
+            turn = turn.wrapping_add(1);
+            queue.push(Place { generation: 0, time: fields.time(), turn: place, commit });
+        }
+    };
+    for &commit in heads {
+        push(marks, &mut queue, commit);
+    }
+    let mut ordered = Vec::with_capacity(taken.len());
+    while let Some(Place { commit, .. }) = queue.pop() {
+        ordered.push(commit);
+        if marks.get(commit) & CUT != 0 {
+            continue;
+        }
+        if let Some(fields) = table.loaded(commit) {
+            for parent in fields.parents() {
+                push(marks, &mut queue, parent);
+            }
+        }
+    }
+    // where painting ended early, a commit may be left behind a painted one: it is sent all the same
+    ordered.extend(taken.iter().copied().filter(|&commit| marks.get(commit) & LISTED == 0));
+    ordered
 }
 
 /// Gives generations to commits of a complete walk, so that later ones are exact.

@@ -7,4 +7,5 @@ mod memory;
 mod negotiation;
 mod repo;
 mod shallow;
+mod small;
 mod upload_pack;

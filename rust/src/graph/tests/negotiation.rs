@@ -13,16 +13,16 @@ fn git_is_ready_when_we_are() {
     let repo = random_history(HashKind::Sha1, 31, 120);
     repo.git(&["tag", "-a", "-m", "x", "annotated", "c110"]);
     let source = Arc::new(repo.source());
+    let (all, annotated, tree) = (repo.commits(), repo.id("annotated"), repo.id("c100^{tree}"));
     let mut dice = Dice(99);
     let mut ready = 0;
     for round in 0..40 {
-        let mut pick = |n: usize| -> Vec<ObjectId> {
-            (0..n).map(|_| repo.id(&format!("c{}", 119 - dice.roll(30)))).collect()
-        };
+        let mut pick =
+            |n: usize| -> Vec<ObjectId> { (0..n).map(|_| all[119 - dice.roll(30)]).collect() };
         let (mut wants, haves) = (pick(1 + round % 3), pick(1 + round % 2));
         match round % 5 {
-            0 => wants.push(repo.id("annotated")),
-            1 => wants.push(repo.id("c100^{tree}")),
+            0 => wants.push(annotated),
+            1 => wants.push(tree),
             _ => {}
         }
         let mut lines: Vec<String> = wants.iter().map(|id| format!("want {id}")).collect();

@@ -82,6 +82,21 @@ impl TestRepo {
         ObjectId::from_hex(self.git(&["rev-parse", name]).trim().as_bytes()).unwrap()
     }
 
+    /// The commits of a random history, in the order they were made.
+    pub(crate) fn commits(&self) -> Vec<ObjectId> {
+        let format = "--format=%(refname:lstrip=2) %(objectname)";
+        let listing = self.git(&["for-each-ref", format, "refs/tags/c*"]);
+        let mut commits: Vec<(usize, ObjectId)> = listing
+            .lines()
+            .map(|line| {
+                let (name, id) = line.split_once(' ').unwrap();
+                (name[1..].parse().unwrap(), ObjectId::from_hex(id.as_bytes()).unwrap())
+            })
+            .collect();
+        commits.sort_unstable();
+        commits.into_iter().map(|(_, id)| id).collect()
+    }
+
     /// All objects, in memory.
     pub(crate) fn source(&self) -> MemorySource {
         let all = self.feed(&["cat-file", "--batch-all-objects", "--batch"], b"");

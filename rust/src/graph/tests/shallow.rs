@@ -99,7 +99,7 @@ fn boundaries_are_those_of_upload_pack() {
         let repo = orderly_history(kind, seed, 90);
         let source = repo.source();
         let names: Vec<_> = (0..90).map(|n| format!("c{n}")).collect();
-        let commits: Vec<_> = names.iter().map(|name| repo.id(name)).collect();
+        let commits = repo.commits();
         for _ in 0..4 {
             let tip = 40 + dice.roll(50);
             let not = dice.roll(tip);

@@ -44,8 +44,8 @@ pub(crate) fn fetch(repo: &TestRepo, lines: &[String]) -> Answer {
         }
         let text = std::str::from_utf8(line).unwrap().trim_end();
         match text.split_once(' ') {
-            Some(("shallow", id)) => drop(answer.shallow.extend(ids(id.as_bytes()))),
-            Some(("unshallow", id)) => drop(answer.unshallow.extend(ids(id.as_bytes()))),
+            Some(("shallow", id)) => answer.shallow.append(&mut ids(id.as_bytes())),
+            Some(("unshallow", id)) => answer.unshallow.append(&mut ids(id.as_bytes())),
             Some(("ERR", why)) => answer.error.push_str(why),
             _ if text == "ready" => answer.ready = true,
             _ if text == "packfile" => in_pack = true,
