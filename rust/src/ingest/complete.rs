@@ -1,0 +1,80 @@
+//! What happens when the last byte has come: deltas, thin bases, indexes, names, disk.
+//!
+//! In: a receiver whose pack is complete. Out: `pack-<trailer>.{pack,rev,idx}` in the quarantine,
+//! durable. The order of steps is that of `git index-pack --stdin --fix-thin`.
+
+use super::children::Children;
+use super::entry_reader::PackBytes;
+use super::error::IngestError;
+use super::index_writer::{write_idx, write_rev};
+use super::receiver::PackReceiver;
+use super::resolve::{Job, Roots, resolve};
+use super::thin;
+use crate::source::ObjectSource;
+use crate::watch::{Phase, Watch};
+
+/// Finishes a complete pack; the number of objects in it.
+pub(super) fn complete(
+    receiver: &mut PackReceiver,
+    base: &dyn ObjectSource,
+    threads: usize,
+    watch: &Watch,
+) -> Result<u32, IngestError> {
+    let hash = receiver.entries.hash_kind();
+    if receiver.entries.len() == 0 {
+        receiver.file.remove()?;
+        return Ok(0);
+    }
+    receiver.file.flush()?;
+    let deltas = receiver.entries.delta_count();
+    watch.begin(Phase::Resolving, Some(deltas.into()));
+    let children = Children::new(&receiver.entries);
+    let pack_end = receiver.taken - hash.len() as u64;
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        given => given,
+    };
+    let mut job = Job {
+        children: &children,
+        pack: PackBytes { file: receiver.file.handle(), path: receiver.file.path(), hash },
+        pack_end,
+        base,
+        outside: &[],
+        limits: &receiver.limits,
+        watch,
+        threads,
+        deltas,
+    };
+    let mut resolved = resolve(&mut receiver.entries, Roots::Entries, &job)?;
+    let mut appended = Vec::new();
+    if resolved < deltas {
+        let outside = thin::find_bases(base, &children)?;
+        job.outside = &outside;
+        job.deltas = deltas - resolved;
+        resolved += resolve(&mut receiver.entries, Roots::Outside, &job)?;
+        if resolved < deltas {
+            return Err(IngestError::Unresolved { count: (deltas - resolved) as usize });
+        }
+        appended = thin::still_missing(&receiver.entries, &children, outside)?;
+    }
+    watch.end();
+    if !appended.is_empty() {
+        let (file, entries) = (&mut receiver.file, &mut receiver.entries);
+        receiver.trailer =
+            thin::append_bases(file, entries, base, &appended, pack_end, &receiver.trailer)?;
+    }
+    let entries = &receiver.entries;
+    let order = entries.sorted_by_id();
+    for pair in order.windows(2) {
+        if entries.id_bytes(pair[0]) == entries.id_bytes(pair[1]) {
+            return Err(IngestError::Duplicate(entries.id(pair[0])));
+        }
+    }
+    let name = |suffix: &str| format!("pack-{}.{suffix}", receiver.trailer);
+    let path = receiver.file.path().to_owned();
+    write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer)?;
+    write_idx(path.with_file_name(name("idx")), entries, &order, &receiver.trailer)?;
+    receiver.file.sync()?;
+    receiver.file.rename(&name("pack"))?;
+    Ok(entries.len())
+}

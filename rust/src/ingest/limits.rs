@@ -1,0 +1,44 @@
+//! How much of everything a pack may ask for.
+
+/// Limits on one received pack. The defaults let through whatever real repositories hold and
+/// stop what is only made to hurt.
+#[derive(Debug, Clone, Copy)]
+pub struct ReceiveLimits {
+    /// Bytes of the pack, header and trailer included; 0 for no limit, as git's
+    /// `receive.maxInputSize`. Disk quotas are the operator's decision, so none by default.
+    pub max_pack_bytes: u64,
+    /// Inflated bytes of one object. A whole object streams in constant memory, so this bounds
+    /// time: 8 GiB of zeros are 8 MB to send and some twenty seconds to hash.
+    pub max_object_bytes: u64,
+    /// Inflated bytes of an object that is made from a delta or is the base of one. These are held in
+    /// memory, base and result at once. git makes no deltas of files above 512 MiB
+    /// (`core.bigFileThreshold`), so neither will its packs have any.
+    pub max_delta_bytes: u64,
+    /// Entries. Each costs some 50 bytes of memory; the largest public repositories have
+    /// about 40 million.
+    pub max_objects: u32,
+    /// Deltas between an object and its whole base. git's `pack.depth` is capped at 4095.
+    pub max_depth: u32,
+    /// Bytes that all objects together inflate to while deltas are resolved. A delta of 200 bytes
+    /// can make 512 MiB, so a small pack could keep all cores busy for days; 1 TiB is twenty times
+    /// what the Linux kernel's history makes.
+    pub max_total_bytes: u64,
+    /// Bytes of intermediate results kept while deltas are resolved, over all threads. More only
+    /// saves making some results twice; single objects up to [`Self::max_delta_bytes`] are
+    /// held beyond it, one at a time.
+    pub memory: u64,
+}
+
+impl Default for ReceiveLimits {
+    fn default() -> Self {
+        Self {
+            max_pack_bytes: 0,
+            max_object_bytes: 8 << 30,
+            max_delta_bytes: 512 << 20,
+            max_objects: 100_000_000,
+            max_depth: 4095,
+            max_total_bytes: 1 << 40,
+            memory: 192 << 20,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The files of the quarantine: written through a large buffer, hashed on the way, made durable.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::error::IngestError;
+use crate::hash::{HashKind, Hasher, ObjectId};
+
+/// One `write` call a quarter of a megabyte: more gains nothing, less costs system calls.
+const BUFFER: usize = 256 * 1024;
+
+/// A new file that is written once from start to end.
+pub(super) struct NewFile {
+    path: PathBuf,
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl NewFile {
+    /// Makes the file, which must not exist.
+    ///
+    /// It is read-only for everybody from the start (less what the umask takes away), as the files
+    /// of a pack are; only this handle can write.
+    pub(super) fn create(path: PathBuf) -> Result<Self, IngestError> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(0o444);
+        let file = options.open(&path).map_err(IngestError::io(&path))?;
+        Ok(Self { path, file, buffer: Vec::new() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends bytes, sooner or later.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+        if self.buffer.len() + bytes.len() > BUFFER {
+            self.flush()?;
+        }
+        if bytes.len() >= BUFFER {
+            return self.file.write_all(bytes).map_err(IngestError::io(&self.path));
+        }
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Gives everything to the operating system, so that it can be read back.
+    pub(super) fn flush(&mut self) -> Result<(), IngestError> {
+        if !self.buffer.is_empty() {
+            self.file.write_all(&self.buffer).map_err(IngestError::io(&self.path))?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    /// Everything is on the disk when this returns.
+    pub(super) fn sync(&mut self) -> Result<(), IngestError> {
+        self.flush()?;
+        self.file.sync_all().map_err(IngestError::io(&self.path))
+    }
+
+    /// To read back what was flushed.
+    pub(super) fn handle(&self) -> &File {
+        &self.file
+    }
+
+    /// Goes on writing at `offset`.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<(), IngestError> {
+        self.flush()?;
+        self.file.seek(SeekFrom::Start(offset)).map_err(IngestError::io(&self.path))?;
+        Ok(())
+    }
+
+    /// Takes the file away.
+    pub(super) fn remove(&mut self) -> Result<(), IngestError> {
+        std::fs::remove_file(&self.path).map_err(IngestError::io(&self.path))
+    }
+
+    /// Gives the file another name in the same folder.
+    pub(super) fn rename(&mut self, name: &str) -> Result<(), IngestError> {
+        let to = self.path.with_file_name(name);
+        std::fs::rename(&self.path, &to).map_err(IngestError::io(&self.path))?;
+        self.path = to;
+        Ok(())
+    }
+}
+
+/// A new file that ends with the hash of all before it, as Git's index files do.
+pub(super) struct HashedFile {
+    file: NewFile,
+    hasher: Hasher,
+}
+
+impl HashedFile {
+    pub(super) fn create(path: PathBuf, hash: HashKind) -> Result<Self, IngestError> {
+        Ok(Self { file: NewFile::create(path)?, hasher: Hasher::new(hash) })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+        self.hasher.update(bytes);
+        self.file.write(bytes)
+    }
+
+    /// Writes the hash, makes the file durable.
+    pub(super) fn finish(mut self) -> Result<ObjectId, IngestError> {
+        let trailer = self.hasher.finish();
+        self.file.write(trailer.as_bytes())?;
+        self.file.sync()?;
+        Ok(trailer)
+    }
+}

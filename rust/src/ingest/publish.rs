@@ -1,0 +1,252 @@
+//! Moves what a quarantine holds into the repository's object folder.
+//!
+//! In: the two folders, on one file system. Out: the files in their places and the folders on
+//! the disk, or nothing changed. A file that is there already stays: names are hashes of contents.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::error::IngestError;
+
+/// What was moved, and the `.keep` files that protect it. Dropping it removes these.
+#[derive(Debug)]
+pub(super) struct Publication {
+    keeps: Vec<PathBuf>,
+    moved: Vec<PathBuf>,
+    accepted: bool,
+}
+
+impl Publication {
+    pub(super) fn make(quarantine: &Path, objects: &Path) -> Result<Self, IngestError> {
+        let mut made = Self { keeps: Vec::new(), moved: Vec::new(), accepted: false };
+        made.move_loose(quarantine, objects)?;
+        made.move_packs(&quarantine.join("pack"), &objects.join("pack"))?;
+        made.accepted = true;
+        Ok(made)
+    }
+
+    fn move_packs(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
+        let mut names: Vec<String> = list(from)?;
+        // temporary files of hooks that died, and whatever else is no part of a pack
+        names.retain(|name| name.starts_with("pack-"));
+        if names.is_empty() {
+            return Ok(());
+        }
+        make_dir(to)?;
+        names.sort_by_key(|name| {
+            let order = match name.rsplit_once('.').map(|(_, suffix)| suffix) {
+                Some("keep") => 0,
+                Some("pack") => 1,
+                // readers find packs by their indexes, so these come when all else is there
+                Some("idx") => 3,
+                _ => 2,
+            };
+            (order, name.clone())
+        });
+        for name in &names {
+            if let Some(stem) = name.strip_suffix(".pack") {
+                self.keep(&to.join(format!("{stem}.keep")))?;
+            }
+            self.move_file(&from.join(name), &to.join(name))?;
+        }
+        sync_dir(to)
+    }
+
+    /// Protects a pack from `git repack` until refs name its objects.
+    fn keep(&mut self, path: &Path) -> Result<(), IngestError> {
+        let created = OpenOptions::new().write(true).create_new(true).open(path);
+        let mut file = match created {
+            Ok(file) => file,
+            // somebody else's, who will also take it away
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) => return Err(IngestError::io(path)(error)),
+        };
+        self.keeps.push(path.to_owned());
+        let text = format!("receive-pack {}\n", std::process::id());
+        file.write_all(text.as_bytes()).map_err(IngestError::io(path))
+    }
+
+    /// Loose objects: hooks may have written some.
+    fn move_loose(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
+        let is_fan = |name: &String| name.len() == 2 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        let mut created = false;
+        for fan in list(from)?.iter().filter(|name| is_fan(name)) {
+            let (from, to) = (from.join(fan), to.join(fan));
+            created |= make_dir(&to)?;
+            for name in list(&from)?.iter().filter(|name| !name.starts_with("tmp_obj")) {
+                self.move_file(&from.join(name), &to.join(name))?;
+            }
+            sync_dir(&to)?;
+        }
+        if created { sync_dir(to) } else { Ok(()) }
+    }
+
+    fn move_file(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
+        match fs::symlink_metadata(to) {
+            Ok(_) => {
+                let is_pack = to.extension().is_some_and(|suffix| suffix == "pack");
+                if is_pack && !same_content(from, to)? {
+                    return Err(IngestError::io(to)(std::io::Error::other(
+                        "another pack of this name exists",
+                    )));
+                }
+                freshen(to);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                fs::rename(from, to).map_err(IngestError::io(to))?;
+                self.moved.push(to.to_owned());
+                Ok(())
+            }
+            Err(error) => Err(IngestError::io(to)(error)),
+        }
+    }
+}
+
+impl Drop for Publication {
+    fn drop(&mut self) {
+        if !self.accepted {
+            for path in self.moved.iter().rev() {
+                // indexes went last, so they go first; a pack that has one now is somebody else's too
+                let index = path.with_extension("idx");
+                if path.extension().is_none() || *path == index || !index.exists() {
+                    let _ = fs::remove_file(path);
+                }
+            }
+        }
+        for path in &self.keeps {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Whoever looks for old garbage sees that it is in use again.
+fn freshen(path: &Path) {
+    // as with git, a file of somebody else's keeps its time
+    if let Ok(file) = File::open(path) {
+        let _ = file.set_modified(SystemTime::now());
+    }
+}
+
+fn list(folder: &Path) -> Result<Vec<String>, IngestError> {
+    let mut names = Vec::new();
+    let found = match fs::read_dir(folder) {
+        Ok(found) => found,
+        Err(error) => return Err(IngestError::io(folder)(error)),
+    };
+    for entry in found {
+        let entry = entry.map_err(IngestError::io(folder))?;
+        // names of objects and packs are ASCII
+        names.extend(entry.file_name().into_string());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Makes a folder unless it exists; true when it did not.
+fn make_dir(path: &Path) -> Result<bool, IngestError> {
+    match fs::create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(IngestError::io(path)(error)),
+    }
+}
+
+/// The names in a folder are on the disk when this returns.
+fn sync_dir(path: &Path) -> Result<(), IngestError> {
+    File::open(path).and_then(|folder| folder.sync_all()).map_err(IngestError::io(path))
+}
+
+fn same_content(a: &Path, b: &Path) -> Result<bool, IngestError> {
+    const PIECE: usize = 64 * 1024;
+    let (mut one, mut two) =
+        (File::open(a).map_err(IngestError::io(a))?, File::open(b).map_err(IngestError::io(b))?);
+    let (mut left, mut right) = (vec![0u8; PIECE], vec![0u8; PIECE]);
+    loop {
+        let n = fill(&mut one, &mut left).map_err(IngestError::io(a))?;
+        let m = fill(&mut two, &mut right).map_err(IngestError::io(b))?;
+        if left[..n] != right[..m] {
+            return Ok(false);
+        }
+        if n == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+fn fill(file: &mut File, out: &mut [u8]) -> std::io::Result<usize> {
+    let mut len = 0;
+    while len < out.len() {
+        match file.read(&mut out[len..])? {
+            0 => break,
+            n => len += n,
+        }
+    }
+    Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Quarantine;
+    use super::*;
+    use crate::hash::HashKind;
+
+    fn names(folder: &Path) -> Vec<String> {
+        list(folder).unwrap()
+    }
+
+    fn folders() -> (tempfile::TempDir, Quarantine) {
+        let objects = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::create(objects.path(), HashKind::Sha1).unwrap();
+        for suffix in ["idx", "pack", "rev"] {
+            fs::write(quarantine.path().join(format!("pack/pack-1.{suffix}")), suffix).unwrap();
+        }
+        fs::write(quarantine.path().join("pack/tmp_pack_dead"), b"").unwrap();
+        fs::create_dir(quarantine.path().join("ab")).unwrap();
+        fs::write(quarantine.path().join("ab/cdef"), b"loose").unwrap();
+        (objects, quarantine)
+    }
+
+    #[test]
+    fn everything_moves_and_is_kept_until_released() {
+        let (objects, mut quarantine) = folders();
+        quarantine.publish().unwrap();
+        assert_eq!(names(objects.path()), ["ab", "pack"]);
+        let packs = objects.path().join("pack");
+        assert_eq!(names(&packs), ["pack-1.idx", "pack-1.keep", "pack-1.pack", "pack-1.rev"]);
+        assert_eq!(fs::read(objects.path().join("ab/cdef")).unwrap(), b"loose");
+        quarantine.release();
+        assert_eq!(names(&packs), ["pack-1.idx", "pack-1.pack", "pack-1.rev"]);
+    }
+
+    #[test]
+    fn a_pack_that_is_there_already_stays() {
+        let (objects, mut quarantine) = folders();
+        let packs = objects.path().join("pack");
+        fs::create_dir(&packs).unwrap();
+        fs::write(packs.join("pack-1.pack"), b"pack").unwrap();
+        fs::write(packs.join("pack-1.idx"), b"older").unwrap();
+        quarantine.publish().unwrap();
+        assert_eq!(fs::read(packs.join("pack-1.idx")).unwrap(), b"older");
+        assert!(!quarantine.path().exists());
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing() {
+        let (objects, mut quarantine) = folders();
+        let packs = objects.path().join("pack");
+        fs::create_dir(&packs).unwrap();
+        // another pack under one of the names, noticed when the first has been moved
+        for suffix in ["idx", "pack"] {
+            fs::write(quarantine.path().join(format!("pack/pack-2.{suffix}")), b"mine").unwrap();
+        }
+        fs::write(packs.join("pack-2.pack"), b"other").unwrap();
+        let error = quarantine.publish().unwrap_err();
+        assert!(error.to_string().contains("pack-2.pack"), "{error}");
+        quarantine.discard().unwrap();
+        assert_eq!(names(&packs), ["pack-2.pack"]);
+        assert_eq!(names(&objects.path().join("ab")), [""; 0]);
+    }
+}

@@ -1,0 +1,217 @@
+//! The folder where a push waits until it is accepted (git's `tmp_objdir`).
+//!
+//! In: an `objects/` folder. Out: `objects/tmp_objdir-incoming-XXXXXX`, which looks like an object
+//! folder itself, so that hooks see what is pushed (`GIT_QUARANTINE_PATH`, `git-receive-pack`). It
+//! goes with everything in it, unless it is published.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::error::IngestError;
+use super::limits::ReceiveLimits;
+use super::publish::Publication;
+use super::receiver::PackReceiver;
+use crate::hash::HashKind;
+
+/// git gives this name too; `git gc` knows to remove old folders that begin with `tmp_objdir-`.
+const PREFIX: &str = "tmp_objdir-incoming-";
+
+/// A quarantine in which nothing was written for so long belongs to a process that died: longer
+/// than any push is let to run, hooks included, and far less than the two weeks of `git gc`.
+pub const STALE_QUARANTINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Names tried before giving up; a second is hardly ever needed.
+const ATTEMPTS: u64 = 100;
+
+/// A quarantine folder. Dropping it discards it.
+#[derive(Debug)]
+pub struct Quarantine {
+    objects_dir: PathBuf,
+    path: PathBuf,
+    hash: HashKind,
+    publication: Option<Publication>,
+    /// Removed or moved away already.
+    gone: bool,
+}
+
+impl Quarantine {
+    /// Makes the folder in `objects_dir`, for nobody but this user, as git's.
+    pub fn create(objects_dir: &Path, hash: HashKind) -> Result<Self, IngestError> {
+        let path = make_folder(objects_dir)?;
+        let objects_dir = objects_dir.to_owned();
+        let made = Self { objects_dir, path, hash, publication: None, gone: false };
+        let pack = made.path.join("pack");
+        DirBuilder::new().mode(0o700).create(&pack).map_err(IngestError::io(&pack))?;
+        Ok(made)
+    }
+
+    /// The folder: an object directory whose alternate is the one it lies in.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A receiver for one pack, which it writes into this quarantine.
+    pub fn receive(&self, limits: ReceiveLimits) -> Result<PackReceiver, IngestError> {
+        let mut attempt = 0;
+        loop {
+            let path = self.path.join("pack").join(format!("tmp_pack_{}", random_name(attempt)));
+            match PackReceiver::create(path, self.hash, limits) {
+                Err(IngestError::Io { error, .. })
+                    if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Moves packs and loose objects into the repository, durably, and removes the folder.
+    ///
+    /// No reader sees an index before its pack. New packs get a `.keep` file, so that a repack
+    /// beside it does not take them for garbage before refs name their objects: it stays until
+    /// [`Quarantine::release`] or until this value is dropped. An error takes back
+    /// what was moved; the quarantine is then only fit for discarding.
+    pub fn publish(&mut self) -> Result<(), IngestError> {
+        if self.gone {
+            return Err(IngestError::Spent);
+        }
+        self.publication = Some(Publication::make(&self.path, &self.objects_dir)?);
+        self.discard()
+    }
+
+    /// The refs name the objects now, or never will: takes the `.keep` files away.
+    pub fn release(&mut self) {
+        self.publication = None;
+    }
+
+    /// Removes the folder and everything in it. Nothing happens the second time.
+    pub fn discard(&mut self) -> Result<(), IngestError> {
+        if self.gone {
+            return Ok(());
+        }
+        self.gone = true;
+        match fs::remove_dir_all(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(IngestError::io(&self.path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Quarantine {
+    fn drop(&mut self) {
+        // a folder that cannot be removed now is swept later
+        let _ = self.discard();
+    }
+}
+
+fn make_folder(objects_dir: &Path) -> Result<PathBuf, IngestError> {
+    let mut attempt = 0;
+    loop {
+        let path = objects_dir.join(format!("{PREFIX}{}", random_name(attempt)));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
+                attempt += 1;
+            }
+            Err(error) => return Err(IngestError::io(&path)(error)),
+        }
+    }
+}
+
+/// Six letters and digits. They need not be a secret: a name that exists is refused.
+fn random_name(attempt: u64) -> String {
+    const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    // each state is seeded anew, from the system's randomness and a count
+    let mut state = std::collections::hash_map::RandomState::new().build_hasher();
+    state.write_u64(attempt);
+    state.write_u32(std::process::id());
+    let mut number = state.finish();
+    let mut name = String::with_capacity(6);
+    for _ in 0..6 {
+        name.push(char::from(LETTERS[(number % 62) as usize]));
+        number /= 62;
+    }
+    name
+}
+
+/// Removes quarantines in `objects_dir` that nobody wrote to for `age`; how many.
+///
+/// For [`STALE_QUARANTINE`] see there. What cannot be read or removed is left for the next time.
+pub fn sweep_stale(objects_dir: &Path, age: Duration) -> Result<usize, IngestError> {
+    let now = SystemTime::now();
+    let mut removed = 0;
+    for found in fs::read_dir(objects_dir).map_err(IngestError::io(objects_dir))? {
+        let found = found.map_err(IngestError::io(objects_dir))?;
+        let is_ours = found.file_name().to_string_lossy().starts_with(PREFIX)
+            && found.file_type().is_ok_and(|kind| kind.is_dir());
+        let Some(written) = is_ours.then(|| last_written(&found.path())).flatten() else {
+            continue;
+        };
+        let stale = now.duration_since(written).is_ok_and(|passed| passed >= age);
+        if stale && fs::remove_dir_all(found.path()).is_ok() {
+            removed += 1;
+        }
+    }
+    Ok(removed)
+}
+
+/// When the folder, or anything one or two levels below it, was last written to.
+fn last_written(folder: &Path) -> Option<SystemTime> {
+    let mut newest = fs::symlink_metadata(folder).ok()?.modified().ok()?;
+    for entry in fs::read_dir(folder).ok()?.flatten() {
+        let meta = fs::symlink_metadata(entry.path()).ok()?;
+        newest = newest.max(meta.modified().ok()?);
+        if meta.is_dir() {
+            for inner in fs::read_dir(entry.path()).ok()?.flatten() {
+                newest = newest.max(inner.metadata().ok()?.modified().ok()?);
+            }
+        }
+    }
+    Some(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_quarantine_is_private_and_goes_when_dropped() {
+        let objects = tempfile::tempdir().unwrap();
+        let quarantine = Quarantine::create(objects.path(), HashKind::Sha1).unwrap();
+        let path = quarantine.path().to_owned();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(path.join("pack/tmp_something"), b"x").unwrap();
+        drop(quarantine);
+        assert_eq!(fs::read_dir(objects.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_old_quarantines_are_swept() {
+        let objects = tempfile::tempdir().unwrap();
+        fs::create_dir(objects.path().join("pack")).unwrap();
+        let mut quarantine = Quarantine::create(objects.path(), HashKind::Sha1).unwrap();
+        fs::write(quarantine.path().join("pack/tmp_pack_x"), b"x").unwrap();
+        assert_eq!(sweep_stale(objects.path(), STALE_QUARANTINE).unwrap(), 0);
+        assert!(quarantine.path().exists());
+        assert_eq!(sweep_stale(objects.path(), Duration::ZERO).unwrap(), 1);
+        assert!(!quarantine.path().exists() && objects.path().join("pack").exists());
+        quarantine.discard().unwrap();
+        assert!(matches!(quarantine.publish(), Err(IngestError::Spent)));
+    }
+
+    #[test]
+    fn an_object_folder_that_is_not_there_is_named() {
+        let missing = Path::new("/nonexistent/objects");
+        let error = Quarantine::create(missing, HashKind::Sha1).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/objects"));
+        assert_eq!(error.wire(), None);
+    }
+}
