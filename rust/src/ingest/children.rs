@@ -97,7 +97,7 @@ impl Children {
                 *place += 1;
             }
         }
-        named.sort_unstable_by(|a, b| (a.base, a.entry).cmp(&(b.base, b.entry)));
+        named.sort_unstable_by_key(|delta| (delta.base, delta.entry));
         let mut rows: Vec<(u32, u32)> =
             named.iter().enumerate().map(|(row, delta)| (delta.entry, row as u32)).collect();
         rows.sort_unstable();

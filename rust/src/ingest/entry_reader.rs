@@ -87,8 +87,14 @@ impl<'a> EntryReader<'a> {
         end: u64,
         out: &mut Vec<u8>,
     ) -> Result<EntryHeader, IngestError> {
+        out.clear();
         let mut entry = self.open(start, end)?;
         let size = usize::try_from(entry.header.size).map_err(|_| self.read_back())?;
+        if entry.at == end {
+            let raw = &self.raw[entry.from..entry.to];
+            self.inflater.inflate_exact(raw, size, out).map_err(|_| self.read_back())?;
+            return Ok(entry.header);
+        }
         // one byte more, so that inflating comes to the end of the stream and its checksum
         out.resize(size + 1, 0);
         let len = self.next(&mut entry, out)?;

@@ -224,7 +224,7 @@ mod tests {
     fn objects_of_any_size_get_their_names() {
         let sizes = [0, 1, 100, BATCH - 1, BATCH, 5 * BATCH + 7, 0, 3];
         let objects: Vec<Vec<u8>> =
-            sizes.iter().map(|&n| (0..n).map(|i| (i * 7 >> 3) as u8).collect()).collect();
+            sizes.iter().map(|&n| (0..n).map(|i| ((i * 7) >> 3) as u8).collect()).collect();
         let wanted: Vec<u8> = objects
             .iter()
             .flat_map(|o| object_id(HashKind::Sha1, ObjectKind::Blob, o).as_bytes().to_vec())
