@@ -188,8 +188,21 @@ fn chains_stay_within_the_depth() {
         let plan = plan(&memory, objects.clone(), Vec::new(), &options);
         let replayed = replay(&memory, &plan);
         assert_eq!(made_ids(&replayed), ids(&memory, &objects));
-        assert_eq!(replayed.iter().map(|(_, depth)| *depth).max(), Some(depth));
+        let deepest = replayed.iter().map(|(_, depth)| *depth).max().unwrap();
+        assert!(deepest <= depth && deepest >= depth.min(1), "{deepest} of {depth}");
     }
+}
+
+/// When every object takes the newest base, all bases are soon at the greatest depth, and again
+/// and again one has to be sent whole.
+#[test]
+fn long_histories_need_few_whole_objects() {
+    let mut memory = Memory::default();
+    let objects = versions(&mut memory, "a.c", 400);
+    let options = PlanOptions { ofs_delta: true, ..PlanOptions::default() };
+    let plan = plan(&memory, objects.clone(), Vec::new(), &options);
+    assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+    assert!(plan.counts.deltas >= 398, "{:?}", plan.counts);
 }
 
 #[test]

@@ -84,6 +84,7 @@ impl<'c, 's> Window<'c, 's> {
         self.drop_target();
         // less than half, or it is not worth a base that must be found again when reading
         let mut limit = (target.size / 2).saturating_sub(id_len as u64);
+        let mut limit_depth = 1;
         let mut best: Option<Match> = None;
         let mut places = 0..self.held.len();
         while let Some(place) = places.next().filter(|&place| place < self.held.len()) {
@@ -106,22 +107,22 @@ impl<'c, 's> Window<'c, 's> {
                 continue;
             };
             let Some(index) = &self.held[place].index else { continue };
-            // a deeper base has to save more: each level is paid for whenever it is read
-            let allowed = match &best {
-                Some(found) if depth > found.depth => {
-                    limit * u64::from(self.max_depth.saturating_sub(depth) + 1)
-                        / u64::from(self.max_depth.saturating_sub(found.depth) + 1)
-                }
-                _ => limit,
-            };
+            let allowed = limit * self.levels_left(depth) / self.levels_left(limit_depth);
             let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
             if index.encode(content, wanted, allowed, &mut self.trial) {
                 std::mem::swap(&mut self.best, &mut self.trial);
                 limit = (self.best.len() as u64).saturating_sub(1);
+                limit_depth = depth;
                 best = Some(Match { place, depth });
             }
         }
         Ok(best)
+    }
+
+    /// A deeper base has to save more, and a shallower one may save less: chains that use up
+    /// their depth on every small gain end in an object that has to be sent whole.
+    fn levels_left(&self, depth: u32) -> u64 {
+        u64::from(self.max_depth.saturating_sub(depth)) + 1
     }
 
     /// The object that the match is a delta of.
