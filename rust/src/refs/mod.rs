@@ -10,20 +10,28 @@
 //! documentation); another format is another backend that fills the same snapshot.
 
 mod advertise;
+mod conflict;
 mod error;
+mod folders;
 mod head;
 mod hide;
+mod lock;
 mod loose;
 mod ls_refs;
 mod memo;
 pub mod name;
 mod packed;
+mod packed_edit;
 mod peel;
 mod pktline;
 mod read;
+mod reflog;
 mod snapshot;
 mod stamp;
 mod store;
+mod symbolic;
+mod transaction;
+mod update;
 
 pub use advertise::{AdvertiseOptions, Advertisement};
 pub use error::RefError;
@@ -31,8 +39,13 @@ pub use head::Head;
 pub use ls_refs::LsRefsOptions;
 pub use snapshot::RefSnapshot;
 pub use store::{FileRefs, RefBackend, RefStore};
+pub use update::{RefUpdate, Reflog, UpdateError, UpdateOptions};
 
+#[cfg(test)]
+mod race_tests;
 #[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod update_tests;

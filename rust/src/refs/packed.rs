@@ -205,6 +205,26 @@ impl PackedRefs {
         ObjectId::from_hex(self.hex(row)).expect("digits because parse has checked them")
     }
 
+    /// Its line and the peeled one after it.
+    pub(super) fn lines_of(&self, row: usize) -> &[u8] {
+        let begin = self.lines[row] as usize;
+        let end = begin + self.hex_len + 1 + self.name(row).len() + 1;
+        let peeled = if self.text.get(end) == Some(&b'^') { self.hex_len + 2 } else { 0 };
+        &self.text[begin..end + peeled]
+    }
+
+    /// The header line of a file with these refs and any others whose tags are peeled.
+    ///
+    /// Sorted now, whatever it was; what no peeled line means stays as it was.
+    pub(super) fn header(&self) -> &'static str {
+        match self.peel_trait {
+            PeelTrait::All => "# pack-refs with: peeled fully-peeled sorted \n",
+            _ if self.lines.is_empty() => "# pack-refs with: peeled fully-peeled sorted \n",
+            PeelTrait::Tags => "# pack-refs with: peeled sorted \n",
+            PeelTrait::None => "# pack-refs with: sorted \n",
+        }
+    }
+
     /// What is behind it.
     #[inline]
     pub(super) fn peeled(&self, row: usize) -> Peeled<'_> {

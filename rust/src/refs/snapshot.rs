@@ -19,7 +19,7 @@ use crate::hash::{HashKind, IdSet, ObjectId};
 use crate::source::ObjectSource;
 
 /// How many refs are read before one is reached that is no symbolic ref, as in git.
-const MAX_SYMBOLIC_DEPTH: usize = 5;
+pub(super) const MAX_SYMBOLIC_DEPTH: usize = 5;
 
 /// So many different sets of hidden refs are remembered: upload, receive and some to spare.
 const MAX_VIEWS: usize = 8;

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::RefError;
 use super::loose::{self, LooseRefs};
-use super::packed::PackedFile;
+use super::name;
+use super::packed::{PackedFile, PackedRefs};
 use super::peel::PeelCache;
 use super::read::{self, RawRef, RefPaths};
-use super::snapshot::RefSnapshot;
+use super::snapshot::{MAX_SYMBOLIC_DEPTH, RefSnapshot};
+use super::symbolic;
+use super::transaction::Transaction;
+use super::{RefError, RefUpdate, UpdateError, UpdateOptions};
 use crate::hash::HashKind;
 
 /// How often packed and loose refs are read again because `packed-refs` was replaced meanwhile.
@@ -21,6 +24,22 @@ const MAX_ATTEMPTS: usize = 3;
 pub trait RefBackend: Send + Sync {
     /// What is there now; the same value while nothing changed.
     fn snapshot(&self) -> Result<Arc<RefSnapshot>, RefError>;
+
+    /// Moves refs by compare-and-swap; one result an update, in order. What is `Ok` is done, and
+    /// on the disk.
+    fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        options: &UpdateOptions<'_>,
+    ) -> Vec<Result<(), UpdateError>>;
+
+    /// Makes `name` (HEAD, or a ref) a symbolic ref to `target`, whatever it was.
+    fn set_symbolic(
+        &self,
+        name: &[u8],
+        target: &[u8],
+        options: &UpdateOptions<'_>,
+    ) -> Result<(), UpdateError>;
 }
 
 /// The refs of one repository, however they are kept.
@@ -45,12 +64,35 @@ impl RefStore {
     pub fn snapshot(&self) -> Result<Arc<RefSnapshot>, RefError> {
         self.backend.snapshot()
     }
+
+    /// Moves refs by compare-and-swap; one result an update, in order. What is `Ok` is done, and
+    /// on the disk.
+    pub fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        options: &UpdateOptions<'_>,
+    ) -> Vec<Result<(), UpdateError>> {
+        self.backend.update(updates, options)
+    }
+
+    /// Makes `name` (HEAD, or a ref) a symbolic ref to `target`, whatever it was.
+    pub fn set_symbolic(
+        &self,
+        name: &[u8],
+        target: &[u8],
+        options: &UpdateOptions<'_>,
+    ) -> Result<(), UpdateError> {
+        self.backend.set_symbolic(name, target, options)
+    }
 }
 
 /// Loose files and `packed-refs`.
 pub struct FileRefs {
     pub(super) paths: RefPaths,
-    peels: Arc<PeelCache>,
+    pub(super) peels: Arc<PeelCache>,
+    /// Held while `packed-refs` is locked: our own threads wait here, in line, and not for the
+    /// lock file, in turns.
+    pub(super) packing: Mutex<()>,
     state: Mutex<State>,
     /// How many times the disk has been looked at, counted when a look begins.
     looks: AtomicU64,
@@ -71,6 +113,7 @@ impl FileRefs {
         Self {
             paths: RefPaths::new(git_dir, common_dir, kind),
             peels: Arc::default(),
+            packing: Mutex::default(),
             state: Mutex::default(),
             looks: AtomicU64::new(0),
         }
@@ -119,6 +162,30 @@ impl FileRefs {
         state.current = Some(Arc::clone(&current));
         Ok(current)
     }
+
+    /// What is packed now, for whoever has read the loose refs before.
+    pub(super) fn packed_now(&self) -> Result<Arc<PackedRefs>, RefError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.packed.refresh(&self.paths.packed(), self.paths.kind())? {
+            state.current = None;
+        }
+        Ok(Arc::clone(&state.packed.table))
+    }
+
+    /// The names that HEAD leads to, one after the other.
+    pub(super) fn head_chain(&self) -> Vec<Vec<u8>> {
+        let mut chain: Vec<Vec<u8>> = Vec::new();
+        while chain.len() < MAX_SYMBOLIC_DEPTH {
+            let path = self.paths.of(chain.last().map_or(&b"HEAD"[..], |name| name));
+            match read::read_file(&path, self.paths.kind()) {
+                Ok(Some((RawRef::Symbolic(target), _))) if name::is_listed(&target) => {
+                    chain.push(target);
+                }
+                _ => break,
+            }
+        }
+        chain
+    }
 }
 
 impl RefBackend for FileRefs {
@@ -134,5 +201,22 @@ impl RefBackend for FileRefs {
         }
         self.looks.fetch_add(1, Ordering::SeqCst);
         self.look(&mut state)
+    }
+
+    fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        options: &UpdateOptions<'_>,
+    ) -> Vec<Result<(), UpdateError>> {
+        Transaction::new(self, updates, options).run()
+    }
+
+    fn set_symbolic(
+        &self,
+        name: &[u8],
+        target: &[u8],
+        options: &UpdateOptions<'_>,
+    ) -> Result<(), UpdateError> {
+        symbolic::set(self, name, target, options)
     }
 }
