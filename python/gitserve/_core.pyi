@@ -8,11 +8,11 @@ run detached from the interpreter. Errors are the classes of :mod:`gitserve.erro
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, final
 
+from gitserve.options import Reflogs
+
 __version__: str
 build_profile: Literal["release", "debug"]
 
-ObjectFormat = Literal["sha1", "sha256"]
-Kind = Literal["commit", "tree", "blob", "tag"]
 
 @final
 class Store:
@@ -63,21 +63,31 @@ class RefStore:
         updates: Sequence[tuple[bytes, bytes | None, bytes | None]],
         *,
         atomic: bool = False,
-        committer: bytes = b"",
-        message: bytes = b"",
-        reflog: bool | None = None,
+        committer: bytes | None = None,
+        message: bytes | None = None,
+        reflog: Reflogs = "existing",
         fsync: bool = True,
-    ) -> list[str | None]:
+        objects: Snapshot | None = None,
+    ) -> list[tuple[str, str] | None]:
         """Moves refs by compare-and-swap: lock all, compare, write, fsync, rename, log.
 
         Each update is (name, old, new). ``old`` None: whatever it is; zeros: must not exist.
         ``new`` None or zeros: delete. Symbolic refs are followed (HEAD moves its branch).
-        Returns git's reason per update, None where it was done. ``atomic``: all or nothing.
+        Per update None where it was done, else (what a client may read, what is for the log).
+        ``atomic``: all or nothing. ``committer`` is ``Name <address> seconds zone``; without it
+        no reflog is written. With ``objects``, many new refs go straight into packed-refs.
         """
 
     def set_symbolic(
-        self, name: bytes, target: bytes, *, committer: bytes = b"", message: bytes = b""
-    ) -> None: ...
+        self,
+        name: bytes,
+        target: bytes,
+        *,
+        committer: bytes | None = None,
+        message: bytes | None = None,
+        reflog: Reflogs = "existing",
+    ) -> None:
+        """Makes a ref follow another, which need not exist. Raises RepositoryError."""
 
 @final
 class RefSnapshot:
@@ -90,7 +100,7 @@ class RefSnapshot:
     def symbolic(self, name: bytes) -> bytes | None:
         """The target name of a symbolic ref, else None."""
 
-    def items(self, prefix: bytes = b"") -> list[tuple[bytes, bytes]]:
+    def items(self, prefix: bytes | None = None) -> list[tuple[bytes, bytes]]:
         """(name, id) sorted by name, HEAD not included; broken refs left out."""
 
     def peeled(self, name: bytes, objects: Snapshot) -> bytes | None:
@@ -102,8 +112,19 @@ class RefSnapshot:
     def has_tip(self, object_id: bytes) -> bool:
         """Is this the value of a visible ref (or HEAD)?"""
 
-    def advertisement(self, objects: Snapshot, capabilities: bytes, receive: bool = False) -> bytes:
-        """The v0/v1 advertisement as pkt-lines, with its closing flush."""
+    def advertisement(
+        self,
+        objects: Snapshot,
+        capabilities: bytes,
+        receive: bool = False,
+        *,
+        haves: Sequence[bytes] = (),
+        shallow: Sequence[bytes] = (),
+    ) -> bytes:
+        """The v0/v1 advertisement as pkt-lines, with its closing flush.
+
+        ``haves`` are told as ``.have`` unless a ref has the same value; ``shallow`` as shallow lines.
+        """
 
     def ls_refs(
         self,

@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
+
+Reflogs = Literal["existing", "branches", "all"]
+"""Which reflogs are kept: those there are; those of branches, notes and HEAD; all of them."""
 
 DEFAULT_PORT = 9418
 """Of git://, assigned by IANA."""

@@ -22,6 +22,7 @@ pub enum HashKind {
 impl HashKind {
     /// Length of an object name in bytes.
     #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "no object name is empty")]
     pub const fn len(self) -> usize {
         match self {
             HashKind::Sha1 => 20,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gitserve.errors import RepositoryError
+from gitserve.options import Reflogs
 from gitserve.repository.ident import committer
 from gitserve.service.advertise import alternate_tips
 from gitserve.service.policy import Policy
@@ -164,21 +165,24 @@ class Application:
                 atomic=self.effect.atomic,
                 committer=committer(config, self.push.hook_rules.environ),
                 message=b"push",
-                reflog=self.keeps_reflogs(),
+                reflog=self.reflogs(),
+                objects=objects,
             )
         except (RepositoryError, OSError) as error:
-            self.push.tally.trouble = f"refs: {error}"
-            refusals = ["the refs cannot be written"] * len(moving)
+            refusals = [("the refs cannot be written", str(error))] * len(moving)
         word = b"atomic transaction failed" if self.effect.atomic else b"failed to update ref"
         for (index, _), refusal in zip(moving, refusals, strict=True):
             if refusal is not None:
-                self.remarks.error(refusal.encode("utf-8", "surrogateescape"))
+                told, logged = refusal
+                self.remarks.error(told.encode("utf-8", "surrogateescape"))
+                self.push.tally.trouble = f"refs: {logged}"
                 self.errors[index] = word
 
-    def keeps_reflogs(self) -> bool | None:
+    def reflogs(self) -> Reflogs:
         """``core.logAllRefUpdates``; where it is unset, a repository with a work tree does."""
         config = self.repository.config
         if (config.get("core.logallrefupdates") or "").lower() == "always":
-            return True
+            return "all"
         configured = config.get_optional_bool("core.logallrefupdates")
-        return (not self.repository.is_bare) if configured is None else configured
+        wanted = (not self.repository.is_bare) if configured is None else configured
+        return "branches" if wanted else "existing"

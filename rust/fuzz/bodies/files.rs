@@ -19,7 +19,7 @@ pub fn with_folder(name: &str, body: impl FnOnce(&Path)) {
 /// reached. Every fourth input keeps its own.
 fn with_trailer(data: &[u8], kind: HashKind) -> Vec<u8> {
     let mut whole = data.to_vec();
-    if data.len() > kind.len() && data.len() % 4 != 0 {
+    if data.len() > kind.len() && !data.len().is_multiple_of(4) {
         let body = data.len() - kind.len();
         let mut hasher = Hasher::new(kind);
         hasher.update(&whole[..body]);

@@ -1,1 +1,34 @@
 //! The bindings: the only place that names pyo3.
+//!
+//! In: Python's arguments, as the bytes of the wire. Out: opaque frozen handles, bytes, and the
+//! exceptions of `gitserve.errors`. No rule of Git is decided here; each method converts, detaches
+//! from the interpreter, calls the core and converts back. `python/gitserve/_core.pyi` documents
+//! what is exported.
+
+mod errors;
+mod graph;
+mod ids;
+mod ingest;
+mod objects;
+mod refs;
+mod stream;
+
+use pyo3::prelude::*;
+
+/// The module `gitserve._core`.
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
+    module.add_class::<objects::Store>()?;
+    module.add_class::<objects::Snapshot>()?;
+    module.add_class::<refs::RefStore>()?;
+    module.add_class::<refs::RefSnapshot>()?;
+    module.add_class::<graph::Negotiation>()?;
+    module.add_function(wrap_pyfunction!(graph::all_reachable, module)?)?;
+    module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
+    module.add_class::<stream::PackStream>()?;
+    module.add_class::<ingest::Quarantine>()?;
+    module.add_class::<ingest::PackReceiver>()?;
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! `Negotiation`, `deepen`, `all_reachable`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList};
+
+use super::errors::{Class, detached, error, source_error};
+use super::ids;
+use super::objects::Snapshot;
+use crate::graph::{self, DeepenSpec, GraphError, Shallow};
+use crate::source::ObjectSource;
+
+/// What a walk says.
+pub fn graph_error(error_: GraphError) -> PyErr {
+    match error_ {
+        GraphError::Source(inner) => source_error(inner),
+        other => error(Class::Peer, other.to_string()),
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct Negotiation {
+    source: Arc<dyn ObjectSource>,
+    inner: Mutex<graph::Negotiation>,
+}
+
+impl Negotiation {
+    fn locked(&self) -> std::sync::MutexGuard<'_, graph::Negotiation> {
+        // a panic in a walk leaves marks that are still true of the objects they are on
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl Negotiation {
+    #[new]
+    #[pyo3(signature = (objects, wants, client_shallow = vec![], server_shallow = vec![]))]
+    fn new(
+        py: Python<'_>,
+        objects: &Snapshot,
+        wants: Vec<PyBackedBytes>,
+        client_shallow: Vec<PyBackedBytes>,
+        server_shallow: Vec<PyBackedBytes>,
+    ) -> PyResult<Self> {
+        let kind = objects.source.hash_kind();
+        let wants = ids::parse_all(&wants, kind)?;
+        let shallow = Shallow {
+            client: ids::parse_set(&client_shallow, kind)?,
+            server: ids::parse_set(&server_shallow, kind)?,
+            ..Shallow::default()
+        };
+        detached(py, || {
+            let source = Arc::clone(&objects.source);
+            let commits = Arc::clone(&objects.commits);
+            let inner = graph::Negotiation::new(Arc::clone(&source), commits, &wants, &shallow)
+                .map_err(graph_error)?;
+            Ok(Self { source, inner: Mutex::new(inner) })
+        })
+    }
+
+    fn add_haves<'py>(
+        &self,
+        py: Python<'py>,
+        haves: Vec<PyBackedBytes>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let haves = ids::parse_all(&haves, self.source.hash_kind())?;
+        let known = detached(py, || {
+            let mut inner = self.locked();
+            let mut known = Vec::new();
+            for have in haves {
+                if inner.add_have(&have).map_err(graph_error)? {
+                    known.push(have);
+                }
+            }
+            Ok(known)
+        })?;
+        ids::list_to_py(py, &known)
+    }
+
+    fn ready(&self, py: Python<'_>) -> PyResult<bool> {
+        detached(py, || self.locked().ready().map_err(graph_error))
+    }
+
+    fn common<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let common = detached(py, || Ok(self.locked().common().to_vec()))?;
+        ids::list_to_py(py, &common)
+    }
+}
+
+/// The first of `ids` that no tip reaches.
+#[pyfunction]
+#[pyo3(signature = (objects, ids, tips, server_shallow = vec![]))]
+pub fn all_reachable<'py>(
+    py: Python<'py>,
+    objects: &Snapshot,
+    ids: Vec<PyBackedBytes>,
+    tips: Vec<PyBackedBytes>,
+    server_shallow: Vec<PyBackedBytes>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let kind = objects.source.hash_kind();
+    let wanted = self::ids::parse_all(&ids, kind)?;
+    let tips = self::ids::parse_all(&tips, kind)?;
+    let server = self::ids::parse_set(&server_shallow, kind)?;
+    let missing = detached(py, || {
+        graph::all_reachable(objects.source.as_ref(), &objects.commits, &wanted, &tips, &server)
+            .map_err(graph_error)
+    })?;
+    Ok(missing.map(|id| self::ids::to_py(py, &id)))
+}
+
+/// The shallow and unshallow commits of a bounded fetch.
+#[pyfunction]
+#[pyo3(signature = (
+    objects, wants, client_shallow, server_shallow = vec![], *,
+    depth = None, relative = false, since = None, exclude = vec![],
+))]
+#[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
+pub fn deepen<'py>(
+    py: Python<'py>,
+    objects: &Snapshot,
+    wants: Vec<PyBackedBytes>,
+    client_shallow: Vec<PyBackedBytes>,
+    server_shallow: Vec<PyBackedBytes>,
+    depth: Option<u32>,
+    relative: bool,
+    since: Option<u64>,
+    exclude: Vec<PyBackedBytes>,
+) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
+    let kind = objects.source.hash_kind();
+    let wants = ids::parse_all(&wants, kind)?;
+    let shallow = Shallow {
+        client: ids::parse_set(&client_shallow, kind)?,
+        server: ids::parse_set(&server_shallow, kind)?,
+        ..Shallow::default()
+    };
+    let spec = match depth {
+        Some(depth) if relative => DeepenSpec::Relative(depth),
+        Some(depth) => DeepenSpec::Depth(depth),
+        None => DeepenSpec::SinceNot { since, exclude: ids::parse_all(&exclude, kind)? },
+    };
+    let (shallow_now, unshallow) = detached(py, || {
+        graph::deepen(objects.source.as_ref(), &objects.commits, &wants, &shallow, spec)
+            .map_err(graph_error)
+    })?;
+    Ok((ids::list_to_py(py, &shallow_now)?, ids::list_to_py(py, &unshallow)?))
+}

@@ -1,0 +1,235 @@
+//! `Quarantine` and `PackReceiver`.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use super::errors::{Class, detached, error, source_error, wire_error};
+use super::graph::graph_error;
+use super::ids;
+use crate::graph;
+use crate::hash::HashKind;
+use crate::ingest::{self, Blame, IngestError, ReceiveLimits};
+use crate::store::Store;
+use crate::watch::Watch;
+
+/// How often `on_progress` is called while deltas are resolved.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+fn ingest_error(error_: IngestError) -> PyErr {
+    let class = match (&error_, error_.blame()) {
+        (IngestError::Source(_), _) => {
+            let IngestError::Source(inner) = error_ else { unreachable!("matched just above") };
+            return source_error(inner);
+        }
+        (_, Blame::Peer) => Class::Pack,
+        (_, Blame::Limit) => Class::Refused,
+        (IngestError::Spent, _) => Class::Internal,
+        (_, Blame::Ours) => Class::Repository,
+        (_, Blame::Cancelled) => Class::Cancelled,
+    };
+    match error_.wire() {
+        Some(wire) => wire_error(class, error_.to_string(), &wire),
+        None => error(class, error_.to_string()),
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct Quarantine {
+    objects_dir: PathBuf,
+    kind: HashKind,
+    path: PathBuf,
+    inner: Mutex<Option<ingest::Quarantine>>,
+}
+
+impl Quarantine {
+    fn locked(&self) -> MutexGuard<'_, Option<ingest::Quarantine>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The main store, and what the quarantine holds in front of it.
+    fn store(&self) -> PyResult<Arc<Store>> {
+        let alternates = [self.objects_dir.clone()];
+        Store::open(&self.path, self.kind, &alternates).map_err(source_error)
+    }
+}
+
+fn spent() -> PyErr {
+    error(Class::Internal, "quarantine used after it was published or discarded".to_owned())
+}
+
+#[pymethods]
+impl Quarantine {
+    #[new]
+    #[pyo3(signature = (objects_dir, object_format = "sha1"))]
+    fn new(py: Python<'_>, objects_dir: PathBuf, object_format: &str) -> PyResult<Self> {
+        let kind = ids::parse_format(object_format)?;
+        detached(py, || {
+            let inner = ingest::Quarantine::create(&objects_dir, kind).map_err(ingest_error)?;
+            let path = inner.path().to_owned();
+            Ok(Self { objects_dir, kind, path, inner: Mutex::new(Some(inner)) })
+        })
+    }
+
+    #[getter]
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    #[pyo3(signature = (
+        *, max_pack_bytes = None, max_object_bytes = None, max_objects = None, max_depth = None,
+        threads = 0, memory = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
+    fn receive(
+        &self,
+        py: Python<'_>,
+        max_pack_bytes: Option<u64>,
+        max_object_bytes: Option<u64>,
+        max_objects: Option<u32>,
+        max_depth: Option<u32>,
+        threads: usize,
+        memory: Option<u64>,
+    ) -> PyResult<PackReceiver> {
+        let default = ReceiveLimits::default();
+        let limits = ReceiveLimits {
+            max_pack_bytes: max_pack_bytes.unwrap_or(default.max_pack_bytes),
+            max_object_bytes: max_object_bytes.unwrap_or(default.max_object_bytes),
+            max_objects: max_objects.unwrap_or(default.max_objects),
+            max_depth: max_depth.unwrap_or(default.max_depth),
+            memory: memory.unwrap_or(default.memory),
+            ..default
+        };
+        let (objects_dir, kind) = (self.objects_dir.clone(), self.kind);
+        detached(py, || {
+            let quarantine = self.locked();
+            let inner = quarantine.as_ref().ok_or_else(spent)?;
+            let inner = inner.receive(limits).map_err(ingest_error)?;
+            Ok(PackReceiver { objects_dir, kind, threads, inner: Mutex::new(inner) })
+        })
+    }
+
+    #[pyo3(signature = (tips, known, server_shallow = vec![]))]
+    fn check_connected<'py>(
+        &self,
+        py: Python<'py>,
+        tips: Vec<PyBackedBytes>,
+        known: Vec<PyBackedBytes>,
+        server_shallow: Vec<PyBackedBytes>,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let tips = ids::parse_all(&tips, self.kind)?;
+        let known = ids::parse_all(&known, self.kind)?;
+        let server = ids::parse_set(&server_shallow, self.kind)?;
+        let missing = detached(py, || {
+            let store = self.store()?;
+            let source = store.snapshot().map_err(source_error)?;
+            // a table of its own: what stays in quarantine must not be remembered outside it
+            let commits = store.commits();
+            let watch = Watch::new();
+            graph::check_connected(source.as_ref(), commits, &tips, &known, &server, &watch)
+                .map_err(graph_error)
+        })?;
+        Ok(missing.map(|id| ids::to_py(py, &id)))
+    }
+
+    fn publish(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            let mut inner = self.locked();
+            inner.as_mut().ok_or_else(spent)?.publish().map_err(ingest_error)?;
+            *inner = None;
+            Ok(())
+        })
+    }
+
+    fn discard(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || match self.locked().take() {
+            Some(mut inner) => inner.discard().map_err(ingest_error),
+            None => Ok(()),
+        })
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct PackReceiver {
+    objects_dir: PathBuf,
+    kind: HashKind,
+    threads: usize,
+    inner: Mutex<ingest::PackReceiver>,
+}
+
+impl PackReceiver {
+    fn locked(&self) -> MutexGuard<'_, ingest::PackReceiver> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[pymethods]
+impl PackReceiver {
+    fn write(&self, py: Python<'_>, chunk: &[u8]) -> PyResult<usize> {
+        detached(py, || self.locked().write(chunk).map_err(ingest_error))
+    }
+
+    #[getter]
+    fn complete(&self) -> bool {
+        self.locked().complete()
+    }
+
+    #[getter]
+    fn objects_expected(&self) -> u32 {
+        self.locked().objects_expected()
+    }
+
+    #[getter]
+    fn objects_received(&self) -> u32 {
+        self.locked().objects_received()
+    }
+
+    #[pyo3(signature = (on_progress = None))]
+    fn finish(&self, py: Python<'_>, on_progress: Option<Py<PyAny>>) -> PyResult<u32> {
+        detached(py, || {
+            let base = Store::open(&self.objects_dir, self.kind, &[]).map_err(source_error)?;
+            let base = base.snapshot().map_err(source_error)?;
+            let watch = Watch::new();
+            let mut inner = self.locked();
+            let Some(on_progress) = on_progress else {
+                return inner.finish(base, self.threads, &watch).map_err(ingest_error);
+            };
+            let (done, wait) = crossbeam_channel::bounded::<()>(0);
+            std::thread::scope(|scope| {
+                let teller = scope.spawn(|| tell(&watch, &wait, &on_progress));
+                let result = inner.finish(base, self.threads, &watch).map_err(ingest_error);
+                drop(done);
+                match teller.join() {
+                    Ok(Err(raised)) => Err(raised),
+                    _ => result,
+                }
+            })
+        })
+    }
+}
+
+/// Calls `on_progress` until the other end of `wait` is dropped; an exception of it cancels.
+fn tell(
+    watch: &Watch,
+    wait: &crossbeam_channel::Receiver<()>,
+    on_progress: &Py<PyAny>,
+) -> PyResult<()> {
+    loop {
+        let over = matches!(
+            wait.recv_timeout(PROGRESS_INTERVAL),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+        );
+        if let Some(standing) = watch.take().last() {
+            let total = standing.total.unwrap_or(standing.done);
+            Python::attach(|py| on_progress.call1(py, (standing.done, total)))
+                .inspect_err(|_| watch.cancel())?;
+        }
+        if over {
+            return Ok(());
+        }
+    }
+}

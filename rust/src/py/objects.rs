@@ -1,0 +1,172 @@
+//! `Store` and `Snapshot`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::errors::{Class, detached, error, source_error};
+use super::ids;
+use crate::graph::CommitTable;
+use crate::hash::ObjectId;
+use crate::object::{ObjectKind, Tag};
+use crate::source::{ObjectSource, SourceError};
+use crate::store;
+
+/// What `Snapshot.read` gives at most unless told otherwise: enough for every commit and tree.
+const DEFAULT_READ_LIMIT: u64 = 64 << 20;
+
+/// Tags of tags deeper than this are somebody's joke.
+const MAX_TAG_DEPTH: usize = 100;
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct Store {
+    inner: Arc<store::Store>,
+}
+
+#[pymethods]
+impl Store {
+    #[staticmethod]
+    #[pyo3(signature = (objects_dir, object_format = "sha1", *, alternates = vec![]))]
+    fn open(
+        py: Python<'_>,
+        objects_dir: PathBuf,
+        object_format: &str,
+        alternates: Vec<PathBuf>,
+    ) -> PyResult<Self> {
+        let kind = ids::parse_format(object_format)?;
+        detached(py, || {
+            if !objects_dir.is_dir() {
+                let message = format!("{}: no objects folder", objects_dir.display());
+                return Err(error(Class::NotGitRepository, message));
+            }
+            let inner =
+                store::Store::open(&objects_dir, kind, &alternates).map_err(source_error)?;
+            Ok(Self { inner })
+        })
+    }
+
+    fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        detached(py, || {
+            let snapshot = self.inner.snapshot().map_err(source_error)?;
+            Ok(Snapshot {
+                source: snapshot,
+                commits: Arc::clone(self.inner.commits()),
+                store: Some(Arc::clone(&self.inner)),
+            })
+        })
+    }
+}
+
+/// The objects of one moment, from the disk or from somebody's own store.
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct Snapshot {
+    pub source: Arc<dyn ObjectSource>,
+    pub commits: Arc<CommitTable>,
+    store: Option<Arc<store::Store>>,
+}
+
+impl Snapshot {
+    /// Parses an id of this snapshot's format.
+    pub fn id(&self, hex: &[u8]) -> PyResult<ObjectId> {
+        ids::parse(hex, self.source.hash_kind())
+    }
+}
+
+#[pymethods]
+impl Snapshot {
+    #[getter]
+    fn object_format(&self) -> &'static str {
+        self.source.hash_kind().name()
+    }
+
+    fn __contains__(&self, object_id: &[u8]) -> PyResult<bool> {
+        let id = self.id(object_id)?;
+        Ok(self.source.lookup(&id).map_err(source_error)?.is_some())
+    }
+
+    fn header(&self, py: Python<'_>, object_id: &[u8]) -> PyResult<Option<(&'static str, u64)>> {
+        let id = self.id(object_id)?;
+        detached(py, || {
+            let header = match self.source.lookup(&id) {
+                Ok(Some(number)) => self.source.reader().header(number).map(Some),
+                Ok(None) => Ok(None),
+                Err(error) => Err(error),
+            };
+            Ok(header.map_err(source_error)?.map(|(kind, size)| (kind.name(), size)))
+        })
+    }
+
+    #[pyo3(signature = (object_id, limit = DEFAULT_READ_LIMIT))]
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        object_id: &[u8],
+        limit: u64,
+    ) -> PyResult<(&'static str, Bound<'py, PyBytes>)> {
+        let id = self.id(object_id)?;
+        let (kind, content) = detached(py, || self.read_content(&id, limit).map_err(source_error))?;
+        Ok((kind.name(), PyBytes::new(py, &content)))
+    }
+
+    fn peel<'py>(
+        &self,
+        py: Python<'py>,
+        object_id: &[u8],
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let id = self.id(object_id)?;
+        let peeled = detached(py, || self.peel_tag(id).map_err(source_error))?;
+        Ok(peeled.map(|id| ids::to_py(py, &id)))
+    }
+
+    fn write_loose<'py>(
+        &self,
+        py: Python<'py>,
+        kind: &str,
+        content: &[u8],
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let kind = ObjectKind::from_name(kind.as_bytes()).ok_or_else(|| {
+            pyo3::exceptions::PyValueError::new_err(format!("unknown object kind {kind:?}"))
+        })?;
+        let store = self.store.as_ref().ok_or_else(|| {
+            error(Class::Refused, "this object store cannot be written to from here".to_owned())
+        })?;
+        let id = detached(py, || store.write_loose(kind, content).map_err(source_error))?;
+        Ok(ids::to_py(py, &id))
+    }
+}
+
+impl Snapshot {
+    fn read_content(
+        &self,
+        id: &ObjectId,
+        limit: u64,
+    ) -> Result<(ObjectKind, Vec<u8>), SourceError> {
+        let number = self.source.lookup(id)?.ok_or(SourceError::Missing(*id))?;
+        let mut reader = self.source.reader();
+        let (_, size) = reader.header(number)?;
+        if size > limit {
+            return Err(SourceError::TooLarge { id: *id, size, limit });
+        }
+        let (kind, content) = reader.read(number)?;
+        Ok((kind, content.to_vec()))
+    }
+
+    fn peel_tag(&self, id: ObjectId) -> Result<Option<ObjectId>, SourceError> {
+        let mut reader = self.source.reader();
+        let (mut at, mut peeled) = (id, None);
+        for _ in 0..MAX_TAG_DEPTH {
+            let number = self.source.lookup(&at)?.ok_or(SourceError::Missing(at))?;
+            if reader.header(number)?.0 != ObjectKind::Tag {
+                return Ok(peeled);
+            }
+            let (_, content) = reader.read(number)?;
+            at = Tag::parse(content)
+                .map_err(|_| SourceError::Malformed { id: at, kind: ObjectKind::Tag })?
+                .target;
+            peeled = Some(at);
+        }
+        Err(SourceError::Malformed { id, kind: ObjectKind::Tag })
+    }
+}

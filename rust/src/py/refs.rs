@@ -1,0 +1,230 @@
+//! `RefStore` and `RefSnapshot`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyList, PyTuple};
+
+use super::errors::{Class, detached, error, source_error};
+use super::ids;
+use super::objects::Snapshot;
+use crate::hash::{HashKind, ObjectId};
+use crate::refs::{
+    self, AdvertiseOptions, LsRefsOptions, RefError, RefUpdate, Reflog, UpdateError, UpdateOptions,
+};
+use crate::source::ObjectSource;
+
+/// What the refs say.
+fn ref_error(error_: RefError) -> PyErr {
+    match error_ {
+        RefError::Source(inner) => source_error(inner),
+        other => error(Class::Repository, other.to_string()),
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct RefStore {
+    inner: refs::RefStore,
+    kind: HashKind,
+}
+
+#[pymethods]
+impl RefStore {
+    #[new]
+    #[pyo3(signature = (git_dir, common_dir = None, object_format = "sha1"))]
+    fn new(git_dir: PathBuf, common_dir: Option<PathBuf>, object_format: &str) -> PyResult<Self> {
+        let kind = ids::parse_format(object_format)?;
+        Ok(Self { inner: refs::RefStore::open(&git_dir, common_dir.as_deref(), kind), kind })
+    }
+
+    fn snapshot(&self, py: Python<'_>) -> PyResult<RefSnapshot> {
+        let inner = detached(py, || self.inner.snapshot().map_err(ref_error))?;
+        Ok(RefSnapshot { inner })
+    }
+
+    #[pyo3(signature = (
+        updates, *, atomic = false, committer = None, message = None, reflog = "existing",
+        fsync = true, objects = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
+    fn update(
+        &self,
+        py: Python<'_>,
+        updates: Vec<(PyBackedBytes, Option<PyBackedBytes>, Option<PyBackedBytes>)>,
+        atomic: bool,
+        committer: Option<PyBackedBytes>,
+        message: Option<PyBackedBytes>,
+        reflog: &str,
+        fsync: bool,
+        objects: Option<&Snapshot>,
+    ) -> PyResult<Vec<Option<(String, String)>>> {
+        let id = |hex: &Option<PyBackedBytes>| {
+            hex.as_ref().map(|hex| ids::parse(hex, self.kind)).transpose()
+        };
+        let moves = updates
+            .iter()
+            .map(|(name, old, new)| Ok(RefUpdate { name, old: id(old)?, new: id(new)? }))
+            .collect::<PyResult<Vec<_>>>()?;
+        let options = UpdateOptions {
+            atomic,
+            committer: committer.as_deref().unwrap_or_default(),
+            message: message.as_deref().unwrap_or_default(),
+            reflog: parse_reflog(reflog)?,
+            fsync,
+            objects: objects.map(|objects| objects.source.as_ref()),
+        };
+        detached(py, || {
+            let results = self.inner.update(&moves, &options);
+            Ok(results.into_iter().map(|result| result.err().as_ref().map(told)).collect())
+        })
+    }
+
+    #[pyo3(signature = (name, target, *, committer = None, message = None, reflog = "existing"))]
+    fn set_symbolic(
+        &self,
+        py: Python<'_>,
+        name: &[u8],
+        target: &[u8],
+        committer: Option<PyBackedBytes>,
+        message: Option<PyBackedBytes>,
+        reflog: &str,
+    ) -> PyResult<()> {
+        let options = UpdateOptions {
+            committer: committer.as_deref().unwrap_or_default(),
+            message: message.as_deref().unwrap_or_default(),
+            reflog: parse_reflog(reflog)?,
+            ..UpdateOptions::default()
+        };
+        detached(py, || {
+            self.inner
+                .set_symbolic(name, target, &options)
+                .map_err(|refusal| error(Class::Repository, refusal.detail()))
+        })
+    }
+}
+
+/// (what a client may read, what is for the log).
+fn told(refusal: &UpdateError) -> (String, String) {
+    (refusal.to_string(), refusal.detail())
+}
+
+fn parse_reflog(name: &str) -> PyResult<Reflog> {
+    match name {
+        "existing" => Ok(Reflog::Existing),
+        "branches" => Ok(Reflog::Branches),
+        "all" => Ok(Reflog::All),
+        other => {
+            Err(pyo3::exceptions::PyValueError::new_err(format!("unknown reflog rule {other:?}")))
+        }
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct RefSnapshot {
+    inner: Arc<refs::RefSnapshot>,
+}
+
+impl RefSnapshot {
+    /// (tag, what it peels to) of every annotated tag below `refs/tags/`, for `include-tag`.
+    pub fn annotated_tags(
+        &self,
+        objects: &dyn ObjectSource,
+    ) -> PyResult<Vec<(ObjectId, ObjectId)>> {
+        self.inner.peeled_tags(objects).map_err(ref_error)
+    }
+}
+
+#[pymethods]
+impl RefSnapshot {
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        detached(py, || Ok(self.inner.len()))
+    }
+
+    fn get<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        self.inner.get(name).map(|id| ids::to_py(py, &id))
+    }
+
+    fn symbolic<'py>(&self, py: Python<'py>, name: &[u8]) -> Option<Bound<'py, PyBytes>> {
+        self.inner.symbolic(name).map(|target| PyBytes::new(py, target))
+    }
+
+    #[pyo3(signature = (prefix = None))]
+    fn items<'py>(&self, py: Python<'py>, prefix: Option<&[u8]>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for (name, id) in self.inner.items(prefix.unwrap_or_default()) {
+            let pair = [PyBytes::new(py, name), ids::to_py(py, &id)];
+            list.append(PyTuple::new(py, pair)?)?;
+        }
+        Ok(list)
+    }
+
+    fn peeled<'py>(
+        &self,
+        py: Python<'py>,
+        name: &[u8],
+        objects: &Snapshot,
+    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let peeled =
+            detached(py, || self.inner.peeled(name, objects.source.as_ref()).map_err(ref_error))?;
+        Ok(peeled.map(|id| ids::to_py(py, &id)))
+    }
+
+    fn hidden(&self, py: Python<'_>, patterns: Vec<PyBackedBytes>) -> PyResult<Self> {
+        detached(py, || {
+            let patterns: Vec<&[u8]> = patterns.iter().map(|pattern| &**pattern).collect();
+            Ok(Self { inner: Arc::new(self.inner.hidden(&patterns)) })
+        })
+    }
+
+    fn has_tip(&self, py: Python<'_>, object_id: &[u8]) -> PyResult<bool> {
+        let id = ids::parse(object_id, self.inner.hash_kind())?;
+        detached(py, || Ok(self.inner.has_tip(&id)))
+    }
+
+    #[pyo3(signature = (objects, capabilities, receive = false, *, haves = vec![], shallow = vec![]))]
+    fn advertisement<'py>(
+        &self,
+        py: Python<'py>,
+        objects: &Snapshot,
+        capabilities: &[u8],
+        receive: bool,
+        haves: Vec<PyBackedBytes>,
+        shallow: Vec<PyBackedBytes>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let haves = ids::parse_all(&haves, self.inner.hash_kind())?;
+        let shallow = ids::parse_all(&shallow, self.inner.hash_kind())?;
+        let lines = detached(py, || {
+            let options =
+                AdvertiseOptions { capabilities, receive, haves: &haves, shallow: &shallow };
+            self.inner.advertisement(objects.source.as_ref(), &options).map_err(ref_error)
+        })?;
+        PyBytes::new_with(py, lines.len(), |mut room| {
+            for part in lines.parts() {
+                let (here, rest) = room.split_at_mut(part.len());
+                here.copy_from_slice(part);
+                room = rest;
+            }
+            Ok(())
+        })
+    }
+
+    #[pyo3(signature = (objects, prefixes = vec![], *, peel = false, symrefs = false, unborn = false))]
+    fn ls_refs<'py>(
+        &self,
+        py: Python<'py>,
+        objects: &Snapshot,
+        prefixes: Vec<PyBackedBytes>,
+        peel: bool,
+        symrefs: bool,
+        unborn: bool,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let lines = detached(py, || {
+            let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &**prefix).collect();
+            let options = LsRefsOptions { prefixes: &prefixes, peel, symrefs, unborn };
+            self.inner.ls_refs(objects.source.as_ref(), &options).map_err(ref_error)
+        })?;
+        Ok(PyBytes::new(py, &lines))
+    }
+}

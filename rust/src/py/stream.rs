@@ -1,0 +1,157 @@
+//! `PackStream`: an iterator of ready-to-send buffers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use super::errors::{Class, detached, error, source_error};
+
+use super::graph::graph_error;
+use super::ids;
+use super::objects::Snapshot;
+use super::refs::RefSnapshot;
+use crate::emit::{self, EmitError, PackStats, StreamOptions};
+use crate::graph::{Filter, Shallow, WalkRequest};
+use crate::plan::PlanOptions;
+
+fn emit_error(error_: EmitError) -> PyErr {
+    match error_ {
+        EmitError::Source(inner) => source_error(inner),
+        EmitError::Graph(inner) => graph_error(inner),
+        other => error(Class::Internal, other.to_string()),
+    }
+}
+
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct PackStream {
+    inner: Mutex<Option<emit::PackStream>>,
+    last: Mutex<PackStats>,
+}
+
+impl PackStream {
+    fn stats(&self) -> PackStats {
+        match self.inner.try_lock().as_deref() {
+            Ok(Some(stream)) => stream.stats(),
+            _ => *self.last.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+}
+
+#[pymethods]
+impl PackStream {
+    #[new]
+    #[pyo3(signature = (
+        objects, wants, common = vec![], *,
+        client_shallow = vec![], server_shallow = vec![], shallow = vec![], unshallow = vec![],
+        filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
+        progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
+    fn new(
+        py: Python<'_>,
+        objects: &Snapshot,
+        wants: Vec<PyBackedBytes>,
+        common: Vec<PyBackedBytes>,
+        client_shallow: Vec<PyBackedBytes>,
+        server_shallow: Vec<PyBackedBytes>,
+        shallow: Vec<PyBackedBytes>,
+        unshallow: Vec<PyBackedBytes>,
+        filter_spec: Option<PyBackedBytes>,
+        thin: bool,
+        ofs_delta: bool,
+        include_tag: Option<&RefSnapshot>,
+        progress: bool,
+        band_limit: usize,
+        keepalive: f64,
+        threads: usize,
+        sideband_all: bool,
+    ) -> PyResult<Self> {
+        let kind = objects.source.hash_kind();
+        let filter = match filter_spec {
+            Some(spec) => Filter::parse(&spec).map_err(|what| {
+                super::errors::wire_error(Class::Peer, what.to_string(), &what.to_string())
+            })?,
+            None => Filter::None,
+        };
+        let threads = match threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            given => given,
+        };
+        let wants = ids::parse_all(&wants, kind)?;
+        let haves = ids::parse_all(&common, kind)?;
+        let shallow = Shallow {
+            client: ids::parse_set(&client_shallow, kind)?,
+            server: ids::parse_set(&server_shallow, kind)?,
+            new_boundary: ids::parse_set(&shallow, kind)?,
+            unshallow: ids::parse_set(&unshallow, kind)?,
+        };
+        let _ = sideband_all;
+        detached(py, || {
+            let source = Arc::clone(&objects.source);
+            let tags = match include_tag {
+                Some(refs) => refs.annotated_tags(source.as_ref())?,
+                None => Vec::new(),
+            };
+            let request = WalkRequest { wants, haves, shallow, filter, tags, thin, threads };
+            let plan = PlanOptions { thin, ofs_delta, threads, ..PlanOptions::default() };
+            let stream = StreamOptions {
+                band_limit,
+                progress,
+                keepalive: Duration::try_from_secs_f64(keepalive).unwrap_or_default(),
+            };
+            let commits = Arc::clone(&objects.commits);
+            let inner = emit::PackStream::start(source, commits, request, plan, stream);
+            Ok(Self { inner: Mutex::new(Some(inner)), last: Mutex::default() })
+        })
+    }
+
+    fn __iter__(this: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        this
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let chunk = detached(py, || {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(stream) = inner.as_mut() else { return Ok(None) };
+            let chunk = stream.next_chunk().map_err(emit_error);
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = stream.stats();
+            if !matches!(chunk, Ok(Some(_))) {
+                *inner = None;
+            }
+            chunk
+        })?;
+        Ok(chunk.map(|chunk| PyBytes::new(py, &chunk)))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || {
+            if let Some(stream) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = stream.stats();
+            }
+            Ok(())
+        })
+    }
+
+    #[getter]
+    fn objects(&self) -> u32 {
+        self.stats().objects
+    }
+
+    #[getter]
+    fn deltas(&self) -> u32 {
+        self.stats().deltas
+    }
+
+    #[getter]
+    fn reused(&self) -> u32 {
+        self.stats().reused
+    }
+
+    #[getter]
+    fn pack_bytes(&self) -> u64 {
+        self.stats().bytes
+    }
+}
