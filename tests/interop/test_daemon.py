@@ -81,12 +81,11 @@ def test_running_transfers_finish(
     sign: signal.Signals,
 ) -> None:
     with running_server(programs, base, tmp_path / "log", ["--export-all"]) as server:
-        idle = Raw.to(server)
-        raw = begin_clone(server, slow, newest_git)
-        server.process.send_signal(sign)
-        assert idle.rest() == b"", "who asked for nothing is not waited for"
-        until(lambda: refuses(server), "it still takes connections")
-        pack = b"PACK" + raw.rest()
+        with Raw.to(server) as idle, begin_clone(server, slow, newest_git) as raw:
+            server.process.send_signal(sign)
+            assert idle.rest() == b"", "who asked for nothing is not waited for"
+            until(lambda: refuses(server), "it still takes connections")
+            pack = b"PACK" + raw.rest()
         assert server.process.wait(20) == 0
         judged = newest_git.run("index-pack", "--stdin", cwd=slow, stdin=pack, check=False)
         assert judged.returncode == 0, judged.stderr
@@ -118,8 +117,8 @@ def test_a_dead_worker_is_replaced(
     repository = form("small")
     options = ["--export-all", "--workers=2"]
     with running_server(programs, base, tmp_path / "log", options) as server:
+        until(lambda: len(children(server.process.pid)) == 2, "there are not two workers")
         first = children(server.process.pid)
-        assert len(first) == 2
         for pid in first:
             os.kill(pid, signal.SIGKILL)
         until(
@@ -132,6 +131,7 @@ def test_a_dead_worker_is_replaced(
 
 def test_workers_do_not_outlive_the_watcher(programs: Programs, base: Path, tmp_path: Path) -> None:
     with running_server(programs, base, tmp_path / "log", ["--workers=2"]) as server:
+        until(lambda: len(children(server.process.pid)) == 2, "there are not two workers")
         workers = children(server.process.pid)
         server.process.kill()
         server.process.wait()

@@ -22,6 +22,9 @@ RESTART_PAUSE = 1.0
 """Seconds a worker must have lived to be replaced at once; one that dies at birth would otherwise
 make us fork without end."""
 
+CLEANUP_SECONDS = 4.0
+"""Beyond the grace time, for a worker to put away what broken transfers left; then it is killed."""
+
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Work = Callable[[int, "StopSignal"], None]
@@ -82,7 +85,7 @@ class Watcher:
                     on_stop()
                     self._due.clear()
                     self._signal_all(signal.SIGTERM)
-                    deadline = time.monotonic() + self._grace + 5.0
+                    deadline = time.monotonic() + self._grace + CLEANUP_SECONDS
                 elif told and (self._stops > 1 or time.monotonic() > deadline):
                     self._signal_all(signal.SIGKILL)
                 _sleep_until_woken(wake, 0.2 if told or self._due else None)
@@ -104,8 +107,15 @@ class Watcher:
                 os.kill(pid, sign)
 
     def _fork(self, number: int, lifeline: int, lifeline_write: int) -> None:
-        pid = os.fork()
+        # a signal between the fork and the worker's own handlers would be lost
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            raise
         if pid:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
             self._workers[pid] = (number, time.monotonic())
             return
         status = 70
@@ -126,6 +136,7 @@ class Watcher:
         signal.signal(signal.SIGTERM, _ignore)
         # a terminal's Ctrl-C reaches every process; the watcher is the one who decides
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
         self._work(number, StopSignal(wake, lifeline))
 
     def _bury(self, on_death: Callable[[int], None], *, replace: bool) -> None:
