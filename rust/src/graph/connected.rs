@@ -175,7 +175,7 @@ impl Work<'_> {
         let edges = edge_trees(self.table, &mut reader, &new.boundary)?;
         let sieve = Sieve::new(&super::Filter::None);
         let mut walk = TreeWalk::new(reader, Noted::Once(seen), sieve, Some(&has), self.watch)
-            .with_edges(Edges::new(edges, &has, false))
+            .with_edges(Edges::new(edges, &has, false, self.source.hash_kind()))
             .checking_kinds();
         for &commit in &new.commits {
             // the table remembers commits that were refused once and are not here

@@ -10,10 +10,11 @@ use std::collections::HashMap;
 
 use super::GraphError;
 use super::name_hash;
+use super::recent::{self, Recent};
 use super::request::Found;
 use super::seen::SeenSet;
 use super::table::CommitReader;
-use crate::hash::ObjectId;
+use crate::hash::{HashKind, ObjectId};
 use crate::object::{ObjectKind, TreeIter};
 use crate::source::{ObjectNumber, SourceError};
 use crate::watch::Watch;
@@ -41,12 +42,20 @@ pub(super) struct Edges<'a> {
     /// Where deltas may find bases; only with [`Edges::collect_bases`].
     pub(super) bases: Vec<Found>,
     thin: bool,
+    /// Blobs marked last: the trees of neighbouring commits are nearly the same.
+    recent: Recent,
 }
 
 impl<'a> Edges<'a> {
     /// With these root trees; what is met goes into `has`.
-    pub(super) fn new(roots: Vec<ObjectNumber>, has: &'a SeenSet, thin: bool) -> Self {
-        let mut edges = Self { has, nodes: Vec::new(), bases: Vec::new(), thin };
+    pub(super) fn new(
+        roots: Vec<ObjectNumber>,
+        has: &'a SeenSet,
+        thin: bool,
+        kind: HashKind,
+    ) -> Self {
+        let recent = Recent::new(kind, recent::FEW);
+        let mut edges = Self { has, nodes: Vec::new(), bases: Vec::new(), thin, recent };
         for &root in &roots {
             edges.mark(root, 0, ObjectKind::Tree);
         }
@@ -88,12 +97,13 @@ impl<'a> Edges<'a> {
         for entry in TreeIter::new(content, source.hash_kind()) {
             // a tree that cannot be read to its end proves nothing about the rest
             let Ok(entry) = entry else { break };
-            if entry.mode.is_gitlink() {
+            let is_tree = entry.mode.is_tree();
+            if entry.mode.is_gitlink() || !is_tree && self.recent.note(entry.id) {
                 continue;
             }
             let Some(number) = lookup_raw(source, entry.id)? else { continue };
             let child_hash = name_hash::extend(hash, entry.name);
-            if !entry.mode.is_tree() {
+            if !is_tree {
                 self.mark(number, child_hash, ObjectKind::Blob);
                 continue;
             }
@@ -142,7 +152,7 @@ pub(super) fn mark_whole(
     watch: &Watch,
 ) -> Result<Vec<Found>, GraphError> {
     let source = reader.source;
-    let mut recent = super::recent::Recent::new(source.hash_kind());
+    let mut recent = Recent::new(source.hash_kind(), recent::MANY);
     let mut bases = Vec::new();
     let mut note = |number, name_hash, kind| {
         let new = has.insert(number);

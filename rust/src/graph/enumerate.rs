@@ -277,7 +277,7 @@ impl<'a> Work<'a> {
         };
         let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
         if sparse {
-            walk = walk.with_edges(Edges::new(edge_trees, self.has, thin));
+            walk = walk.with_edges(Edges::new(edge_trees, self.has, thin, self.source.hash_kind()));
         }
         self.wanted_roots(&mut walk, wanted, &seen)?;
         for &commit in commits {

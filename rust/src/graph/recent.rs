@@ -5,22 +5,26 @@
 
 use crate::hash::HashKind;
 
-/// Slots; with SHA-1 they take 1.3 MB a thread, which stays in the second-level cache.
-const SLOTS: usize = 1 << 16;
+/// Slots for a large walk; with SHA-1 they take 1.3 MB a thread, which stays in the second-level
+/// cache.
+pub(super) const MANY: usize = 1 << 16;
+/// Slots for a small one, which would spend its time on touching new memory.
+pub(super) const FEW: usize = 1 << 14;
 
 /// A direct-mapped cache of object names that need not be looked at again.
 ///
 /// One variant for each length of name, so that comparing is two or three instructions.
 pub(super) enum Recent {
-    Sha1(Box<[[u8; 20]; SLOTS]>),
-    Sha256(Box<[[u8; 32]; SLOTS]>),
+    Sha1(Box<[[u8; 20]]>),
+    Sha256(Box<[[u8; 32]]>),
 }
 
 impl Recent {
-    pub(super) fn new(kind: HashKind) -> Self {
+    /// With this many slots, a power of two of at most [`MANY`].
+    pub(super) fn new(kind: HashKind, slots: usize) -> Self {
         match kind {
-            HashKind::Sha1 => Recent::Sha1(empty()),
-            HashKind::Sha256 => Recent::Sha256(empty()),
+            HashKind::Sha1 => Recent::Sha1(empty(slots)),
+            HashKind::Sha256 => Recent::Sha256(empty(slots)),
         }
     }
 
@@ -34,20 +38,18 @@ impl Recent {
     }
 }
 
-fn empty<const LEN: usize>() -> Box<[[u8; LEN]; SLOTS]> {
-    let mut names: Box<[[u8; LEN]; SLOTS]> = vec![[0; LEN]; SLOTS]
-        .into_boxed_slice()
-        .try_into()
-        .expect("the lengths agree because both are SLOTS");
+fn empty<const LEN: usize>(slots: usize) -> Box<[[u8; LEN]]> {
+    let mut names = vec![[0; LEN]; slots].into_boxed_slice();
     // the name of all zeros belongs in slot 0: something else must be there to begin with
     names[0][0] = 0xff;
     names
 }
 
 #[inline]
-fn note<const LEN: usize>(names: &mut [[u8; LEN]; SLOTS], name: &[u8]) -> bool {
+fn note<const LEN: usize>(names: &mut [[u8; LEN]], name: &[u8]) -> bool {
     let Ok(name) = <&[u8; LEN]>::try_from(name) else { return false };
-    let slot = &mut names[usize::from(u16::from_le_bytes([name[0], name[1]]))];
+    let at = usize::from(u16::from_le_bytes([name[0], name[1]])) & (names.len() - 1);
+    let slot = &mut names[at];
     if slot == name {
         return true;
     }
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn nothing_is_noted_before_it_was_met() {
-        let mut recent = Recent::new(HashKind::Sha1);
+        let mut recent = Recent::new(HashKind::Sha1, FEW);
         for name in [[0u8; 20], [0xff; 20], [1; 20]] {
             assert!(!recent.note(&name));
             assert!(recent.note(&name));

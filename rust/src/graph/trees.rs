@@ -6,7 +6,7 @@
 use super::GraphError;
 use super::edges::{Edges, NOWHERE, NodeIndex, lookup_raw};
 use super::name_hash;
-use super::recent::Recent;
+use super::recent::{self, Recent};
 use super::request::Found;
 use super::seen::{Lowest, SeenSet};
 use super::sieve::Sieve;
@@ -70,7 +70,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     ) -> Self {
         let hash = reader.source.hash_kind();
         // what was met at one depth may have to be met again at another
-        let recent = (!matches!(noted, Noted::Depth(..))).then(|| Recent::new(hash));
+        let recent = (!matches!(noted, Noted::Depth(..))).then(|| Recent::new(hash, recent::MANY));
         Self {
             reader,
             noted,
@@ -92,6 +92,8 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     /// Opens the boundary's directories along with the new ones.
     pub(super) fn with_edges(mut self, edges: Edges<'w>) -> Self {
         self.edges = Some(edges);
+        // such a request is small
+        self.recent = self.recent.map(|_| Recent::new(self.hash, recent::FEW));
         self
     }
 
