@@ -35,20 +35,40 @@ impl LockFile {
         content: &[u8],
         folders: &mut Folders,
     ) -> Result<Self, UpdateError> {
+        Self::acquire_with(file, |lock| create(lock, content), folders)
+    }
+
+    /// Locks `file` with another name of the lock `like`, whose content does not matter either.
+    ///
+    /// A link is refused where there is a file, just as an exclusive creation is, and costs no
+    /// inode: file systems take their time to find many of these. Where there can be no more
+    /// links, a file is created.
+    pub(super) fn acquire_like(
+        file: &Path,
+        like: &LockFile,
+        folders: &mut Folders,
+    ) -> Result<Self, UpdateError> {
+        let link = |lock: &Path| match fs::hard_link(&like.lock, lock) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+            Err(_) => create(lock, b""),
+        };
+        Self::acquire_with(file, link, folders)
+    }
+
+    fn acquire_with(
+        file: &Path,
+        make: impl Fn(&Path) -> std::io::Result<()>,
+        folders: &mut Folders,
+    ) -> Result<Self, UpdateError> {
         let mut lock = file.as_os_str().to_owned();
         lock.push(".lock");
         let lock = PathBuf::from(lock);
         let mut pause = Duration::from_millis(1);
         let began = Instant::now();
         loop {
-            let error = match OpenOptions::new().write(true).create_new(true).open(&lock) {
-                Ok(mut opened) => {
-                    let this = Self { lock, file: file.to_owned(), held: true };
-                    return match opened.write_all(content) {
-                        Ok(()) => Ok(this),
-                        Err(error) => Err(UpdateError::io(&this.lock, error)),
-                    };
-                }
+            let error = match make(&lock) {
+                Ok(()) => return Ok(Self { lock, file: file.to_owned(), held: true }),
                 Err(error) => error,
             };
             let is_late = began.elapsed() >= PATIENCE;
@@ -101,6 +121,16 @@ impl Drop for LockFile {
     }
 }
 
+/// Creates a file that must not be there. One that cannot be filled is none.
+fn create(lock: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(lock)?;
+    let written = file.write_all(content);
+    if written.is_err() {
+        let _ = fs::remove_file(lock);
+    }
+    written
+}
+
 fn is_folder_in_the_way(error: &std::io::Error) -> bool {
     matches!(
         error.kind(),
@@ -124,8 +154,16 @@ mod tests {
         let file = dir.path().join("a/b/ref");
         let mut folders = Folders::default();
         let mut lock = LockFile::acquire(&file, b"new", &mut folders).unwrap();
-        let refused = LockFile::acquire(&file, b"other", &mut folders).unwrap_err();
-        assert!(matches!(&refused, UpdateError::Locked { file } if file.ends_with("a/b/ref.lock")));
+        for refused in [
+            LockFile::acquire(&file, b"other", &mut folders),
+            LockFile::acquire_like(&file, &lock, &mut folders),
+        ] {
+            let file = refused.unwrap_err().detail();
+            assert!(file.ends_with("a/b/ref.lock' exists"), "{file}");
+        }
+        let other = dir.path().join("c/other");
+        drop(LockFile::acquire_like(&other, &lock, &mut folders).unwrap());
+        drop(LockFile::acquire(&other, b"", &mut folders).unwrap());
         lock.sync().unwrap();
         lock.commit().unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"new");

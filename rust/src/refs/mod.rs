@@ -42,6 +42,8 @@ pub use store::{FileRefs, RefBackend, RefStore};
 pub use update::{RefUpdate, Reflog, UpdateError, UpdateOptions};
 
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod race_tests;
 #[cfg(test)]
 mod read_tests;

@@ -54,6 +54,8 @@ pub(super) struct PackedRefs {
     lines: Vec<u32>,
     hex_len: usize,
     peel_trait: PeelTrait,
+    /// The lines are in the file as they are in the table.
+    is_in_order: bool,
     /// What was passed over.
     pub(super) warnings: Vec<String>,
 }
@@ -177,6 +179,7 @@ impl PackedRefs {
             table.lines.sort_by(|a, b| name(a).cmp(name(b)));
             table.lines.dedup_by(|later, first| name(later) == name(first));
         }
+        table.is_in_order = sorted;
         table.lines.shrink_to_fit();
         table.text = text;
         Ok(table)
@@ -205,12 +208,29 @@ impl PackedRefs {
         ObjectId::from_hex(self.hex(row)).expect("digits because parse has checked them")
     }
 
-    /// Its line and the peeled one after it.
-    pub(super) fn lines_of(&self, row: usize) -> &[u8] {
+    /// Calls `write` with the lines of these refs, peeled ones included, as few times as can be.
+    pub(super) fn copy_lines(
+        &self,
+        rows: Range<usize>,
+        mut write: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> std::io::Result<()> {
+        if !self.is_in_order {
+            return rows.into_iter().try_for_each(|row| write(&self.text[self.lines_of(row)]));
+        }
+        match (rows.clone().next(), rows.last()) {
+            (Some(first), Some(last)) => {
+                write(&self.text[self.lines_of(first).start..self.lines_of(last).end])
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a ref's line and the peeled one after it are.
+    fn lines_of(&self, row: usize) -> Range<usize> {
         let begin = self.lines[row] as usize;
         let end = begin + self.hex_len + 1 + self.name(row).len() + 1;
         let peeled = if self.text.get(end) == Some(&b'^') { self.hex_len + 2 } else { 0 };
-        &self.text[begin..end + peeled]
+        begin..end + peeled
     }
 
     /// The header line of a file with these refs and any others whose tags are peeled.
@@ -254,7 +274,8 @@ impl PackedRefs {
         begin..begin + more
     }
 
-    fn lower_bound(&self, name: &[u8]) -> usize {
+    /// The first row whose name is not before `name`.
+    pub(super) fn lower_bound(&self, name: &[u8]) -> usize {
         self.lines.partition_point(|&line| self.name_of_line(line) < name)
     }
 

@@ -4,9 +4,10 @@
 //! loose ref, so that the loose file of a ref that was taken out can be removed without its
 //! value coming back through a `pack-refs` that had read it before.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::iter::Peekable;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::UpdateError;
@@ -43,12 +44,12 @@ impl PackedLock {
         Ok(Self { file, _lock: lock })
     }
 
-    /// Replaces the file: `table`, read under this lock, without the refs in `without` and with
-    /// `additions`, which are in order of names. With `fsync`, the disk has it afterwards.
+    /// Replaces the file: `table`, read under this lock, without the rows `without` and with
+    /// `additions`, both in order. With `fsync`, the disk has it afterwards.
     pub(super) fn replace(
         &self,
         table: &PackedRefs,
-        without: &HashSet<&[u8]>,
+        without: &[usize],
         additions: &[Addition<'_>],
         fsync: bool,
     ) -> Result<(), UpdateError> {
@@ -74,7 +75,7 @@ fn write(
     new: &Path,
     old: &Path,
     table: &PackedRefs,
-    without: &HashSet<&[u8]>,
+    without: &[usize],
     additions: &[Addition<'_>],
     fsync: bool,
 ) -> std::io::Result<()> {
@@ -85,23 +86,34 @@ fn write(
     }
     let mut out = BufWriter::with_capacity(1 << 16, file);
     out.write_all(table.header().as_bytes())?;
-    let mut additions = additions.iter().peekable();
-    for row in 0..table.len() {
-        let name = table.name(row);
-        while let Some(addition) = additions.next_if(|addition| addition.name < name) {
-            write_addition(&mut out, addition)?;
-        }
-        if let Some(addition) = additions.next_if(|addition| addition.name == name) {
-            write_addition(&mut out, addition)?;
-        } else if !without.contains(name) {
-            out.write_all(table.lines_of(row))?;
-        }
-    }
+    // between the rows where something changes, lines are copied as they are
+    let mut without = without.iter().copied().peekable();
+    let mut copied = 0;
     for addition in additions {
+        let at = table.lower_bound(addition.name);
+        copy_except(&mut out, table, copied..at, &mut without)?;
         write_addition(&mut out, addition)?;
+        let replaces = at < table.len() && table.name(at) == addition.name;
+        copied = at + usize::from(replaces);
     }
+    copy_except(&mut out, table, copied..table.len(), &mut without)?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     if fsync { file.sync_all() } else { Ok(()) }
+}
+
+/// Copies `rows` but for those that `without` names next.
+fn copy_except(
+    out: &mut impl Write,
+    table: &PackedRefs,
+    rows: Range<usize>,
+    without: &mut Peekable<impl Iterator<Item = usize>>,
+) -> std::io::Result<()> {
+    let mut begin = rows.start;
+    while let Some(row) = without.next_if(|&row| row < rows.end) {
+        table.copy_lines(begin..row, |lines| out.write_all(lines))?;
+        begin = row + 1;
+    }
+    table.copy_lines(begin..rows.end, |lines| out.write_all(lines))
 }
 
 fn write_addition(out: &mut impl Write, addition: &Addition<'_>) -> std::io::Result<()> {

@@ -235,3 +235,44 @@ fn atomic_transactions_do_not_mix() {
     let values: HashSet<&str> = values.lines().collect();
     assert_eq!(values.len(), 1);
 }
+
+/// A ref that is being deleted holds its last value or none, never again one that it had when it
+/// was packed.
+#[test]
+fn a_deleted_ref_does_not_go_back_in_time() {
+    let repo = Repo::new(HashKind::Sha1);
+    let ids = commits(&repo, 2);
+    let store = RefStore::open(&repo.git_dir(), None, repo.kind);
+    let name = b"refs/heads/goes";
+    // odd while the packed value is the past
+    let phase = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..25 {
+                for new in [Some(ids[0]), Some(ids[1]), None] {
+                    // waiting for the disk gives the reader time to look in between
+                    let update = RefUpdate { name, old: None, new };
+                    let results = store.update(&[update], &UpdateOptions::default());
+                    assert!(results[0].is_ok(), "{results:?}");
+                    if new == Some(ids[0]) {
+                        repo.git("pack-refs --all");
+                    } else {
+                        phase.fetch_add(1, Ordering::SeqCst);
+                    }
+                }
+            }
+            phase.store(usize::MAX - 1, Ordering::SeqCst);
+        });
+        scope.spawn(|| {
+            loop {
+                let before = phase.load(Ordering::SeqCst);
+                let value = store.snapshot().unwrap().get(name);
+                let after = phase.load(Ordering::SeqCst);
+                if before == usize::MAX - 1 {
+                    break;
+                }
+                assert!(before != after || before % 2 == 0 || value != Some(ids[0]));
+            }
+        });
+    });
+}

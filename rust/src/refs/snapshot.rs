@@ -242,7 +242,11 @@ impl RefSnapshot {
 
     /// Is this the value of a ref below `refs/` that is not hidden?
     pub(super) fn has_tip_of_ref(&self, id: &ObjectId) -> bool {
-        let tips = self.view.tips.get_or_init(|| self.rows(b"").map(|row| row.id.id()).collect());
+        let tips = self.view.tips.get_or_init(|| {
+            let mut tips = IdSet::with_capacity_and_hasher(self.len(), Default::default());
+            tips.extend(self.rows(b"").map(|row| row.id.id()));
+            tips
+        });
         tips.contains(id)
     }
 

@@ -10,6 +10,7 @@ use super::packed::{PackedFile, PackedRefs};
 use super::peel::PeelCache;
 use super::read::{self, RawRef, RefPaths};
 use super::snapshot::{MAX_SYMBOLIC_DEPTH, RefSnapshot};
+use super::stamp::{Seen, Stamp};
 use super::symbolic;
 use super::transaction::Transaction;
 use super::{RefError, RefUpdate, UpdateError, UpdateOptions};
@@ -100,7 +101,7 @@ pub struct FileRefs {
 
 #[derive(Default)]
 struct State {
-    head: Option<RawRef>,
+    head: Option<(RawRef, Seen)>,
     packed: PackedFile,
     loose: Arc<LooseRefs>,
     /// `None` before the first look and after one that failed.
@@ -131,10 +132,7 @@ impl FileRefs {
             state.packed.refresh(&self.paths.packed(), self.paths.kind())?;
         }
         for _ in 0..MAX_ATTEMPTS {
-            let head = read::read_file(&self.paths.of(b"HEAD"), self.paths.kind())?;
-            let head = head.map(|(head, _)| head);
-            if head != state.head {
-                state.head = head;
+            if self.look_at_head(state)? {
                 current = None;
             }
             if !state.loose.is_current(&self.paths) {
@@ -153,7 +151,7 @@ impl FileRefs {
             Some(current) => current,
             None => Arc::new(RefSnapshot::new(
                 self.paths.kind(),
-                state.head.clone(),
+                state.head.as_ref().map(|(head, _)| head.clone()),
                 Arc::clone(&state.packed.table),
                 Arc::clone(&state.loose),
                 Arc::clone(&self.peels),
@@ -161,6 +159,21 @@ impl FileRefs {
         };
         state.current = Some(Arc::clone(&current));
         Ok(current)
+    }
+
+    /// Reads HEAD's file unless it is as it was. True when it says something else now.
+    fn look_at_head(&self, state: &mut State) -> Result<bool, RefError> {
+        let path = self.paths.of(b"HEAD");
+        if let Some((_, seen)) = &state.head
+            && std::fs::metadata(&path).is_ok_and(|meta| seen.is_still(&Stamp::of(&meta)))
+        {
+            return Ok(false);
+        }
+        let head = read::read_file(&path, self.paths.kind())?;
+        let raw = |head: &Option<(RawRef, Seen)>| head.as_ref().map(|(raw, _)| raw.clone());
+        let changed = raw(&head) != raw(&state.head);
+        state.head = head;
+        Ok(changed)
     }
 
     /// What is packed now, for whoever has read the loose refs before.

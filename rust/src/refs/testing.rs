@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::{RefStore, RefUpdate, UpdateOptions};
 use crate::hash::{HashKind, IdMap, ObjectId};
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
@@ -104,6 +105,91 @@ impl Repo {
     pub(super) fn objects(&self) -> GitObjects {
         GitObjects::new(&self.git_dir(), self.kind)
     }
+}
+
+/// Who moves refs in tests.
+pub(super) const COMMITTER: &[u8] = b"C O Mitter <committer@example.com> 1700000000 +0000";
+
+/// A repository with three commits and their ids.
+pub(super) struct Fixture {
+    pub(super) repo: Repo,
+    pub(super) store: RefStore,
+    pub(super) one: ObjectId,
+    pub(super) two: ObjectId,
+    pub(super) three: ObjectId,
+}
+
+impl Fixture {
+    pub(super) fn new(kind: HashKind) -> Self {
+        let repo = Repo::new(kind);
+        let one = repo.id("HEAD");
+        let (two, three) = (repo.commit("two"), repo.commit("three"));
+        let store = RefStore::open(&repo.git_dir(), None, kind);
+        Self { repo, store, one, two, three }
+    }
+
+    pub(super) fn null(&self) -> ObjectId {
+        ObjectId::null(self.repo.kind)
+    }
+
+    pub(super) fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        options: &UpdateOptions<'_>,
+    ) -> Vec<String> {
+        let results = self.store.update(updates, options);
+        let shown = results.into_iter().map(|result| match result {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => error.detail(),
+        });
+        let shown = shown.collect();
+        self.check();
+        shown
+    }
+
+    /// What git and we see is the same, and nothing is left over.
+    pub(super) fn check(&self) {
+        let theirs =
+            run_args(self.repo.path(), &["for-each-ref", "--format=%(objectname) %(refname)"]);
+        let snapshot = self.store.snapshot().unwrap();
+        let ours: Vec<String> = snapshot
+            .items(b"")
+            .map(|(name, id)| format!("{id} {}", String::from_utf8_lossy(name)))
+            .collect();
+        assert_eq!(ours.join("\n"), theirs);
+        let fsck = git(self.repo.path()).args(["fsck", "--no-dangling"]).output().unwrap();
+        let said = String::from_utf8_lossy(&fsck.stderr).into_owned();
+        assert!(fsck.status.success() && !said.contains("error"), "{said}");
+    }
+
+    pub(super) fn locks(&self) -> Vec<String> {
+        let out = std::process::Command::new("find")
+            .arg(self.repo.git_dir())
+            .args(["-name", "*.lock", "-o", "-name", "packed-refs.new"])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+pub(super) fn set(name: &str, new: ObjectId) -> RefUpdate<'_> {
+    RefUpdate { name: name.as_bytes(), old: None, new: Some(new) }
+}
+
+pub(super) fn swap(name: &str, old: ObjectId, new: ObjectId) -> RefUpdate<'_> {
+    RefUpdate { name: name.as_bytes(), old: Some(old), new: Some(new) }
+}
+
+pub(super) fn delete(name: &str) -> RefUpdate<'_> {
+    RefUpdate { name: name.as_bytes(), old: None, new: None }
+}
+
+pub(super) fn plain() -> UpdateOptions<'static> {
+    UpdateOptions::default()
+}
+
+pub(super) fn atomic() -> UpdateOptions<'static> {
+    UpdateOptions { atomic: true, ..UpdateOptions::default() }
 }
 
 /// The objects of a repository as `git cat-file` tells them: a judge, not a store.

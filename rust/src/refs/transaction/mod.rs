@@ -4,30 +4,32 @@
 //!    deleted or packed, `packed-refs` as well.
 //! 2. Under the locks the values are read, loose before packed (see [`super::store`]), and
 //!    compared; names that are new are checked against those that exist.
-//! 3. The log is written, so that no move is without one.
-//! 4. New values reach the disk in the lock files, which are renamed into place: a reader sees
-//!    the old value or the new one. A deleted ref leaves `packed-refs` before its loose file is
-//!    removed: the other way round an old packed value would show in between.
+//! 3. The log is written, so that no move is without one, and new values reach the disk in the
+//!    lock files. Until here everything can be given up.
+//! 4. The lock files are renamed into place: a reader sees the old value or the new one. A
+//!    deleted ref leaves `packed-refs` before its loose file is removed: the other way round an
+//!    old packed value would show in between.
 //! 5. Folders reach the disk, and only then is anybody told.
 //!
 //! Many refs at once go into `packed-refs`, under the same locks: one file to write and one to
 //! wait for, and one to read from then on.
 
-use std::collections::{HashMap, HashSet};
+mod compare;
+mod locking;
+
+use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::conflict::{ConflictCheck, conflicts_among};
+use super::conflict::conflicts_among;
 use super::folders::{self, Folders};
 use super::lock::LockFile;
 use super::name;
 use super::packed::PackedRefs;
 use super::packed_edit::{Addition, PackedLock};
-use super::peel::Peeler;
-use super::read::{self, RawRef};
+use super::read::RawRef;
 use super::reflog::ReflogWriter;
-use super::snapshot::MAX_SYMBOLIC_DEPTH;
 use super::store::FileRefs;
 use super::{RefUpdate, UpdateError, UpdateOptions};
 use crate::hash::ObjectId;
@@ -161,100 +163,6 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// What goes into `packed-refs`, by index: when there is much, and all of it can be peeled.
-    fn peel_additions(&self, indices: &[usize]) -> Option<HashMap<usize, Option<ObjectId>>> {
-        let objects = self.options.objects?;
-        let values: Vec<(usize, ObjectId)> = indices
-            .iter()
-            .filter_map(|&index| Some((index, self.updates[index].value()?)))
-            .filter(|&(index, _)| self.updates[index].name != b"HEAD")
-            .collect();
-        if values.len() < PACK_FROM || values.len() < indices.len() {
-            return None;
-        }
-        let mut peeler = Peeler::new(&self.refs.peels, objects);
-        let mut peeled = HashMap::with_capacity(values.len());
-        for (index, id) in values {
-            peeled.insert(index, peeler.peel(&id).ok()?);
-        }
-        peeler.complete.then_some(peeled)
-    }
-
-    /// Locks refs and reads their files.
-    fn lock(&mut self, indices: &[usize], packs: bool, folders: &mut Folders) -> Vec<Locked> {
-        let mut locked: Vec<Locked> = Vec::with_capacity(indices.len());
-        let mut held: HashMap<Vec<u8>, usize> = HashMap::new();
-        for &index in indices {
-            match self.lock_one(index, packs, &mut held, folders) {
-                Ok(ref_) => locked.push(ref_),
-                Err((error, other)) => {
-                    if let Some(other) = other {
-                        self.fail(other, UpdateError::Duplicate);
-                    }
-                    self.fail(index, error);
-                    if self.is_lost() {
-                        break;
-                    }
-                }
-            }
-        }
-        locked
-    }
-
-    /// Locks a ref and what it leads to. With the error may come the index of the update that
-    /// moves the same ref.
-    fn lock_one(
-        &self,
-        index: usize,
-        packs: bool,
-        held: &mut HashMap<Vec<u8>, usize>,
-        folders: &mut Folders,
-    ) -> Result<Locked, (UpdateError, Option<usize>)> {
-        let update = &self.updates[index];
-        let paths = &self.refs.paths;
-        let mut content = Vec::new();
-        if let Some(id) = update.value().filter(|_| !packs) {
-            id.write_hex(&mut content);
-            content.push(b'\n');
-        }
-        let mut name = update.name.to_vec();
-        let mut via = Vec::new();
-        loop {
-            if let Some(&other) = held.get(&name) {
-                return Err((UpdateError::Duplicate, Some(other)));
-            }
-            let path = paths.of(&name);
-            let lock = LockFile::acquire(&path, &content, folders)
-                .map_err(|error| (self.explain(error, &name), None))?;
-            let loose = read::read_file(&path, paths.kind())
-                .map_err(|error| (UpdateError::from(error), None))?
-                .map(|(raw, _)| raw);
-            held.insert(name.clone(), index);
-            let Some(RawRef::Symbolic(target)) = loose else {
-                return Ok(Locked { index, name, lock, via, loose, action: Action::Nothing });
-            };
-            if via.len() + 1 >= MAX_SYMBOLIC_DEPTH || !name::is_listed(&target) {
-                let file = path.display().to_string();
-                return Err((UpdateError::Broken { file }, None));
-            }
-            via.push((std::mem::replace(&mut name, target), lock));
-        }
-    }
-
-    /// A lock cannot be made where a ref is in the place of a folder: say so.
-    fn explain(&self, error: UpdateError, name: &[u8]) -> UpdateError {
-        match &error {
-            UpdateError::Io { error: cause, .. } if cause.kind() == ErrorKind::NotADirectory => {
-                let nothing = PackedRefs::default();
-                match ConflictCheck::new(&self.refs.paths, &nothing).check(name) {
-                    Err(conflict @ UpdateError::Conflict { .. }) => conflict,
-                    _ => error,
-                }
-            }
-            _ => error,
-        }
-    }
-
     /// Compares and moves what is locked.
     fn commit(
         &mut self,
@@ -282,6 +190,13 @@ impl<'a> Transaction<'a> {
         self.write_logs(locked, folders);
         if self.is_lost() {
             return;
+        }
+        // What may fail for want of space comes before anything moves.
+        if self.options.fsync && additions.is_none() {
+            self.sync_locks(locked);
+            if self.is_lost() {
+                return;
+            }
         }
         if let Some(lock) = &packed_lock {
             self.edit_packed(lock, locked, &packed, additions.as_ref());
@@ -312,72 +227,10 @@ impl<'a> Transaction<'a> {
         self.results[ref_.index].is_none() && ref_.action != Action::Nothing
     }
 
-    /// Decides what is to be done about each ref.
-    fn compare(&mut self, locked: &mut [Locked], packed: &PackedRefs, packs: bool) {
-        let mut conflicts = ConflictCheck::new(&self.refs.paths, packed);
-        let mut writes: Vec<(usize, Vec<u8>)> = Vec::new();
-        for ref_ in locked.iter_mut() {
-            let update = &self.updates[ref_.index];
-            match self.action(update, ref_, packed) {
-                Ok(action) => ref_.action = action,
-                Err(error) => {
-                    self.fail(ref_.index, error);
-                    continue;
-                }
-            }
-            if let Action::Write { old, .. } = ref_.action {
-                let mut checked = Ok(());
-                if old.is_none() && ref_.name != b"HEAD" {
-                    checked = conflicts.check(&ref_.name);
-                    if packs && checked.is_ok() {
-                        checked = conflicts.check_locks(&ref_.name);
-                    }
-                }
-                match checked {
-                    Ok(()) => writes.push((ref_.index, ref_.name.clone())),
-                    Err(error) => self.fail(ref_.index, error),
-                }
-            }
-        }
-        writes.sort_unstable();
-        // once more, for the names that symbolic refs led to
-        let writes: Vec<(usize, &[u8])> =
-            writes.iter().map(|(index, name)| (*index, &name[..])).collect();
-        self.fail_conflicting(&writes);
-    }
-
-    fn action(
-        &self,
-        update: &RefUpdate<'_>,
-        ref_: &Locked,
-        packed: &PackedRefs,
-    ) -> Result<Action, UpdateError> {
-        let found = match &ref_.loose {
-            Some(RawRef::Id(id)) => Some(*id),
-            None => packed.find(&ref_.name).map(|row| packed.id(row)),
-            Some(_) if update.value().is_none() && update.old.is_none() => {
-                return Ok(Action::Delete { old: None });
-            }
-            Some(_) => {
-                let file = self.refs.paths.of(&ref_.name).display().to_string();
-                return Err(UpdateError::Broken { file });
-            }
-        };
-        match (update.old, found) {
-            (Some(old), Some(found)) if old.is_null() => return Err(UpdateError::Exists { found }),
-            (Some(old), Some(found)) if old != found => return Err(UpdateError::Stale { found }),
-            (Some(old), None) if !old.is_null() => return Err(UpdateError::Absent),
-            _ => {}
-        }
-        Ok(match update.value() {
-            Some(new) if found == Some(new) => Action::Nothing,
-            Some(new) => Action::Write { old: found, new },
-            None if found.is_none() => Action::Nothing,
-            None => Action::Delete { old: found },
-        })
-    }
-
     fn write_logs(&mut self, locked: &[Locked], folders: &mut Folders) {
+        if self.options.committer.is_empty() {
+            return;
+        }
         let log = ReflogWriter::new(&self.refs.paths, self.options);
         let null = ObjectId::null(self.refs.paths.kind());
         let head_chain = self.refs.head_chain();
@@ -411,13 +264,11 @@ impl<'a> Transaction<'a> {
         packed: &PackedRefs,
         peeled: Option<&HashMap<usize, Option<ObjectId>>>,
     ) {
-        let mut without: HashSet<&[u8]> = HashSet::new();
+        let mut without: Vec<usize> = Vec::new();
         let mut additions = Vec::new();
         for ref_ in locked.iter().filter(|ref_| self.is_open(ref_)) {
             match ref_.action {
-                Action::Delete { .. } if packed.find(&ref_.name).is_some() => {
-                    without.insert(&ref_.name);
-                }
+                Action::Delete { .. } => without.extend(packed.find(&ref_.name)),
                 Action::Write { new: id, .. } => {
                     if let Some(&peeled) = peeled.and_then(|peeled| peeled.get(&ref_.index)) {
                         additions.push(Addition { name: &ref_.name, id, peeled });
@@ -431,34 +282,36 @@ impl<'a> Transaction<'a> {
         }
         // symbolic refs may have led out of order
         additions.sort_unstable_by_key(|addition| addition.name);
+        without.sort_unstable();
         if let Err(error) = lock.replace(packed, &without, &additions, self.options.fsync) {
             self.fail_all(locked, &error);
         }
     }
 
-    /// Renames the locks that hold new values into place.
-    fn write_loose(&mut self, locked: &mut [Locked], folders: &mut Folders) {
-        let is_write = |this: &Self, ref_: &Locked| {
-            this.is_open(ref_) && matches!(ref_.action, Action::Write { .. })
-        };
-        if self.options.fsync {
-            for ref_ in locked.iter() {
-                if is_write(self, ref_)
-                    && let Err(error) = ref_.lock.sync()
-                {
-                    self.fail(ref_.index, error);
-                }
-            }
-            if self.is_lost() {
-                return;
+    fn is_write(&self, ref_: &Locked) -> bool {
+        self.is_open(ref_) && matches!(ref_.action, Action::Write { .. })
+    }
+
+    /// Waits until the disk has the new values.
+    fn sync_locks(&mut self, locked: &[Locked]) {
+        for ref_ in locked {
+            if self.is_write(ref_)
+                && let Err(error) = ref_.lock.sync()
+            {
+                self.fail(ref_.index, error);
             }
         }
+    }
+
+    /// Renames the locks that hold new values into place.
+    ///
+    /// From the first rename on nothing is undone. One that fails leaves the others moved, and
+    /// the results say which.
+    fn write_loose(&mut self, locked: &mut [Locked], folders: &mut Folders) {
         for ref_ in locked.iter_mut() {
-            if !is_write(self, ref_) {
+            if !self.is_write(ref_) {
                 continue;
             }
-            // From here on nothing is undone. A rename that fails now (a full disk has failed
-            // before) leaves the others moved, and the results say which.
             match ref_.lock.commit() {
                 Ok(()) => folders.changed_in(&self.refs.paths.of(&ref_.name)),
                 Err(error) => self.fail(ref_.index, error),
