@@ -33,6 +33,10 @@ impl Progress {
     fn line(&mut self, standing: Standing, out: &mut Vec<u8>) {
         let Standing { phase, done, total, finished } = standing;
         let percent = percent(done, total);
+        if finished && done == 0 && total.unwrap_or(0) == 0 {
+            // git is silent about what there was none of
+            return;
+        }
         if !finished {
             let same = self.shown.is_some_and(|shown| shown == (phase, percent));
             let counted = total.is_some() && !same;

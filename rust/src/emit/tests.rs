@@ -311,6 +311,20 @@ fn bands_and_progress_are_those_of_git() {
 }
 
 #[test]
+fn nothing_new_is_an_empty_pack() {
+    for hash in [HashKind::Sha1, HashKind::Sha256] {
+        let repo = TestRepo::with_history(hash, 3);
+        let tip = [repo.id("main")];
+        let options = StreamOptions { progress: true, ..StreamOptions::default() };
+        let stream = start(&repo, request(&tip, &tip, true), PlanOptions::default(), options);
+        let (pack, text, _) = collect(stream, 65520).unwrap();
+        assert_eq!(text, "Total 0 (delta 0), reused 0 (delta 0), pack-reused 0 (from 0)\n");
+        assert_eq!(pack.len(), 12 + hash.len());
+        assert!(judged(&repo, &pack, None).is_empty());
+    }
+}
+
+#[test]
 fn a_silent_stream_shows_that_it_lives() {
     let repo = TestRepo::with_history(HashKind::Sha1, 30);
     let request = request(&[repo.id("main")], &[], false);

@@ -49,7 +49,8 @@ pub struct PlanOptions {
     pub depth: u32,
     /// Blobs above this are never held in memory, so never made deltas (`core.bigFileThreshold`).
     pub big_file_threshold: u64,
-    /// Bytes that the windows of all threads hold together.
+    /// Bytes that the windows of all threads hold together. An object above a third of it makes
+    /// no delta.
     pub search_memory: u64,
     /// Bytes of new deltas and newly compressed objects that are kept until they are sent; what
     /// does not fit is made a second time.
@@ -67,7 +68,7 @@ impl Default for PlanOptions {
             window: 10,
             depth: 50,
             big_file_threshold: 512 << 20,
-            search_memory: 256 << 20,
+            search_memory: 384 << 20,
             keep_memory: 128 << 20,
             level: crate::zlib::DEFAULT_LEVEL,
         }

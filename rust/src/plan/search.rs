@@ -24,6 +24,13 @@ const MIN_SIZE: u64 = 50;
 /// Candidates that one piece of work has at least, to be worth a window of its own.
 const MIN_SEGMENT: usize = 256;
 
+/// Larger objects that get no delta are compressed while they are sent, not before: too much of
+/// them would wait in memory.
+const MAX_EARLY: u64 = 4 << 20;
+
+/// A base, its index and its target are in memory together.
+const SHARES: u64 = 3;
+
 /// Below so many bytes to read, more threads cost more than they bring.
 const BYTES_WORTH_THREADS: u64 = 2 << 20;
 
@@ -126,6 +133,7 @@ fn candidates(
     watch: &Watch,
 ) -> Result<Vec<Candidate>, SourceError> {
     let chains = Chains::of(&slots.all);
+    let max_size = options.big_file_threshold.min(options.search_memory / SHARES);
     let mut reader = source.reader();
     let mut found = Vec::new();
     let mut names = HashSet::new();
@@ -137,7 +145,7 @@ fn candidates(
         };
         watch.check()?;
         let (kind, size) = reader.header(slot.number)?;
-        if size < MIN_SIZE || size > options.big_file_threshold {
+        if size < MIN_SIZE || size > max_size {
             continue;
         }
         names.insert((kind, slot.name_hash));
@@ -161,7 +169,7 @@ fn candidates(
         }
         watch.check()?;
         let (kind, size) = reader.header(base.number)?;
-        if size < MIN_SIZE || size > options.big_file_threshold {
+        if size < MIN_SIZE || size > max_size {
             continue;
         }
         found.push(Candidate {
@@ -196,10 +204,9 @@ impl<'a> Search<'a> {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        // a base, its index and its target have to fit; the few that fit no thread's share are
-        // left for one that has all of it
-        let share = self.options.search_memory / threads as u64;
-        let huge: Vec<_> = candidates.extract_if(.., |c| c.size > share / 4).collect();
+        // the few that fit no thread's part of the memory are left for one that has all of it
+        let part = self.options.search_memory / threads as u64;
+        let huge: Vec<_> = candidates.extract_if(.., |c| c.size > part / SHARES).collect();
         let segments = segments(&candidates);
         let mut fresh = match threads.min(segments.len()) {
             0 | 1 => self.work(&segments, &AtomicUsize::new(0), self.options.search_memory)?,
@@ -286,7 +293,7 @@ impl<'a> Search<'a> {
             }
         }
         let mut fresh = None;
-        if !target.is_stored() && self.has_room(target.size) {
+        if !target.is_stored() && target.size <= MAX_EARLY && self.has_room(target.size) {
             let mut deflated = Vec::new();
             deflater.deflate_all(window.target(target)?, &mut deflated);
             if let Some(deflated) = self.keep(deflated) {
