@@ -6,13 +6,27 @@ run detached from the interpreter. Errors are the classes of :mod:`gitserve.erro
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from gitserve.options import Reflogs
 
+__all__ = [
+    "Negotiation",
+    "PackReceiver",
+    "PackStream",
+    "Quarantine",
+    "RefSnapshot",
+    "RefStore",
+    "Snapshot",
+    "Store",
+    "__version__",
+    "all_reachable",
+    "build_profile",
+    "deepen",
+]
+
 __version__: str
 build_profile: Literal["release", "debug"]
-
 
 @final
 class Store:
@@ -20,7 +34,7 @@ class Store:
 
     @staticmethod
     def open(
-        objects_dir: str, object_format: str = "sha1", *, alternates: Sequence[str] = ()
+        objects_dir: str, object_format: str = "sha1", *, alternates: Sequence[str] = ...
     ) -> Store:
         """The store of this folder, found again by the folder's identity when it is open already.
 
@@ -37,12 +51,12 @@ class Snapshot:
 
     @property
     def object_format(self) -> str: ...
-    def __contains__(self, object_id: bytes) -> bool: ...
+    def __contains__(self, key: bytes, /) -> bool: ...
     def header(self, object_id: bytes) -> tuple[str, int] | None:
         """Kind and size in bytes, ``None`` when the object is not here."""
 
     def read(self, object_id: bytes, limit: int = ...) -> tuple[str, bytes]:
-        """Kind and content. Raises MissingObject, RepositoryError; Refused beyond ``limit`` bytes."""
+        """Kind and content. MissingObject, RepositoryError; Refused beyond ``limit`` bytes."""
 
     def peel(self, object_id: bytes) -> bytes | None:
         """The id behind a tag, all the way; ``None`` when the object is no tag."""
@@ -54,9 +68,9 @@ class Snapshot:
 class RefStore:
     """The refs of one repository on disk: HEAD, loose refs, packed-refs, reflogs."""
 
-    def __init__(
-        self, git_dir: str, common_dir: str | None = None, object_format: str = "sha1"
-    ) -> None: ...
+    def __new__(
+        cls, git_dir: str, common_dir: str | None = None, object_format: str = "sha1"
+    ) -> Self: ...
     def snapshot(self) -> RefSnapshot: ...
     def update(
         self,
@@ -107,7 +121,7 @@ class RefSnapshot:
         """The id behind the tag that a ref names, None when it names no tag."""
 
     def hidden(self, patterns: Sequence[bytes]) -> RefSnapshot:
-        """A view without the refs that ``transfer.hideRefs`` patterns match (``!`` and ``^`` too)."""
+        """A view without the refs that ``transfer.hideRefs`` patterns match (also ``!``, ``^``)."""
 
     def has_tip(self, object_id: bytes) -> bool:
         """Is this the value of a visible ref (or HEAD)?"""
@@ -118,18 +132,19 @@ class RefSnapshot:
         capabilities: bytes,
         receive: bool = False,
         *,
-        haves: Sequence[bytes] = (),
-        shallow: Sequence[bytes] = (),
+        haves: Sequence[bytes] = ...,
+        shallow: Sequence[bytes] = ...,
     ) -> bytes:
         """The v0/v1 advertisement as pkt-lines, with its closing flush.
 
-        ``haves`` are told as ``.have`` unless a ref has the same value; ``shallow`` as shallow lines.
+        ``haves`` are told as ``.have`` unless a ref has the same value; ``shallow`` as shallow
+        lines.
         """
 
     def ls_refs(
         self,
         objects: Snapshot,
-        prefixes: Sequence[bytes] = (),
+        prefixes: Sequence[bytes] = ...,
         *,
         peel: bool = False,
         symrefs: bool = False,
@@ -141,13 +156,13 @@ class RefSnapshot:
 class Negotiation:
     """Which of what the client has is common, and whether that is enough."""
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         objects: Snapshot,
         wants: Sequence[bytes],
-        client_shallow: Sequence[bytes] = (),
-        server_shallow: Sequence[bytes] = (),
-    ) -> None: ...
+        client_shallow: Sequence[bytes] = ...,
+        server_shallow: Sequence[bytes] = ...,
+    ) -> Self: ...
     def add_haves(self, haves: Sequence[bytes]) -> list[bytes]:
         """Those of ``haves`` that the repository has, in order."""
 
@@ -157,7 +172,10 @@ class Negotiation:
     def common(self) -> list[bytes]: ...
 
 def all_reachable(
-    objects: Snapshot, ids: Sequence[bytes], tips: Sequence[bytes], server_shallow: Sequence[bytes] = ()
+    objects: Snapshot,
+    ids: Sequence[bytes],
+    tips: Sequence[bytes],
+    server_shallow: Sequence[bytes] = ...,
 ) -> bytes | None:
     """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached."""
 
@@ -165,12 +183,12 @@ def deepen(
     objects: Snapshot,
     wants: Sequence[bytes],
     client_shallow: Sequence[bytes],
-    server_shallow: Sequence[bytes] = (),
+    server_shallow: Sequence[bytes] = ...,
     *,
     depth: int | None = None,
     relative: bool = False,
     since: int | None = None,
-    exclude: Sequence[bytes] = (),
+    exclude: Sequence[bytes] = ...,
 ) -> tuple[list[bytes], list[bytes]]:
     """(shallow, unshallow): the new boundary against what the client said. ``exclude``: ids."""
 
@@ -183,16 +201,16 @@ class PackStream(Iterator[bytes]):
     raised with nothing of the pack sent. Dropping or closing the stream stops its workers.
     """
 
-    def __init__(
-        self,
+    def __new__(
+        cls,
         objects: Snapshot,
         wants: Sequence[bytes],
-        common: Sequence[bytes] = (),
+        common: Sequence[bytes] = ...,
         *,
-        client_shallow: Sequence[bytes] = (),
-        server_shallow: Sequence[bytes] = (),
-        shallow: Sequence[bytes] = (),
-        unshallow: Sequence[bytes] = (),
+        client_shallow: Sequence[bytes] = ...,
+        server_shallow: Sequence[bytes] = ...,
+        shallow: Sequence[bytes] = ...,
+        unshallow: Sequence[bytes] = ...,
         filter_spec: bytes | None = None,
         thin: bool = False,
         ofs_delta: bool = False,
@@ -202,7 +220,7 @@ class PackStream(Iterator[bytes]):
         keepalive: float = 5.0,
         threads: int = 0,
         sideband_all: bool = False,
-    ) -> None: ...
+    ) -> Self: ...
     def __iter__(self) -> PackStream: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
@@ -222,7 +240,7 @@ class PackStream(Iterator[bytes]):
 class Quarantine:
     """A folder beside the objects where a push waits until it is accepted (git's tmp_objdir)."""
 
-    def __init__(self, objects_dir: str, object_format: str = "sha1") -> None:
+    def __new__(cls, objects_dir: str, object_format: str = "sha1") -> Self:
         """Makes ``objects/tmp_objdir-incoming-XXXXXX``."""
 
     @property
@@ -230,14 +248,16 @@ class Quarantine:
     def receive(
         self,
         *,
-        max_pack_bytes: int = 0,
-        max_object_bytes: int = ...,
-        max_objects: int = ...,
-        max_depth: int = ...,
+        max_pack_bytes: int | None = None,
+        max_object_bytes: int | None = None,
+        max_objects: int | None = None,
+        max_depth: int | None = None,
         threads: int = 0,
-        memory: int = ...,
+        memory: int | None = None,
     ) -> PackReceiver: ...
-    def check_connected(self, tips: Sequence[bytes], known: Sequence[bytes], server_shallow: Sequence[bytes] = ()) -> bytes | None:
+    def check_connected(
+        self, tips: Sequence[bytes], known: Sequence[bytes], server_shallow: Sequence[bytes] = ...
+    ) -> bytes | None:
         """None when every tip reaches only objects that exist; else the id of the first missing.
 
         ``known``: ids of refs that were complete before; the walk stops at what they reach.

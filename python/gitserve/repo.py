@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from gitserve.errors import NotGitRepository, RepositoryError
 from gitserve.repository.config import Config
@@ -230,7 +231,7 @@ class Repo:
     def close(self) -> None:
         """Does nothing: what is kept open is shared, and let go of when idle."""
 
-    def __enter__(self) -> Repo:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,7 @@
 """The staging area, as far as a commit needs it: paths, modes and ids.
 
-In: the content of ``index`` (gitformat-index, versions 2 to 4). Out: :class:`IndexEntry` values, and
-the trees they make. Must not know refs or working trees.
+In: the content of ``index`` (gitformat-index, versions 2 to 4). Out: :class:`IndexEntry` values,
+and the trees they make. Must not know refs or working trees.
 """
 
 from __future__ import annotations
