@@ -49,6 +49,19 @@ class Store:
 class Snapshot:
     """The objects of one moment. Survives repack and gc beside it."""
 
+    @staticmethod
+    def foreign(
+        contains: Callable[[bytes], bool],
+        get_raw: Callable[[bytes], tuple[int, bytes]],
+        object_format: str = "sha1",
+    ) -> Snapshot:
+        """Over somebody's own object store.
+
+        ``contains(id)`` says whether an object is there; ``get_raw(id)`` gives its kind's number in
+        packs (1 commit, 2 tree, 3 blob, 4 tag) and its content, or raises KeyError. Both are called
+        from any thread; ids are never computed anew.
+        """
+
     @property
     def object_format(self) -> str: ...
     def __contains__(self, key: bytes, /) -> bool: ...
@@ -106,6 +119,17 @@ class RefStore:
 @final
 class RefSnapshot:
     """All refs of one moment."""
+
+    @staticmethod
+    def given(
+        refs: Sequence[tuple[bytes, bytes]],
+        head: bytes | None = None,
+        object_format: str = "sha1",
+    ) -> RefSnapshot:
+        """Of (name, id) pairs that somebody's own store gave, ``HEAD`` not among them.
+
+        ``head`` is the full name of its branch, or the id it is detached at.
+        """
 
     def __len__(self) -> int: ...
     def get(self, name: bytes) -> bytes | None:

@@ -6,6 +6,7 @@
 //! what is exported.
 
 mod errors;
+mod foreign;
 mod graph;
 mod ids;
 mod ingest;

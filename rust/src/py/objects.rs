@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use super::errors::{Class, detached, error, source_error};
+use super::foreign::ForeignObjects;
 use super::ids;
 use crate::graph::CommitTable;
 use crate::hash::ObjectId;
@@ -76,6 +77,14 @@ impl Snapshot {
 
 #[pymethods]
 impl Snapshot {
+    #[staticmethod]
+    #[pyo3(signature = (contains, get_raw, object_format = "sha1"))]
+    fn foreign(contains: Py<PyAny>, get_raw: Py<PyAny>, object_format: &str) -> PyResult<Self> {
+        let kind = ids::parse_format(object_format)?;
+        let source = Arc::new(ForeignObjects::new(contains, get_raw, kind));
+        Ok(Self { source, commits: Arc::new(CommitTable::new(kind)), store: None })
+    }
+
     #[getter]
     fn object_format(&self) -> &'static str {
         self.source.hash_kind().name()

@@ -12,7 +12,8 @@ use super::ids;
 use super::objects::Snapshot;
 use crate::hash::{HashKind, ObjectId};
 use crate::refs::{
-    self, AdvertiseOptions, LsRefsOptions, RefError, RefUpdate, Reflog, UpdateError, UpdateOptions,
+    self, AdvertiseOptions, GivenHead, LsRefsOptions, RefError, RefUpdate, Reflog, UpdateError,
+    UpdateOptions,
 };
 use crate::source::ObjectSource;
 
@@ -138,6 +139,27 @@ impl RefSnapshot {
 
 #[pymethods]
 impl RefSnapshot {
+    #[staticmethod]
+    #[pyo3(signature = (refs, head = None, object_format = "sha1"))]
+    fn given(
+        refs: Vec<(PyBackedBytes, PyBackedBytes)>,
+        head: Option<&[u8]>,
+        object_format: &str,
+    ) -> PyResult<Self> {
+        let kind = ids::parse_format(object_format)?;
+        let refs = refs
+            .iter()
+            .map(|(name, id)| Ok((&**name, ids::parse(id, kind)?)))
+            .collect::<PyResult<Vec<_>>>()?;
+        let head = match head {
+            None => GivenHead::Missing,
+            Some(name) if name.starts_with(b"refs/") => GivenHead::Branch(name.to_vec()),
+            Some(id) => GivenHead::Detached(ids::parse(id, kind)?),
+        };
+        let inner = refs::RefSnapshot::given(kind, refs, head).map_err(ref_error)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
         detached(py, || Ok(self.inner.len()))
     }

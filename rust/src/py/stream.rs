@@ -40,6 +40,17 @@ impl PackStream {
     }
 }
 
+impl Drop for PackStream {
+    fn drop(&mut self) {
+        let inner = self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if inner.is_some() {
+            // its workers may be asking a foreign store, which takes the interpreter, while we wait
+            // for their end
+            Python::attach(|py| py.detach(|| drop(inner)));
+        }
+    }
+}
+
 #[pymethods]
 impl PackStream {
     #[new]

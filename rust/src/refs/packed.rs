@@ -113,7 +113,7 @@ impl PackedFile {
 
 impl PackedRefs {
     /// A table of this file content. `path` is named in errors.
-    fn parse(text: Vec<u8>, kind: HashKind, path: &Path) -> Result<Self, RefError> {
+    pub(super) fn parse(text: Vec<u8>, kind: HashKind, path: &Path) -> Result<Self, RefError> {
         let hex_len = kind.hex_len();
         let mut table = Self { text, hex_len, ..Self::default() };
         let mut text = std::mem::take(&mut table.text);
