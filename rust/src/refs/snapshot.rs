@@ -24,8 +24,8 @@ pub(super) const MAX_SYMBOLIC_DEPTH: usize = 5;
 /// So many different sets of hidden refs are remembered: upload, receive and some to spare.
 const MAX_VIEWS: usize = 8;
 
-/// All refs of one moment, or those that are not hidden. Cheap to clone views of.
-#[derive(Debug)]
+/// All refs of one moment, or those that are not hidden. A clone shares everything.
+#[derive(Debug, Clone)]
 pub struct RefSnapshot {
     pub(super) core: Arc<Core>,
     pub(super) view: Arc<View>,
