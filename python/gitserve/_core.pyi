@@ -203,6 +203,14 @@ def all_reachable(
 ) -> bytes | None:
     """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached."""
 
+def check_connected(
+    objects: Snapshot,
+    tips: Sequence[bytes],
+    known: Sequence[bytes],
+    server_shallow: Sequence[bytes] = (),
+) -> bytes | None:
+    """As :meth:`Quarantine.check_connected`, of objects that are stored already."""
+
 def deepen(
     objects: Snapshot,
     wants: Sequence[bytes],

@@ -1,8 +1,8 @@
 """The first answer of v0 and v1: the refs, as one client may see them.
 
 In: a repository's refs and objects. Out: pkt-lines. Git's document: gitprotocol-pack, "Reference
-Discovery". The lines themselves are the core's; what a shallow repository or its alternates add to
-them is put in here.
+Discovery". The lines are the core's; here it is found what a shallow repository or its alternates
+add to them.
 """
 
 from __future__ import annotations
@@ -13,37 +13,30 @@ from gitserve._core import RefSnapshot, RefStore, Snapshot
 from gitserve.errors import GitServeError
 from gitserve.repository.locate import location_of
 from gitserve.repository.native import NativeRepository
-from gitserve.wire.pktline import FLUSH_PKT, encode, encode_all
+from gitserve.repository.readable import ReadableRepository
 
 MAX_ALTERNATES = 100
 """Folders whose refs are told to a pusher; each costs opening a repository."""
 
 
 def upload_advertisement(
-    repository: NativeRepository, refs: RefSnapshot, objects: Snapshot, capabilities: bytes
+    repository: ReadableRepository, refs: RefSnapshot, objects: Snapshot, capabilities: bytes
 ) -> bytes:
     """For a fetch: HEAD, refs with what tags peel to, the repository's shallow commits."""
-    return _with_shallow(refs.advertisement(objects, capabilities), repository.shallow)
+    return refs.advertisement(objects, capabilities, shallow=repository.shallow)
 
 
 def receive_advertisement(
-    repository: NativeRepository, refs: RefSnapshot, objects: Snapshot, capabilities: bytes
+    repository: ReadableRepository, refs: RefSnapshot, objects: Snapshot, capabilities: bytes
 ) -> bytes:
     """For a push: refs, ``.have`` lines for the tips of alternates, shallow commits."""
-    lines = refs.advertisement(objects, capabilities, receive=True)
-    haves = alternate_tips(repository)
-    if haves:
-        known = {object_id for _, object_id in refs.items()}
-        haves = [have for have in haves if have not in known]
-    if haves:
-        if len(refs.items()) == 0:
-            # the capabilities stand behind the first line, and `capabilities^{}` is for no line
-            first, *haves = haves
-            head = encode(b"%b .have\0%b\n" % (first, capabilities))
-        else:
-            head = lines[: -len(FLUSH_PKT)]
-        lines = head + encode_all(b"%b .have\n" % have for have in haves) + FLUSH_PKT
-    return _with_shallow(lines, repository.shallow)
+    return refs.advertisement(
+        objects,
+        capabilities,
+        receive=True,
+        haves=alternate_tips(repository) if isinstance(repository, NativeRepository) else (),
+        shallow=repository.shallow,
+    )
 
 
 def alternate_tips(repository: NativeRepository) -> list[bytes]:
@@ -70,10 +63,3 @@ def _alternates(objects_dir: str) -> list[str]:
         return []
     named = (os.fsdecode(line) for line in lines if line and not line.startswith(b"#"))
     return [os.path.normpath(os.path.join(objects_dir, name)) for name in named][:MAX_ALTERNATES]
-
-
-def _with_shallow(lines: bytes, shallow: tuple[bytes, ...]) -> bytes:
-    if not shallow:
-        return lines
-    told = encode_all(b"shallow %b\n" % commit_id for commit_id in shallow)
-    return lines[: -len(FLUSH_PKT)] + told + FLUSH_PKT

@@ -13,7 +13,7 @@ from enum import Enum
 from gitserve._core import RefSnapshot, Snapshot, all_reachable
 from gitserve.repository.config import Config, ConfigError
 from gitserve.repository.hiderefs import hidden_patterns, is_hidden
-from gitserve.repository.native import NativeRepository
+from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.refname import is_well_formed
 from gitserve.service.remarks import Remarks
 from gitserve.wire.receive_commands import Command
@@ -77,7 +77,7 @@ class Policy:
 
     def __init__(
         self,
-        repository: NativeRepository,
+        repository: ReadableRepository,
         refs: RefSnapshot,
         remarks: Remarks,
     ) -> None:

@@ -10,17 +10,24 @@ import os
 import time
 from dataclasses import dataclass, field
 from itertools import count
+from typing import TYPE_CHECKING
 
 from gitserve import __version__
 from gitserve._core import RefSnapshot
+from gitserve.errors import InternalError
 from gitserve.options import HookRules
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.readable import ReadableRepository
 from gitserve.service.driver import drive
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.config import Limits, ReceiveConfig, UploadConfig
+
+if TYPE_CHECKING:
+    from gitserve.service.foreign_push import ForeignReceiveService
+    from gitserve.service.receive import ReceiveService
 
 AGENT = f"gitserve/{__version__}".encode()
 
@@ -48,7 +55,7 @@ class Manner:
 
 
 def serve_upload(
-    repository: NativeRepository,
+    repository: ReadableRepository,
     conversation: Conversation,
     manner: Manner,
     options: ServiceOptions,
@@ -72,7 +79,7 @@ def serve_upload(
 
 
 def serve_receive(
-    repository: NativeRepository,
+    repository: ReadableRepository,
     conversation: Conversation,
     manner: Manner,
     options: ServiceOptions,
@@ -80,13 +87,9 @@ def serve_receive(
     aside: Aside = nowhere,
 ) -> None:
     """A push. ``aside``: where remarks go for a client without bands."""
-    from gitserve.service.receive import ReceiveService
     from gitserve.session.receive import receive
 
-    service = ReceiveService(
-        repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
-        threads=options.threads,
-    )  # fmt: skip
+    service = _receiver(repository, conversation, options, tally, aside)
     try:
         # receive-pack has no version 2; who asks for it is answered in 0, as git does
         version = manner.version if manner.version == 1 else 0
@@ -96,8 +99,31 @@ def serve_receive(
         service.close()
 
 
+def _receiver(
+    repository: ReadableRepository,
+    conversation: Conversation,
+    options: ServiceOptions,
+    tally: Tally,
+    aside: Aside,
+) -> ReceiveService | ForeignReceiveService:
+    """The one choice between objects on disk and somebody's own."""
+    if isinstance(repository, NativeRepository):
+        from gitserve.service.receive import ReceiveService
+
+        return ReceiveService(
+            repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
+            threads=options.threads,
+        )  # fmt: skip
+    from gitserve.repository.foreign import ForeignRepository
+    from gitserve.service.foreign_push import ForeignReceiveService
+
+    if not isinstance(repository, ForeignRepository):
+        raise InternalError(f"cannot push to a {type(repository).__name__}")
+    return ForeignReceiveService(repository, conversation, tally=tally, aside=aside)
+
+
 def _upload_config(
-    repository: NativeRepository, refs: RefSnapshot, manner: Manner, options: ServiceOptions
+    repository: ReadableRepository, refs: RefSnapshot, manner: Manner, options: ServiceOptions
 ) -> UploadConfig:
     config = repository.config
     head = refs.symbolic(b"HEAD")
@@ -121,7 +147,7 @@ def _upload_config(
 
 
 def _receive_config(
-    repository: NativeRepository, manner: Manner, options: ServiceOptions
+    repository: ReadableRepository, manner: Manner, options: ServiceOptions
 ) -> ReceiveConfig:
     config = repository.config
     return ReceiveConfig(

@@ -1,4 +1,4 @@
-"""Performs what a fetch asks for, on a repository on disk.
+"""Performs what a fetch asks for, on a repository.
 
 In: the effects of the upload sessions. Out: their replies, and pack bytes into the conversation.
 Must not know which protocol version asks, nor over which road.
@@ -12,7 +12,7 @@ from typing import Any
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
 from gitserve.errors import InternalError
 from gitserve.repository.hiderefs import hidden_patterns
-from gitserve.repository.native import NativeRepository
+from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -44,7 +44,7 @@ class UploadService:
 
     def __init__(
         self,
-        repository: NativeRepository,
+        repository: ReadableRepository,
         conversation: Conversation,
         *,
         tally: Tally | None = None,

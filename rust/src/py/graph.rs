@@ -11,6 +11,7 @@ use super::ids;
 use super::objects::Snapshot;
 use crate::graph::{self, DeepenSpec, GraphError, Shallow};
 use crate::source::ObjectSource;
+use crate::watch::Watch;
 
 /// What a walk says.
 pub fn graph_error(error_: GraphError) -> PyErr {
@@ -108,6 +109,28 @@ pub fn all_reachable<'py>(
             .map_err(graph_error)
     })?;
     Ok(missing.map(|id| self::ids::to_py(py, &id)))
+}
+
+/// The first object that a tip needs and the store lacks.
+#[pyfunction]
+#[pyo3(signature = (objects, tips, known, server_shallow = vec![]))]
+pub fn check_connected<'py>(
+    py: Python<'py>,
+    objects: &Snapshot,
+    tips: Vec<PyBackedBytes>,
+    known: Vec<PyBackedBytes>,
+    server_shallow: Vec<PyBackedBytes>,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let kind = objects.source.hash_kind();
+    let tips = ids::parse_all(&tips, kind)?;
+    let known = ids::parse_all(&known, kind)?;
+    let server = ids::parse_set(&server_shallow, kind)?;
+    let missing = detached(py, || {
+        let (source, commits) = (objects.source.as_ref(), &objects.commits);
+        graph::check_connected(source, commits, &tips, &known, &server, &Watch::new())
+            .map_err(graph_error)
+    })?;
+    Ok(missing.map(|id| ids::to_py(py, &id)))
 }
 
 /// The shallow and unshallow commits of a bounded fetch.

@@ -27,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<refs::RefSnapshot>()?;
     module.add_class::<graph::Negotiation>()?;
     module.add_function(wrap_pyfunction!(graph::all_reachable, module)?)?;
+    module.add_function(wrap_pyfunction!(graph::check_connected, module)?)?;
     module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;

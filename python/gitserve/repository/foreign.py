@@ -1,0 +1,132 @@
+"""Somebody's own repository: any Python object that can list its refs and read its objects.
+
+In: an object with the methods of dulwich's ``BackendRepo``. Out: :class:`ForeignRepository`, with
+the attributes that services need of a repository. What the object can do is found out once, here at
+the door; everything optional (configuration, symbolic refs, shallow commits) may be missing. Ids
+are never computed anew. Must not know packets or sessions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gitserve._core import RefSnapshot, Snapshot
+from gitserve.repository.config import Config, Origin
+
+_KIND_NUMBERS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
+
+
+class ForeignRepository:
+    """One request's view of somebody's repository."""
+
+    __slots__ = ("config", "object_format", "objects", "refs", "repo", "shallow")
+
+    def __init__(self, repo: Any) -> None:
+        self.repo = repo
+        """What the caller gave."""
+        self.object_format = _object_format(repo)
+        self.config = _config(repo)
+        self.shallow: tuple[bytes, ...] = tuple(_call(repo, "get_shallow") or ())
+        self.objects = ForeignObjects(repo.object_store, self.object_format)
+        self.refs = ForeignRefs(repo, self.object_format)
+
+    def checked_out(self) -> list[tuple[str, bytes]]:
+        """None: work trees are of repositories on disk."""
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignObjects:
+    """Somebody's object store."""
+
+    store: Any
+    object_format: str
+
+    def snapshot(self) -> Snapshot:
+        """The store as the core reads it; what is asked once is remembered for one request."""
+        return Snapshot.foreign(
+            self.store.__contains__, _raw_reader(self.store), self.object_format
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRefs:
+    """Somebody's refs."""
+
+    repo: Any
+    object_format: str
+
+    def snapshot(self) -> RefSnapshot:
+        """All refs as of now."""
+        refs: Mapping[bytes, bytes] = self.repo.get_refs()
+        head = _head_branch(self.repo) or refs.get(b"HEAD")
+        pairs = [
+            (bytes(name), bytes(value))
+            for name, value in refs.items()
+            if name != b"HEAD" and value is not None
+        ]
+        return RefSnapshot.given(pairs, head, self.object_format)
+
+
+def _object_format(repo: Any) -> str:
+    given = getattr(repo, "object_format", None)
+    name = getattr(given, "name", given)
+    if isinstance(name, bytes):
+        name = name.decode("ascii", "replace")
+    return name.lower() if isinstance(name, str) and name else "sha1"
+
+
+def _head_branch(repo: Any) -> bytes | None:
+    """The branch that HEAD names, where the repository can tell."""
+    container = getattr(repo, "refs", None)
+    symrefs = _call(container, "get_symrefs") if container is not None else None
+    target = symrefs.get(b"HEAD") if symrefs else None
+    return bytes(target) if target else None
+
+
+def _raw_reader(store: Any) -> Callable[[bytes], tuple[int, bytes]]:
+    if hasattr(store, "get_raw"):
+        get_raw: Callable[[bytes], tuple[int, bytes]] = store.get_raw
+        return get_raw
+
+    def read(object_id: bytes) -> tuple[int, bytes]:
+        found = store[object_id]
+        return _KIND_NUMBERS[found.type_name], found.as_raw_string()
+
+    return read
+
+
+def _config(repo: Any) -> Config:
+    given = _call(repo, "get_config_stack") or _call(repo, "get_config")
+    return Config(_entries(given)) if given is not None else Config()
+
+
+def _entries(given: Any) -> Iterable[Origin]:
+    """The entries of a dulwich configuration, or of a stack of them, lowest level first."""
+    levels = getattr(given, "backends", None)
+    for level in [given] if levels is None else reversed(levels):
+        for section in level.sections():
+            key = _section_key(section)
+            for name, value in level.items(section):
+                yield f"{key}.{_text(name).lower()}", _text(value), "repository", 0
+
+
+def _section_key(section: Any) -> str:
+    if not isinstance(section, tuple):
+        return _text(section).lower()
+    name, *subsections = section
+    return ".".join([_text(name).lower(), *(_text(part) for part in subsections)])
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return "true" if value is True else "false" if value is False else str(value)
+
+
+def _call(thing: Any, name: str) -> Any:
+    """The result of an optional method; None when it is not there."""
+    method = getattr(thing, name, None)
+    return method() if callable(method) else None

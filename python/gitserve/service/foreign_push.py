@@ -1,0 +1,235 @@
+"""Performs what a push asks for, on somebody's own repository.
+
+In: the effects of the receive session. Out: their replies. Works through the methods of dulwich's
+``BackendRepo``: ``object_store.add_thin_pack``, ``refs.set_if_equals`` and
+``refs.remove_if_equals``, whose results are believed; hooks are the objects of ``repo.hooks``,
+where there are any. Must not know over which road.
+
+There is no quarantine: such a store takes objects or does not. Refs move only once every new tip
+has been walked. An atomic push is compared before anything moves, and what moved is put back when
+a later ref is lost to somebody else.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gitserve._core import check_connected
+from gitserve.errors import GitServeError, HangupError
+from gitserve.repository.foreign import ForeignRepository
+from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.service.advertise import receive_advertisement
+from gitserve.service.policy import Policy
+from gitserve.service.remarks import Aside, Remarks, nowhere
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.session.effects import (
+    AdvertiseRefs,
+    AfterReport,
+    ApplyCommands,
+    Effect,
+    TakePack,
+    Unpacked,
+)
+from gitserve.wire.receive_commands import Command
+from gitserve.wire.report import CommandResult
+
+ATOMIC_FAILURE = b"atomic push failure"
+
+
+class ForeignReceiveService:
+    """One push."""
+
+    def __init__(
+        self,
+        repository: ForeignRepository,
+        conversation: Conversation,
+        *,
+        tally: Tally | None = None,
+        aside: Aside = nowhere,
+    ) -> None:
+        self._repository = repository
+        self._repo = repository.repo
+        self._conversation = conversation
+        self._refs = repository.refs.snapshot()
+        self._aside = aside
+        self._done: list[Command] = []
+        self.tally = tally or Tally()
+        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            AdvertiseRefs: self.advertise_refs,
+            TakePack: self.take_pack,
+            ApplyCommands: self.apply_commands,
+            AfterReport: self.after_report,
+        }
+
+    def advertise_refs(self, effect: AdvertiseRefs) -> None:
+        """What the client compares its own refs with."""
+        patterns = hidden_patterns(self._repository.config, "receive")
+        refs = self._refs.hidden(patterns) if patterns else self._refs
+        objects = self._repository.objects.snapshot()
+        self._conversation.write(
+            receive_advertisement(self._repository, refs, objects, effect.capabilities)
+        )
+
+    def take_pack(self, effect: TakePack) -> Unpacked:  # noqa: ARG002 - the store shows no progress
+        """Hands the pack's bytes to the store as they arrive."""
+        source = _PackBytes(self._conversation)
+        add = self._repo.object_store.add_thin_pack
+        limit = max(0, self._repository.config.get_int("receive.maxinputsize", 0))
+        try:
+            if limit and "max_input_size" in inspect.signature(add).parameters:
+                add(source.read_all, source.read_some, max_input_size=limit)
+            else:
+                source.limit = limit
+                add(source.read_all, source.read_some)
+        except GitServeError as error:
+            self.tally.trouble = f"unpack: {error}"
+            return Unpacked(error.wire or b"unpacker error")
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the pack is not in
+            self.tally.trouble = f"unpack: {type(error).__name__}: {error}"
+            return Unpacked(b"unpacker error")
+        self.tally.pack_bytes += source.taken
+        return Unpacked()
+
+    def apply_commands(self, effect: ApplyCommands) -> tuple[CommandResult, ...]:
+        """From the connectivity check to the moved refs."""
+        self.tally.commanded = True
+        remarks = Remarks(self._conversation, effect.framing, self._aside)
+        errors = self._judge(effect, remarks)
+        if effect.atomic and errors:
+            errors = {index: errors.get(index, ATOMIC_FAILURE) for index in _all(effect)}
+        else:
+            self._move(effect, errors)
+        left = [index for index in _all(effect) if index not in errors]
+        self._done = [effect.commands[index] for index in left]
+        self.tally.updated = len(left)
+        self.tally.refused = len(errors)
+        return tuple(
+            CommandResult(command.ref, errors.get(index))
+            for index, command in enumerate(effect.commands)
+        )
+
+    def _judge(self, effect: ApplyCommands, remarks: Remarks) -> dict[int, bytes]:
+        """Git's word for each command that will not be carried out."""
+        errors: dict[int, bytes] = {}
+        objects = self._repository.objects.snapshot()
+        known = list(dict.fromkeys(value for _, value in self._refs.items()))
+        boundary = [*self._repository.shallow, *effect.client_shallow]
+        policy = Policy(self._repository, self._refs, remarks)
+        names = [command.ref for command in effect.commands]
+        for index, command in enumerate(effect.commands):
+            word = policy.hidden(command)
+            if names.count(command.ref) > 1:
+                word = b"failed to update ref"
+            if word is None and not command.is_delete:
+                missing = check_connected(objects, [command.new], known, boundary)
+                word = b"missing necessary objects" if missing is not None else None
+            if word is None:
+                word = policy.check(command, objects)
+            if word is not None:
+                errors[index] = word
+        left = [c for index, c in enumerate(effect.commands) if index not in errors]
+        if left and not self._hook("pre-receive", remarks, _triples(left)):
+            return {i: errors.get(i, b"pre-receive hook declined") for i in _all(effect)}
+        for index, command in enumerate(effect.commands):
+            if index in errors:
+                continue
+            if not self._hook("update", remarks, command.ref, command.old, command.new):
+                errors[index] = b"hook declined"
+        return errors
+
+    def _move(self, effect: ApplyCommands, errors: dict[int, bytes]) -> None:
+        moved: list[Command] = []
+        for index, command in enumerate(effect.commands):
+            if index in errors:
+                continue
+            if self._swap(command):
+                moved.append(command)
+                continue
+            errors[index] = b"failed to update ref"
+            if effect.atomic:
+                for done in reversed(moved):
+                    self._swap(Command(done.ref, old=done.new, new=done.old))
+                errors.update({i: ATOMIC_FAILURE for i in _all(effect) if i != index})
+                return
+
+    def _swap(self, command: Command) -> bool:
+        """One compare-and-swap, its result believed: None, from old stores, is a yes."""
+        refs = self._repo.refs
+        try:
+            if command.is_delete:
+                won = refs.remove_if_equals(command.ref, command.old)
+            else:
+                won = refs.set_if_equals(command.ref, command.old, command.new)
+        except Exception as error:  # noqa: BLE001 - whatever a store raises, the ref has not moved
+            self.tally.trouble = f"refs: {type(error).__name__}: {error}"
+            return False
+        if won is None:
+            value = self._repo.get_refs().get(command.ref)
+            return bool(value is None if command.is_delete else value == command.new)
+        return bool(won)
+
+    def after_report(self, effect: AfterReport) -> None:
+        """The client knows; now the hook that tells others."""
+        if self._done:
+            remarks = Remarks(self._conversation, effect.framing, self._aside)
+            self._hook("post-receive", remarks, _triples(self._done))
+
+    def _hook(self, name: str, remarks: Remarks, *arguments: object) -> bool:
+        """Asks one of ``repo.hooks``, where there is one; whatever it raises is a no."""
+        hook = (getattr(self._repo, "hooks", None) or {}).get(name)
+        if hook is None:
+            return True
+        try:
+            said = hook.execute(*arguments)
+        except Exception as error:  # noqa: BLE001 - a hook is somebody's code
+            self.tally.trouble = f"{name} hook: {error}"
+            return False
+        for text in said if isinstance(said, tuple) else (said,):
+            if isinstance(text, bytes) and text:
+                remarks.say_if_heard(text)
+        return True
+
+    def close(self) -> None:
+        """Nothing waits anywhere."""
+
+
+class _PackBytes:
+    """The pack as the two read functions that such stores take."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._held = b""
+        self.taken = 0
+        self.limit = 0
+
+    def read_some(self, size: int) -> bytes:
+        """At least one byte and at most ``size``; ``b""`` at the end of input."""
+        data = self._held or self._conversation.read_raw()
+        self._held = data[size:]
+        data = data[:size]
+        self.taken += len(data)
+        if self.limit and self.taken > self.limit:
+            raise GitServeError("pack is too large", wire=b"pack exceeds maximum allowed size")
+        return data
+
+    def read_all(self, size: int) -> bytes:
+        """Exactly ``size`` bytes. Raises HangupError when the input ends before."""
+        pieces = []
+        while size:
+            data = self.read_some(size)
+            if not data:
+                raise HangupError("input ended inside the pack", wire=b"early EOF")
+            pieces.append(data)
+            size -= len(data)
+        return b"".join(pieces)
+
+
+def _all(effect: ApplyCommands) -> range:
+    return range(len(effect.commands))
+
+
+def _triples(commands: Sequence[Command]) -> list[tuple[bytes, bytes, bytes]]:
+    return [(command.old, command.new, command.ref) for command in commands]
