@@ -11,7 +11,7 @@ pub mod seeds;
 
 pub use files::{index, multi_pack_index, packed_refs};
 pub use formats::{commit, delta, entry, filter, loose_ref, tag, tree};
-pub use packs::stored_pack;
+pub use packs::{ingest, stored_pack};
 
 /// One parser of foreign bytes.
 pub struct Target {
@@ -36,4 +36,5 @@ pub const TARGETS: &[Target] = &[
     Target { name: "packed_refs", body: packed_refs, tries: 600 },
     Target { name: "loose_ref", body: loose_ref, tries: 600 },
     Target { name: "stored_pack", body: stored_pack, tries: 400 },
+    Target { name: "ingest", body: ingest, tries: 400 },
 ];

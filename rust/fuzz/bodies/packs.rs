@@ -3,12 +3,25 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
-use _core::hash::HashKind;
+use _core::hash::{HashKind, Hasher};
+use _core::ingest::{Quarantine, ReceiveLimits};
 use _core::source::ObjectSource;
 use _core::store::Store;
+use _core::watch::Watch;
 
 use super::files::with_folder;
 use super::seeds;
+
+/// Small, so that a bomb is stopped and not waited for.
+const LIMITS: ReceiveLimits = ReceiveLimits {
+    max_pack_bytes: 1 << 20,
+    max_object_bytes: 1 << 20,
+    max_delta_bytes: 1 << 20,
+    max_objects: 10_000,
+    max_depth: 100,
+    max_total_bytes: 1 << 26,
+    memory: 1 << 20,
+};
 
 fn objects_folder(folder: &Path) -> std::path::PathBuf {
     let objects = folder.join("objects");
@@ -39,6 +52,34 @@ pub fn stored_pack(data: &[u8]) {
         for number in 0..snapshot.number_bound() {
             let _ = reader.header(number);
             let _ = reader.read(number);
+        }
+    });
+}
+
+/// A pack as a stranger sends it. Every other one gets a right trailer.
+pub fn ingest(data: &[u8]) {
+    let mut data = data.to_vec();
+    if data.len() % 2 == 1 {
+        let mut hasher = Hasher::new(HashKind::Sha1);
+        hasher.update(&data);
+        data.extend_from_slice(hasher.finish().as_bytes());
+    }
+    with_folder("ingest", |folder| {
+        let objects = objects_folder(folder);
+        let base = Store::open(&objects, HashKind::Sha1, &[])
+            .and_then(|store| store.snapshot())
+            .expect("an empty store opens");
+        let quarantine =
+            Quarantine::create(&objects, HashKind::Sha1).expect("a quarantine can be made");
+        let mut receiver = quarantine.receive(LIMITS).expect("a receiver can be made");
+        for piece in data.chunks(977) {
+            match receiver.write(piece) {
+                Ok(taken) if taken == piece.len() => {}
+                _ => break,
+            }
+        }
+        if receiver.complete() {
+            let _ = receiver.finish(base, 1, &Watch::new());
         }
     });
 }
