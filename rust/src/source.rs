@@ -112,6 +112,12 @@ pub trait ObjectSource: Send + Sync {
     /// The number of the object of this name; `None` when the repository has no such object.
     fn lookup(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError>;
 
+    /// A cheaper [`ObjectSource::lookup`] for one request that asks for many names which are
+    /// mostly not there, and does not mind to miss what appears meanwhile; `None`: there is none.
+    fn bulk_lookup(&self) -> Option<Box<dyn BulkLookup + '_>> {
+        None
+    }
+
     /// The name behind a number that this source gave out.
     fn id(&self, number: ObjectNumber) -> ObjectId;
 
@@ -132,6 +138,12 @@ pub trait ObjectSource: Send + Sync {
 
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
+}
+
+/// See [`ObjectSource::bulk_lookup`].
+pub trait BulkLookup: Sync {
+    /// The number of the object of this name.
+    fn find(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError>;
 }
 
 /// Reads objects for one thread.

@@ -34,11 +34,13 @@ pub(super) fn complete(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
+    let known = base.bulk_lookup();
     let mut job = Job {
         children: &children,
         pack: PackBytes { file: receiver.file.handle(), path: receiver.file.path(), hash },
         pack_end,
         base,
+        known: known.as_deref(),
         outside: &[],
         limits: &receiver.limits,
         watch,

@@ -78,22 +78,20 @@ impl<'a> EntryReader<'a> {
         Ok(len)
     }
 
-    /// The whole entry from `start` to `end`, in the place of what was in `out`.
+    /// The whole of an entry that was opened just now, in the place of what was in `out`.
     ///
     /// The header's size was true when the entry arrived, so that it is what gets allocated.
     pub(super) fn read(
         &mut self,
-        start: u64,
-        end: u64,
+        mut entry: Reading,
         out: &mut Vec<u8>,
-    ) -> Result<EntryHeader, IngestError> {
+    ) -> Result<(), IngestError> {
         out.clear();
-        let mut entry = self.open(start, end)?;
         let size = usize::try_from(entry.header.size).map_err(|_| self.read_back())?;
-        if entry.at == end {
+        if entry.at == entry.end {
             let raw = &self.raw[entry.from..entry.to];
             self.inflater.inflate_exact(raw, size, out).map_err(|_| self.read_back())?;
-            return Ok(entry.header);
+            return Ok(());
         }
         // one byte more, so that inflating comes to the end of the stream and its checksum
         out.resize(size + 1, 0);
@@ -102,7 +100,7 @@ impl<'a> EntryReader<'a> {
             return Err(self.read_back());
         }
         out.truncate(size);
-        Ok(entry.header)
+        Ok(())
     }
 
     fn step(&mut self, entry: &mut Reading, out: &mut [u8]) -> Result<Step, IngestError> {

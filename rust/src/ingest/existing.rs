@@ -8,7 +8,7 @@ use super::entry_reader::EntryReader;
 use super::error::IngestError;
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
-use crate::source::{ObjectNumber, ObjectReader, ObjectSource, SourceError};
+use crate::source::{BulkLookup, ObjectNumber, ObjectReader, ObjectSource, SourceError};
 
 /// Objects above this size are compared piece by piece.
 const STREAMED: u64 = 4 << 20;
@@ -16,13 +16,22 @@ const STREAMED: u64 = 4 << 20;
 /// Compares for one thread.
 pub(super) struct Existing<'a> {
     source: &'a dyn ObjectSource,
+    known: Option<&'a dyn BulkLookup>,
     /// Made when the first object turns out to exist: most pushes have none.
     reader: Option<Box<dyn ObjectReader + 'a>>,
 }
 
 impl<'a> Existing<'a> {
-    pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, reader: None }
+    /// `known` is the source's, made once for all threads.
+    pub(super) fn new(source: &'a dyn ObjectSource, known: Option<&'a dyn BulkLookup>) -> Self {
+        Self { source, known, reader: None }
+    }
+
+    fn find(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError> {
+        match self.known {
+            Some(known) => known.find(id),
+            None => self.source.lookup(id),
+        }
     }
 
     /// The repository's reader.
@@ -38,7 +47,7 @@ impl<'a> Existing<'a> {
         kind: ObjectKind,
         content: &[u8],
     ) -> Result<(), IngestError> {
-        let Some(number) = self.source.lookup(id)? else { return Ok(()) };
+        let Some(number) = self.find(id)? else { return Ok(()) };
         let size = content.len() as u64;
         let same = self.same_header(number, kind, size)?
             && if size <= STREAMED {
@@ -64,7 +73,7 @@ impl<'a> Existing<'a> {
         pack: &mut EntryReader<'_>,
         (start, end): (u64, u64),
     ) -> Result<(), IngestError> {
-        let Some(number) = self.source.lookup(id)? else { return Ok(()) };
+        let Some(number) = self.find(id)? else { return Ok(()) };
         let mut entry = pack.open(start, end)?;
         let mut ours = Vec::new();
         let same = self.same_header(number, kind, entry.header.size)?

@@ -20,11 +20,11 @@ use super::limits::ReceiveLimits;
 use super::worker::Worker;
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
-use crate::source::{ObjectNumber, ObjectSource};
+use crate::source::{BulkLookup, ObjectNumber, ObjectSource};
 use crate::watch::Watch;
 
 /// Whole entries that a worker takes at once.
-const ROOTS: u32 = 16;
+const ROOTS: u32 = 32;
 
 /// With fewer deltas than this, starting threads costs more than they save.
 const WORTH_THREADS: u32 = 256;
@@ -74,6 +74,7 @@ pub(super) struct Resolution<'a> {
     /// Where the last entry ends.
     pub(super) pack_end: u64,
     pub(super) base: &'a dyn ObjectSource,
+    pub(super) known: Option<&'a dyn BulkLookup>,
     pub(super) outside: &'a [Outside],
     pub(super) limits: &'a ReceiveLimits,
     pub(super) watch: &'a Watch,
@@ -107,6 +108,7 @@ pub(super) struct Job<'a> {
     pub(super) pack: PackBytes<'a>,
     pub(super) pack_end: u64,
     pub(super) base: &'a dyn ObjectSource,
+    pub(super) known: Option<&'a dyn BulkLookup>,
     pub(super) outside: &'a [Outside],
     pub(super) limits: &'a ReceiveLimits,
     pub(super) watch: &'a Watch,
@@ -130,6 +132,7 @@ pub(super) fn resolve(
         pack: job.pack,
         pack_end: job.pack_end,
         base: job.base,
+        known: job.known,
         outside: job.outside,
         limits: job.limits,
         watch: job.watch,
@@ -201,6 +204,18 @@ impl Resolution<'_> {
         // wraps only after 2^32 calls; each worker stops at its first None
         let start = from.saturating_add(self.next_root.fetch_add(ROOTS, Ordering::Relaxed));
         (start < to).then(|| start..to.min(start.saturating_add(ROOTS)))
+    }
+
+    /// The names of roots, taken at once: every worker writes names all the time.
+    pub(super) fn names_of(&self, roots: std::ops::Range<u32>) -> Vec<ObjectId> {
+        let names = lock(&self.names);
+        roots
+            .map(|root| match root.checked_sub(self.entries.len()) {
+                Some(at) => self.outside[at as usize].id,
+                None => ObjectId::from_bytes(names.get(root))
+                    .expect("a name has the length of its kind because Entries made its place"),
+            })
+            .collect()
     }
 
     pub(super) fn is_stopped(&self) -> bool {

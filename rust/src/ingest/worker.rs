@@ -39,7 +39,7 @@ impl<'a> Worker<'a> {
         Self {
             shared,
             reader: EntryReader::new(shared.pack),
-            existing: Existing::new(shared.base),
+            existing: Existing::new(shared.base, shared.known),
             stack: Vec::new(),
             held: 0,
             delta: Vec::new(),
@@ -51,10 +51,12 @@ impl<'a> Worker<'a> {
 
     /// Works until nobody has work left, or until somebody failed.
     pub(super) fn run(&mut self) -> Result<(), IngestError> {
-        while !self.shared.is_stopped() {
-            let Some(roots) = self.shared.next_roots() else { break };
-            for root in roots {
-                self.root(root)?;
+        let shared = self.shared;
+        while !shared.is_stopped() {
+            let Some(roots) = shared.next_roots() else { break };
+            let names = shared.names_of(roots.clone());
+            for (root, name) in roots.zip(&names) {
+                self.root(root, name)?;
                 self.descend()?;
             }
         }
@@ -68,7 +70,10 @@ impl<'a> Worker<'a> {
     /// An object that was put off, and all that hangs on it.
     pub(super) fn resolve_large(&mut self, object: Large) -> Result<(), IngestError> {
         if object.depth == 0 {
-            self.root(object.entry)?;
+            let entry = object.entry;
+            for name in self.shared.names_of(entry..entry + 1) {
+                self.root(entry, &name)?;
+            }
         } else if let Some(parent) = self.shared.children.parent(self.shared.entries, object.entry)
         {
             let base = self.rebuild(parent)?;
@@ -90,34 +95,32 @@ impl<'a> Worker<'a> {
         Ok(self.shared.watch.check()?)
     }
 
-    fn root(&mut self, entry: u32) -> Result<(), IngestError> {
+    /// Takes up an object that is no delta, unless nothing hangs on it.
+    fn root(&mut self, entry: u32, id: &ObjectId) -> Result<(), IngestError> {
         let shared = self.shared;
-        let (kind, id, size) = match entry.checked_sub(shared.entries.len()) {
-            Some(at) => {
-                let outside = &shared.outside[at as usize];
-                (outside.kind, outside.id, self.existing.reader().header(outside.number)?.1)
-            }
+        let outside = entry.checked_sub(shared.entries.len());
+        let kind = match outside {
+            Some(at) => shared.outside[at as usize].kind,
             None => {
                 let Stored::Whole(kind) = shared.entries.stored(entry) else { return Ok(()) };
-                let id = ObjectId::from_bytes(lock(&shared.names).get(entry))
-                    .expect("a name has the length of its kind because Entries made its place");
-                let span = self.span(entry);
                 // put off as large, it was compared the first time
                 if !self.alone {
-                    self.existing.compare_stored(&id, kind, &mut self.reader, span)?;
+                    let span = self.span(entry);
+                    self.existing.compare_stored(id, kind, &mut self.reader, span)?;
                 }
-                (kind, id, span.1 - span.0)
+                kind
             }
         };
         let brood = shared.children.of_object(entry, id.as_bytes());
         if brood.is_empty() {
             return Ok(());
         }
-        let size = if entry < shared.entries.len() {
-            let span = self.span(entry);
-            self.reader.open(span.0, span.1)?.header.size
-        } else {
-            size
+        let size = match outside {
+            Some(at) => self.existing.reader().header(shared.outside[at as usize].number)?.1,
+            None => {
+                let (start, end) = self.span(entry);
+                self.reader.open(start, end)?.header.size
+            }
         };
         if !self.admit(size, Large { entry, kind, depth: 0 })? {
             return Ok(());
@@ -170,11 +173,11 @@ impl<'a> Worker<'a> {
             return Err(IngestError::Limit { what: "delta depth", limit });
         }
         let (start, end) = self.span(entry);
-        let size = self.reader.open(start, end)?.header.size;
-        if !self.admit(size, Large { entry, kind, depth })? {
+        let reading = self.reader.open(start, end)?;
+        if !self.admit(reading.header.size, Large { entry, kind, depth })? {
             return Ok(());
         }
-        self.reader.read(start, end, &mut self.delta)?;
+        self.reader.read(reading, &mut self.delta)?;
         let bad = |error| IngestError::Delta { offset: start, error };
         let sizes = delta::sizes(&self.delta).map_err(bad)?;
         if sizes.base != base.len() as u64 {
@@ -283,7 +286,8 @@ impl<'a> Worker<'a> {
         let mut instructions = Vec::new();
         for &entry in chain.iter().rev() {
             let (start, end) = self.span(entry);
-            self.reader.read(start, end, &mut instructions)?;
+            let reading = self.reader.open(start, end)?;
+            self.reader.read(reading, &mut instructions)?;
             let mut result = Vec::new();
             delta::apply(&content, &instructions, &mut result)
                 .map_err(|error| IngestError::Delta { offset: start, error })?;
@@ -299,7 +303,8 @@ impl<'a> Worker<'a> {
         let Some(at) = entry.checked_sub(shared.entries.len()) else {
             let (start, end) = self.span(entry);
             let mut content = Vec::new();
-            self.reader.read(start, end, &mut content)?;
+            let reading = self.reader.open(start, end)?;
+            self.reader.read(reading, &mut content)?;
             return Ok(content);
         };
         let outside = &shared.outside[at as usize];

@@ -9,6 +9,7 @@ mod alternates;
 mod cache;
 mod growth;
 mod loose;
+mod loose_names;
 mod packs;
 mod reader;
 mod registry;

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use super::growth::{Grown, Growth};
+use super::loose_names::LooseNames;
 use super::packs::{BrokenPack, Opened, open_all, open_pack};
 use super::reader::Reader;
 use super::scan::Listing;
@@ -18,7 +19,7 @@ use super::{Shared, loose};
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::{Pack, is_gone};
-use crate::source::{ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
+use crate::source::{BulkLookup, ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
 
 /// How often folders are listed again because a listed file was gone when it was to be opened.
 const MAX_TRIES: u32 = 10;
@@ -302,6 +303,11 @@ impl ObjectSource for Snapshot {
         }
     }
 
+    fn bulk_lookup(&self) -> Option<Box<dyn BulkLookup + '_>> {
+        let loose = LooseNames::new(&self.folders, self.shared.hash);
+        Some(Box::new(Bulk { snapshot: self, loose }))
+    }
+
     fn id(&self, number: ObjectNumber) -> ObjectId {
         let id = match self.segments.id(number) {
             Some(id) => Some(id),
@@ -348,6 +354,27 @@ impl ObjectSource for Snapshot {
 
     fn reader(&self) -> Box<dyn ObjectReader + '_> {
         Box::new(self.disk_reader())
+    }
+}
+
+/// Look-ups that list the folders of loose objects once, and scan for no new packs.
+struct Bulk<'a> {
+    snapshot: &'a Snapshot,
+    loose: LooseNames<'a>,
+}
+
+impl BulkLookup for Bulk<'_> {
+    fn find(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError> {
+        if let Some(number) = self.snapshot.segments.find(id) {
+            return Ok(Some(number));
+        }
+        if let Some(number) = self.snapshot.grown(id)? {
+            return Ok(Some(number));
+        }
+        match self.loose.contains(id)? {
+            true => self.snapshot.lookup(id),
+            false => Ok(None),
+        }
     }
 }
 
