@@ -341,6 +341,58 @@ mod tests {
         assert_eq!(Hasher::new(HashKind::Sha256).finish().to_hex(), sha256);
     }
 
+    /// The first 320 bytes of the two published PDF files (shattered.io): the same SHA-1.
+    const SHATTERED_PREFIX: [&str; 5] = [
+        "255044462d312e330a25e2e3cfd30a0a0a312030206f626a0a3c3c2f57696474682032203020522f",
+        "4865696768742033203020522f547970652034203020522f537562747970652035203020522f4669",
+        "6c7465722036203020522f436f6c6f7253706163652037203020522f4c656e677468203820302052",
+        "2f42697473506572436f6d706f6e656e7420383e3e0a73747265616d0affd8fffe00245348412d31",
+        "20697320646561642121212121852fec092339759c39b1a1c63c4c97e1fffe01",
+    ];
+    const SHATTERED_BLOCKS: [[&str; 4]; 2] = [
+        [
+            "7346dc9166b67e118f029ab621b2560ff9ca67cca8c7f85ba84c79030c2b3de218f86db3a90901d5",
+            "df45c14f26fedfb3dc38e96ac22fe7bd728f0e45bce046d23c570feb141398bb552ef5a0a82be331",
+            "fea48037b8b5d71f0e332edf93ac3500eb4ddc0decc1a864790c782c76215660dd309791d06bd0af",
+            "3f98cda4bc4629b1",
+        ],
+        [
+            "7f46dc93a6b67e013b029aaa1db2560b45ca67d688c7f84b8c4c791fe02b3df614f86db1690901c5",
+            "6b45c1530afedfb76038e972722fe7ad728f0e4904e046c230570fe9d41398abe12ef5bc942be335",
+            "42a4802d98b5d70f2a332ec37fac3514e74ddc0f2cc1a874cd0c78305a21566461309789606bd0bf",
+            "3f98cda8044629a1",
+        ],
+    ];
+
+    #[test]
+    fn both_halves_of_the_published_collision_are_noticed() {
+        let bytes = |hex: &[&str]| -> Vec<u8> {
+            let hex = hex.concat();
+            let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            (0..hex.len()).step_by(2).map(digit).collect()
+        };
+        let halves =
+            SHATTERED_BLOCKS.map(|blocks| [bytes(&SHATTERED_PREFIX), bytes(&blocks)].concat());
+        assert_ne!(halves[0], halves[1]);
+        let plain = |half: &[u8]| {
+            let mut hasher = Hasher::new(HashKind::Sha1);
+            hasher.update(half);
+            hasher.finish()
+        };
+        assert_eq!(plain(&halves[0]), plain(&halves[1]));
+        for half in &halves {
+            // whatever pieces they come in
+            for piece in [1, 63, 64, 320] {
+                let mut hasher = CheckedHasher::new(HashKind::Sha1);
+                half.chunks(piece).for_each(|piece| hasher.update(piece));
+                assert_eq!(hasher.finish(), Err(CollisionAttack));
+            }
+            let mut hasher = CheckedHasher::new(HashKind::Sha1);
+            hasher.update(&half[..192]);
+            assert!(hasher.finish().is_ok());
+        }
+    }
+
     #[test]
     fn ids_sort_by_their_bytes() {
         let a = ObjectId::from_bytes(&[1; 20]).unwrap();

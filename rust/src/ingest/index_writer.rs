@@ -100,3 +100,39 @@ fn rows(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entries::Stored;
+    use super::super::tests::git;
+    use super::*;
+    use crate::hash::HashKind;
+    use crate::object::ObjectKind;
+
+    #[test]
+    fn offsets_beyond_31_bits_are_read_by_git() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut entries = Entries::new(HashKind::Sha1);
+        let offsets = [12, (1 << 31) - 1, 1 << 31, (1 << 32) + 5, 1 << 40];
+        let mut wanted = Vec::new();
+        for (at, &offset) in offsets.iter().enumerate() {
+            let entry = entries.len();
+            entries.push(offset, Stored::Whole(ObjectKind::Blob), None);
+            // names in another order than offsets
+            entries.set_id(entry, &[(at as u8).wrapping_mul(77).wrapping_add(9); 20]);
+            entries.set_crc(entry, 0xdead_0000 + entry);
+            wanted.push(format!("{offset} {} ({:08x})", entries.id(entry), entries.crc(entry)));
+        }
+        let path = folder.path().join("x.idx");
+        let pack = ObjectId::null(HashKind::Sha1);
+        write_idx(path.clone(), &entries, &entries.sorted_by_id(), &pack).unwrap();
+        let idx = std::fs::read(path).unwrap();
+        let shown =
+            String::from_utf8(git(folder.path(), &["show-index", "--object-format=sha1"], &idx))
+                .unwrap();
+        let mut shown: Vec<_> = shown.lines().map(str::to_owned).collect();
+        shown.sort();
+        wanted.sort();
+        assert_eq!(shown, wanted);
+    }
+}
