@@ -121,7 +121,7 @@ class Repo:
 
     def get_config(self) -> Config:
         """The configuration of all levels, as of now."""
-        return self.native.config
+        return self.native.refresh()
 
     def get_refs(self) -> dict[bytes, bytes]:
         """Every ref and its id, ``HEAD`` included when it leads somewhere."""
@@ -207,7 +207,7 @@ class Repo:
         return commit_id
 
     def _identity(self) -> bytes:
-        config = self.native.config
+        config = self.native.refresh()
         name, email = config.get("user.name"), config.get("user.email")
         if name is None or email is None:
             raise ValueError("no committer given, and user.name and user.email are not configured")

@@ -39,8 +39,8 @@ class NativeRepository:
     """One repository. May be used from any thread."""
 
     __slots__ = (
+        "_config",
         "_config_files",
-        "_formatted",
         "_object_format",
         "_objects",
         "_refs",
@@ -57,7 +57,7 @@ class NativeRepository:
         self._config_files = ConfigFiles(
             common_dir=location.common_dir, git_dir=location.git_dir, environ=environ
         )
-        self._formatted: Config | None = None
+        self._config: Config | None = None
         self._object_format = "sha1"
         self._objects: tuple[str, Store] | None = None
         self._refs: tuple[str, RefStore] | None = None
@@ -71,18 +71,27 @@ class NativeRepository:
             raise NotGitRepository(f"'{path}' does not appear to be a git repository")
         return cls(location)
 
+    def refresh(self) -> Config:
+        """Reads the configuration again if it has changed; to be called once a request.
+
+        Raises RepositoryError when it cannot be read, or names a format that we cannot read.
+        """
+        config = self._config_files.current()
+        if config is not self._config:
+            self._object_format = _object_format(config, self.common_dir)
+            self._config = config
+        return config
+
     @property
     def config(self) -> Config:
-        """All levels of configuration, as of now."""
-        return self._config_files.current()
+        """All levels of configuration, as of the last :meth:`refresh`."""
+        return self._config or self.refresh()
 
     @property
     def object_format(self) -> str:
-        """``sha1`` or ``sha256``. Raises RepositoryError for a format that we cannot read."""
-        config = self.config
-        if config is not self._formatted:
-            self._object_format = _object_format(config, self.common_dir)
-            self._formatted = config
+        """``sha1`` or ``sha256``."""
+        if self._config is None:
+            self.refresh()
         return self._object_format
 
     @property
@@ -180,7 +189,7 @@ _open_lock = allocate_lock()
 
 
 def open_location(location: Location) -> NativeRepository:
-    """The process's one handle of this repository, by its paths and the folder's identity."""
+    """The process's one handle of this repository, refreshed; found by paths and identity."""
     folder = os.stat(location.git_dir)
     key = (location.git_dir, location.common_dir, folder.st_dev, folder.st_ino)
     repository = _open.get(key)
@@ -189,4 +198,5 @@ def open_location(location: Location) -> NativeRepository:
             repository = _open.setdefault(key, NativeRepository(location))
             if len(_open) > MAX_OPEN:
                 del _open[next(iter(_open))]
+    repository.refresh()
     return repository

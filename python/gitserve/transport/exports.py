@@ -96,7 +96,7 @@ class Exports:
             )
             if not any(listed):
                 return False
-        roots = [*self.directories, *([root] if root is not None else ())]
+        roots = dict.fromkeys([*self.directories, *([root] if root is not None else ())])
         if not roots:
             return True
         real_roots = [os.path.realpath(folder) for folder in roots]

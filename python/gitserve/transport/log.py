@@ -27,8 +27,9 @@ class Log:
         """Always."""
         if self._descriptor is None:
             return
-        clean = "".join(c if c.isprintable() else "?" for c in text)
-        line = f"[{os.getpid()}] {clean}".encode("utf-8", "backslashreplace")[: LINE_MAX - 1]
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else "?" for c in text)
+        line = f"[{os.getpid()}] {text}".encode("utf-8", "backslashreplace")[: LINE_MAX - 1]
         with suppress(OSError):  # a full disk or a closed terminal stops no transfer
             os.write(self._descriptor, line + b"\n")
 

@@ -92,11 +92,12 @@ class Daemon:
             result = _shown_error(error)
         except Exception as error:  # noqa: BLE001 - as in serve, but with the request's line
             result = f"failed: {type(error).__name__}: {error}"
-        if result != "ok" or tally.trouble:
-            stream.drain()
+        well = result == "ok" and not tally.trouble
         if tally.trouble:
             result += f" ({tally.trouble})"
         self.log.line(_request_line(connection, request, result, conversation, tally, begun))
+        if not well:
+            stream.drain()
 
     def _read_request(self, conversation: Conversation) -> ProtoRequest | None:
         run = conversation.read_packet()

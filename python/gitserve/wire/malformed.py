@@ -20,4 +20,6 @@ def quoted(data: bytes) -> str:
     if len(data) > QUOTED_MAX:
         data = data[:QUOTED_MAX] + b"..."
     text = data.decode("utf-8", "replace")
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else "?" for c in text.rstrip("\n"))
