@@ -296,10 +296,16 @@ class Quarantine:
         """
 
     def publish(self) -> None:
-        """Moves everything into the object store, durably: pack before idx, folders fsynced."""
+        """Moves everything into the object store, durably: pack before idx, folders fsynced.
+
+        The new packs are kept from a repack until :meth:`discard`: call it when the refs name them.
+        """
 
     def discard(self) -> None:
-        """Removes the folder; also when the object is dropped. Safe to call twice."""
+        """Lets go: of published packs, and of the folder with whatever was not published.
+
+        Also happens when the object is dropped. Safe to call twice.
+        """
 
 @final
 class PackReceiver:

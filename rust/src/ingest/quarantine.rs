@@ -4,12 +4,14 @@
 //! folder itself, so that hooks see what is pushed (`GIT_QUARANTINE_PATH`, `git-receive-pack`). It
 //! goes with everything in it, unless it is published.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::error::IngestError;
 use super::limits::ReceiveLimits;
@@ -40,7 +42,13 @@ pub struct Quarantine {
 
 impl Quarantine {
     /// Makes the folder in `objects_dir`, for nobody but this user, as git's.
+    ///
+    /// Sweeps stale ones out of `objects_dir` now and then, whose makers were killed.
     pub fn create(objects_dir: &Path, hash: HashKind) -> Result<Self, IngestError> {
+        if is_time_to_sweep(objects_dir) {
+            // what cannot be swept must not stop a push
+            let _ = sweep_stale(objects_dir, STALE_QUARANTINE);
+        }
         let path = make_folder(objects_dir)?;
         let objects_dir = objects_dir.to_owned();
         let made = Self { objects_dir, path, hash, publication: None, gone: false };
@@ -141,6 +149,25 @@ fn random_name(attempt: u64) -> String {
     name
 }
 
+/// Sweeping lists the object folder, so each is swept once in so long by each process.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// So many object folders' last sweeps are remembered.
+const MAX_SWEPT: usize = 4096;
+
+fn is_time_to_sweep(objects_dir: &Path) -> bool {
+    static SWEPT: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+    let mut swept = SWEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if swept.get(objects_dir).is_some_and(|last| last.elapsed() < SWEEP_INTERVAL) {
+        return false;
+    }
+    if swept.len() >= MAX_SWEPT {
+        swept.clear();
+    }
+    swept.insert(objects_dir.to_owned(), Instant::now());
+    true
+}
+
 /// Removes quarantines in `objects_dir` that nobody wrote to for `age`; how many.
 ///
 /// For [`STALE_QUARANTINE`] see there. What cannot be read or removed is left for the next time.
@@ -205,6 +232,13 @@ mod tests {
         assert!(!quarantine.path().exists() && objects.path().join("pack").exists());
         quarantine.discard().unwrap();
         assert!(matches!(quarantine.publish(), Err(IngestError::Spent)));
+    }
+
+    #[test]
+    fn a_new_quarantine_sweeps_once() {
+        let objects = tempfile::tempdir().unwrap();
+        assert!(is_time_to_sweep(objects.path()));
+        assert!(!is_time_to_sweep(objects.path()));
     }
 
     #[test]

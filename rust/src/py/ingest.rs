@@ -138,10 +138,8 @@ impl Quarantine {
 
     fn publish(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || {
-            let mut inner = self.locked();
-            inner.as_mut().ok_or_else(spent)?.publish().map_err(ingest_error)?;
-            *inner = None;
-            Ok(())
+            // the value stays: it keeps the new packs from a repack until the refs have moved
+            self.locked().as_mut().ok_or_else(spent)?.publish().map_err(ingest_error)
         })
     }
 
