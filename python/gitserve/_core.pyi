@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "all_reachable",
     "build_profile",
+    "check_connected",
     "deepen",
 ]
 
@@ -76,6 +77,9 @@ class Snapshot:
 
     def write_loose(self, kind: str, content: bytes) -> bytes:
         """Stores an object durably as a loose file of the snapshot's store; its id."""
+
+    def take_warnings(self) -> list[str]:
+        """Damaged files of the repository that were left out, by name. Each is given once."""
 
 @final
 class RefStore:
@@ -207,7 +211,7 @@ def check_connected(
     objects: Snapshot,
     tips: Sequence[bytes],
     known: Sequence[bytes],
-    server_shallow: Sequence[bytes] = (),
+    server_shallow: Sequence[bytes] = ...,
 ) -> bytes | None:
     """As :meth:`Quarantine.check_connected`, of objects that are stored already."""
 

@@ -136,6 +136,11 @@ pub trait ObjectSource: Send + Sync {
     /// A pack that [`ObjectSource::packed_at`] named.
     fn pack(&self, pack: u32) -> Option<&std::sync::Arc<crate::store::Pack>>;
 
+    /// What is wrong in the repository's files and was left out; for the log. Given once.
+    fn take_warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
 }

@@ -135,5 +135,6 @@ class ReceiveService:
             hooks.post_update(push.done, remarks)
 
     def close(self) -> None:
-        """Removes what a push that broke off left in quarantine."""
+        """Removes what a push that broke off left in quarantine; tells the log what is damaged."""
         self._push.discard()
+        self._push.tally.warnings += self._push.repository.objects.snapshot().take_warnings()

@@ -75,7 +75,10 @@ def serve_upload(
         from gitserve.session.upload_v0 import upload_v0
 
         dialogue = upload_v0(config, version=manner.version)
-    drive(dialogue, conversation, service)
+    try:
+        drive(dialogue, conversation, service)
+    finally:
+        service.close()
 
 
 def serve_receive(

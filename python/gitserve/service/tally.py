@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
@@ -19,5 +19,7 @@ class Tally:
     """Ref updates answered with ``ng``."""
     updated: int = 0
     """Ref updates answered with ``ok``."""
+    warnings: list[str] = field(default_factory=list)
+    """Damaged files of the repository that could be left out: for the log."""
     trouble: str = ""
     """What went wrong although the dialogue came to its end: for the log, never for the client."""

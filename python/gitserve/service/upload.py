@@ -71,6 +71,10 @@ class UploadService:
             SendPack: self.send_pack,
         }
 
+    def close(self) -> None:
+        """Tells the log what was found damaged."""
+        self.tally.warnings += self._objects.take_warnings()
+
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """v0 and v1: every visible ref."""
         self._conversation.write(

@@ -92,6 +92,8 @@ class Daemon:
             result = _shown_error(error)
         except Exception as error:  # noqa: BLE001 - as in serve, but with the request's line
             result = f"failed: {type(error).__name__}: {error}"
+        for warning in tally.warnings:
+            self.log.line(f"warning: {warning}")
         well = result == "ok" and not tally.trouble
         if tally.trouble:
             result += f" ({tally.trouble})"

@@ -107,6 +107,10 @@ impl Snapshot {
         })
     }
 
+    fn take_warnings(&self) -> Vec<String> {
+        self.source.take_warnings()
+    }
+
     #[pyo3(signature = (object_id, limit = DEFAULT_READ_LIMIT))]
     fn read<'py>(
         &self,

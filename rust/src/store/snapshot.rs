@@ -355,6 +355,10 @@ impl ObjectSource for Snapshot {
     fn reader(&self) -> Box<dyn ObjectReader + '_> {
         Box::new(self.disk_reader())
     }
+
+    fn take_warnings(&self) -> Vec<String> {
+        Snapshot::take_warnings(self)
+    }
 }
 
 /// Look-ups that list the folders of loose objects once, and scan for no new packs.
