@@ -40,7 +40,7 @@ class Store:
         """The store of this folder, found again by the folder's identity when it is open already.
 
         ``alternates`` come before those of ``info/alternates`` (a quarantine's main store).
-        Raises :class:`~gitserve.errors.NotGitRepository` when there is no such folder.
+        Raises :class:`~gitserve.errors.NoRepository` when there is no such folder.
         """
 
     def snapshot(self) -> Snapshot:

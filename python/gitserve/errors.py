@@ -2,9 +2,47 @@
 
 Rust's errors arrive as these classes; the text of an exception is for the server's log. What a
 client is told is decided in :mod:`gitserve.session`, from the class and :attr:`GitServeError.wire`.
+
+dulwich's exceptions can be had from here too, under their names; see
+:mod:`gitserve.dropin.exceptions`, which is loaded when the first of them is asked for.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gitserve.dropin.exceptions import ApplyDeltaError as ApplyDeltaError
+    from gitserve.dropin.exceptions import ChecksumMismatch as ChecksumMismatch
+    from gitserve.dropin.exceptions import CommitError as CommitError
+    from gitserve.dropin.exceptions import FileFormatException as FileFormatException
+    from gitserve.dropin.exceptions import GitProtocolError as GitProtocolError
+    from gitserve.dropin.exceptions import HangupException as HangupException
+    from gitserve.dropin.exceptions import HookError as HookError
+    from gitserve.dropin.exceptions import MissingCommitError as MissingCommitError
+    from gitserve.dropin.exceptions import NoIndexPresent as NoIndexPresent
+    from gitserve.dropin.exceptions import NotBlobError as NotBlobError
+    from gitserve.dropin.exceptions import NotCommitError as NotCommitError
+    from gitserve.dropin.exceptions import NotGitRepository as NotGitRepository
+    from gitserve.dropin.exceptions import NotTagError as NotTagError
+    from gitserve.dropin.exceptions import NotTreeError as NotTreeError
+    from gitserve.dropin.exceptions import ObjectFormatException as ObjectFormatException
+    from gitserve.dropin.exceptions import ObjectMissing as ObjectMissing
+    from gitserve.dropin.exceptions import PackedRefsException as PackedRefsException
+    from gitserve.dropin.exceptions import RefFormatError as RefFormatError
+    from gitserve.dropin.exceptions import SendPackError as SendPackError
+    from gitserve.dropin.exceptions import UnexpectedCommandError as UnexpectedCommandError
+    from gitserve.dropin.exceptions import WorkingTreeModifiedError as WorkingTreeModifiedError
+    from gitserve.dropin.exceptions import WrongObjectException as WrongObjectException
+else:
+
+    def __getattr__(name: str) -> type[Exception]:
+        if not name.startswith("_"):
+            from gitserve.dropin import exceptions
+
+            if name in exceptions.__all__:
+                return getattr(exceptions, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 class GitServeError(Exception):
@@ -13,8 +51,12 @@ class GitServeError(Exception):
     wire: bytes | None = None
     """What the client may read; ``None`` for nothing but a general word."""
 
+    # dulwich's classes, which may become second bases, compare by their arguments
+    __eq__ = Exception.__eq__
+    __hash__ = Exception.__hash__
+
     def __init__(self, message: str = "", *, wire: bytes | None = None) -> None:
-        super().__init__(message)
+        Exception.__init__(self, message)
         if wire is not None:
             self.wire = wire
 
@@ -27,6 +69,9 @@ class HangupError(PeerError):
     """The peer went away in the middle of something."""
 
     GONE = "the remote end hung up unexpectedly"
+
+    stderr_lines: tuple[bytes, ...] | None = None
+    """dulwich's attribute: what the peer said before; a server's peer says nothing."""
 
 
 class PeerTimeout(PeerError):
@@ -48,8 +93,8 @@ class MissingObject(RepositoryError, KeyError):
         return Exception.__str__(self)
 
 
-class NotGitRepository(RepositoryError):
-    """There is no repository at this path."""
+class NoRepository(RepositoryError):
+    """There is no repository at this path; a ``NotGitRepository`` for users of dulwich."""
 
 
 class Refused(GitServeError):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from gitserve.errors import NotGitRepository, RepositoryError
+from gitserve.errors import NoRepository, NotGitRepository, RepositoryError
 from gitserve.repository.config import Config
 from gitserve.repository.create import DEFAULT_BRANCH, create
 from gitserve.repository.index import parse_index, write_trees
@@ -99,11 +99,11 @@ class Repo:
         while True:
             try:
                 return cls(at)
-            except NotGitRepository:
+            except NoRepository:
                 above = os.path.dirname(at)
                 if above == at:
                     place = os.fsdecode(start)
-                    raise NotGitRepository(f"no git repository was found at {place}") from None
+                    raise NoRepository(f"no git repository was found at {place}") from None
                 at = above
 
     def controldir(self) -> str:

@@ -12,7 +12,7 @@ from _thread import allocate_lock  # threading's, without the import
 from collections.abc import Mapping
 
 from gitserve._core import RefStore, Store
-from gitserve.errors import NotGitRepository, RepositoryError
+from gitserve.errors import NoRepository, RepositoryError
 from gitserve.repository.config import Config, ConfigFiles
 from gitserve.repository.locate import Location, locate, location_of
 from gitserve.repository.shallow import ShallowFile
@@ -65,10 +65,10 @@ class NativeRepository:
 
     @classmethod
     def open(cls, path: str) -> NativeRepository:
-        """The repository at ``path`` exactly. Raises NotGitRepository."""
+        """The repository at ``path`` exactly. Raises NoRepository."""
         location = locate(path, strict=True) or location_of(os.path.join(path, ".git"))
         if location is None:
-            raise NotGitRepository(f"'{path}' does not appear to be a git repository")
+            raise NoRepository(f"'{path}' does not appear to be a git repository")
         return cls(location)
 
     def refresh(self) -> Config:

@@ -41,6 +41,12 @@ from gitserve.session.effects import (
 )
 from gitserve.wire.report import CommandResult
 
+TRAILER_BYTES = 20
+"""Of a pack of SHA-1 objects; one of SHA-256 has more."""
+
+ENTRY_BYTES = 9
+"""Of the smallest entry: a header and an empty zlib stream."""
+
 
 class ReceiveService:
     """One push."""
@@ -105,7 +111,7 @@ class ReceiveService:
     def _read_pack(self, receiver: PackReceiver) -> None:
         push = self._push
         while not receiver.complete:
-            data = push.conversation.read_raw()
+            data = push.conversation.read_raw(_bytes_to_come(receiver))
             if not data:
                 raise PackError("input ended inside the pack", wire=b"early EOF")
             taken = receiver.write(data)
@@ -138,3 +144,11 @@ class ReceiveService:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""
         self._push.discard()
         self._push.tally.warnings += self._push.repository.objects.snapshot().take_warnings()
+
+
+def _bytes_to_come(receiver: PackReceiver) -> int:
+    """At least so many bytes of the pack are still to come, and at least one."""
+    if not receiver.objects_expected:
+        return 1
+    pending = receiver.objects_expected - receiver.objects_received
+    return TRAILER_BYTES + (pending - 1) * ENTRY_BYTES if pending > 0 else 1

@@ -66,7 +66,7 @@ def serve_upload(
     from gitserve.service.upload import UploadService
 
     service = UploadService(repository, conversation, tally=tally, threads=options.threads)
-    config = _upload_config(repository, service.refs, manner, options)
+    config = upload_config(repository, service.refs, manner, options)
     if manner.version == 2:
         from gitserve.session.upload_v2 import upload_v2
 
@@ -96,7 +96,7 @@ def serve_receive(
     try:
         # receive-pack has no version 2; who asks for it is answered in 0, as git does
         version = manner.version if manner.version == 1 else 0
-        config = _receive_config(repository, manner, options)
+        config = receive_config(repository, manner, options)
         drive(receive(config, version=version), conversation, service)
     finally:
         service.close()
@@ -125,9 +125,10 @@ def _receiver(
     return ForeignReceiveService(repository, conversation, tally=tally, aside=aside)
 
 
-def _upload_config(
+def upload_config(
     repository: ReadableRepository, refs: RefSnapshot, manner: Manner, options: ServiceOptions
 ) -> UploadConfig:
+    """What this repository offers a fetch."""
     config = repository.config
     head = refs.symbolic(b"HEAD")
     symrefs = ((b"HEAD", head),) if head is not None and refs.get(head) is not None else ()
@@ -149,9 +150,10 @@ def _upload_config(
     )
 
 
-def _receive_config(
+def receive_config(
     repository: ReadableRepository, manner: Manner, options: ServiceOptions
 ) -> ReceiveConfig:
+    """What this repository offers a push."""
     config = repository.config
     return ReceiveConfig(
         agent=AGENT,

@@ -78,8 +78,12 @@ class Conversation:
                 return None
             self._decoder.feed(data)
 
-    def read_raw(self) -> bytes:
-        """What follows the last packet, in pieces; ``b""`` at the end of input."""
+    def read_raw(self, least: int = 1) -> bytes:  # noqa: ARG002 - for roads that must know
+        """What follows the last packet, in pieces; ``b""`` at the end of input.
+
+        ``least``: bytes that are sure to come still, for a road on which asking for more would
+        wait for them.
+        """
         return self._decoder.take_rest() or self._read(READ_SIZE)
 
     def write(self, data: bytes) -> None:

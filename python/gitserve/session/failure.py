@@ -14,7 +14,7 @@ from gitserve.errors import (
     Cancelled,
     GitServeError,
     HangupError,
-    NotGitRepository,
+    NoRepository,
     PackError,
     PeerTimeout,
     Refused,
@@ -33,7 +33,7 @@ _BY_ROOT: tuple[tuple[type[GitServeError], bytes], ...] = (
     (PackError, b"index-pack abnormal exit"),
     (Refused, b"refused by the server"),
     (Cancelled, b"request cancelled by the server"),
-    (NotGitRepository, b"repository not found"),
+    (NoRepository, b"repository not found"),
     (RepositoryError, b"the repository is damaged or unreadable on the server"),
 )
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gitserve.errors import GitServeError, HangupError, NotGitRepository
+from gitserve.errors import GitServeError, HangupError, NoRepository
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
@@ -141,7 +141,7 @@ def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | Non
 def _serve(service: str, call: Call, environ: Mapping[str, str]) -> None:
     location = locate(call.directory, strict=call.strict)
     if location is None:
-        raise NotGitRepository(f"'{call.directory}' does not appear to be a git repository")
+        raise NoRepository(f"'{call.directory}' does not appear to be a git repository")
     check_ownership(location, environ)
     repository = NativeRepository(location, environ)
     stream = PipeStream(0, 1, call.timeout)

@@ -40,7 +40,7 @@ impl Store {
         detached(py, || {
             if !objects_dir.is_dir() {
                 let message = format!("{}: no objects folder", objects_dir.display());
-                return Err(error(Class::NotGitRepository, message));
+                return Err(error(Class::NoRepository, message));
             }
             let inner =
                 store::Store::open(&objects_dir, kind, &alternates).map_err(source_error)?;

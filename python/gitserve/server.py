@@ -1,0 +1,39 @@
+"""A Git server to embed, under the names of ``dulwich.server``.
+
+    >>> backend = DictBackend({b"/": Repo("project")})
+    >>> server = TCPGitServer(backend, "localhost", 9418)
+    >>> server.serve()
+
+Change the import, keep the rest: backends, handlers, subclasses and hooks written for dulwich work,
+and run on gitserve's pipeline. What is the same, better and absent is told in COMPATIBILITY.md.
+"""
+
+from __future__ import annotations
+
+from gitserve.dropin.archive import UploadArchiveHandler
+from gitserve.dropin.backends import Backend, BackendRepo, DictBackend, FileSystemBackend
+from gitserve.dropin.command import main, serve_command
+from gitserve.dropin.handlers import Handler, PackHandler
+from gitserve.dropin.receive import ReceivePackHandler
+from gitserve.dropin.tcp import DEFAULT_HANDLERS, TCPGitRequestHandler, TCPGitServer
+from gitserve.dropin.upload import UploadPackHandler
+
+__all__ = [
+    "DEFAULT_HANDLERS",
+    "Backend",
+    "BackendRepo",
+    "DictBackend",
+    "FileSystemBackend",
+    "Handler",
+    "PackHandler",
+    "ReceivePackHandler",
+    "TCPGitRequestHandler",
+    "TCPGitServer",
+    "UploadArchiveHandler",
+    "UploadPackHandler",
+    "main",
+    "serve_command",
+]
+
+if __name__ == "__main__":
+    main()
