@@ -49,7 +49,7 @@ class SocketStream:
         try:
             return self._socket.recv(size)
         except BlockingIOError:
-            raise PeerTimeout("the client said nothing for too long") from None
+            raise PeerTimeout("the peer said nothing for too long") from None
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
 
@@ -58,7 +58,7 @@ class SocketStream:
         try:
             self._socket.sendall(data)
         except BlockingIOError:
-            raise PeerTimeout("the client took nothing for too long") from None
+            raise PeerTimeout("the peer took nothing for too long") from None
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
 

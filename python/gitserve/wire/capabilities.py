@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from gitserve.wire.pktline import FLUSH_PKT, encode
+from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
 
 Capability = tuple[bytes, bytes | None]
 """Name, and what follows the ``=`` if there is one."""
@@ -42,6 +42,15 @@ def format_advertisement(capabilities: Iterable[Capability]) -> bytes:
     packets += [encode(_word(*capability) + b"\n") for capability in capabilities]
     packets.append(FLUSH_PKT)
     return b"".join(packets)
+
+
+def parse_advertisement(lines: Iterable[bytes]) -> dict[bytes, bytes | None]:
+    """v2's first message without its version: the lines up to the flush."""
+    found: dict[bytes, bytes | None] = {}
+    for line in lines:
+        name, equals, value = chomp(line).partition(b"=")
+        found.setdefault(name, value if equals else None)
+    return found
 
 
 def sanitised_agent(agent: bytes) -> bytes:

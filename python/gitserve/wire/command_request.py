@@ -59,12 +59,18 @@ def parse(lines: list[bytes], *, allow_session_id: bool = True) -> CommandReques
     return CommandRequest(command, object_format, agent, session_id, tuple(options))
 
 
-def format(request: CommandRequest, arguments: Iterable[bytes] = ()) -> bytes:
-    """The whole request as pkt-lines, flush included."""
+def format(
+    request: CommandRequest, arguments: Iterable[bytes] = (), *, names_format: bool = True
+) -> bytes:
+    """The whole request as pkt-lines, flush included.
+
+    ``names_format``: a server that does not offer ``object-format`` refuses to hear of it.
+    """
     packets = [encode(b"command=%b\n" % request.command)]
     if request.agent is not None:
         packets.append(encode(b"agent=%b\n" % request.agent))
-    packets.append(encode(b"object-format=%b\n" % request.object_format))
+    if names_format:
+        packets.append(encode(b"object-format=%b\n" % request.object_format))
     if request.session_id is not None:
         packets.append(encode(b"session-id=%b\n" % request.session_id))
     packets += [encode(b"server-option=%b\n" % option) for option in request.server_options]

@@ -1,0 +1,127 @@
+"""Takes a fetched pack into a repository of ours.
+
+In: pack bytes as they arrive. Out: objects that are there to stay, and the new shallow boundary;
+or nothing at all, whatever goes wrong before the end. Refs are not moved. Must not know packets.
+
+Objects become visible before the boundary says where they end: who looks in between sees commits
+that no ref names yet.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, Self
+
+from gitserve._core import PackReceiver, Quarantine
+from gitserve.clients.fetch_order import Fetched
+from gitserve.errors import HangupError, PackError, RepositoryError
+from gitserve.repository.native import NativeRepository
+from gitserve.wire.shallow_info import ShallowInfo
+
+
+class Target(Protocol):
+    """What is fetched into or pushed from: a :class:`gitserve.repo.Repo`."""
+
+    @property
+    def native(self) -> NativeRepository:
+        """The handle that the core works on."""
+
+
+class Intake:
+    """One fetch into a repository. A context: what was not accepted at its end is gone."""
+
+    def __init__(self, repository: NativeRepository, max_pack_bytes: int = 0) -> None:
+        self._repository = repository
+        self._max_pack_bytes = max_pack_bytes
+        self._quarantine: Quarantine | None = None
+        self._receiver: PackReceiver | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        if self._quarantine is not None:
+            self._quarantine.discard()
+
+    def write(self, data: bytes) -> None:
+        """The next bytes of the pack. Raises PackError at the first wrong one."""
+        if self._receiver is None:
+            repository = self._repository
+            self._quarantine = Quarantine(repository.objects_dir, repository.object_format)
+            self._receiver = self._quarantine.receive(max_pack_bytes=self._max_pack_bytes)
+        if self._receiver.complete or self._receiver.write(data) < len(data):
+            raise PackError("the server sent bytes behind the end of the pack")
+
+    def accept(
+        self,
+        wants: tuple[bytes, ...],
+        fetched: Fetched,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """The pack is whole, its objects are kept; how many they are.
+
+        Raises PackError when it is not all that was wanted, HangupError when it was cut off.
+        """
+        if self._receiver is None or self._quarantine is None:
+            raise HangupError("the server sent no pack")
+        if not self._receiver.complete:
+            raise HangupError("the server hung up in the middle of the pack")
+        count = self._receiver.finish(on_progress)
+        boundary = _moved(self._repository.shallow, fetched.shallow_info)
+        if fetched.filtered:
+            # Objects are missing on purpose, and git knows by these files that they are promised.
+            for pack in Path(self._quarantine.path, "pack").glob("pack-*.pack"):
+                pack.with_suffix(".promisor").touch()
+        else:
+            known = dict.fromkeys(value for _, value in self._repository.refs.snapshot().items())
+            missing = self._quarantine.check_connected(wants, list(known), boundary)
+            if missing is not None:
+                raise PackError(f"the server did not send {missing.decode()}, which is needed")
+        self._quarantine.publish()
+        if fetched.shallow_info is not None:
+            write_shallow(self._repository.common_dir, fetched.shallow_info)
+        return count
+
+
+def _moved(shallow: Iterable[bytes], info: ShallowInfo | None) -> list[bytes]:
+    kept = dict.fromkeys(shallow)
+    if info is not None:
+        kept |= dict.fromkeys(info.shallow)
+        for commit_id in info.unshallow:
+            kept.pop(commit_id, None)
+    return list(kept)
+
+
+def write_shallow(common_dir: str, info: ShallowInfo) -> None:
+    """Moves the boundary under git's lock. Raises RepositoryError when somebody else holds it."""
+    path = os.path.join(common_dir, "shallow")
+    lock = path + ".lock"
+    try:
+        file = open(lock, "xb")  # noqa: SIM115 - closed below, before it is renamed
+    except OSError as error:
+        raise RepositoryError(f"{lock}: {error.strerror}") from error
+    try:
+        with file:
+            try:
+                with open(path, "rb") as old:
+                    before = old.read().split()
+            except FileNotFoundError:
+                before = []
+            after = sorted(_moved(before, info))
+            file.write(b"".join([commit_id + b"\n" for commit_id in after]))
+            file.flush()
+            os.fsync(file.fileno())
+        if after:
+            os.rename(lock, path)
+            return
+        # A repository with its whole history has no such file.
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        os.unlink(lock)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(lock)
+        raise RepositoryError(f"{path}: {error.strerror}") from error
