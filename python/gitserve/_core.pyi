@@ -204,14 +204,21 @@ def all_reachable(
     ids: Sequence[bytes],
     tips: Sequence[bytes],
     server_shallow: Sequence[bytes] = ...,
+    *,
+    refs: RefSnapshot | None = None,
 ) -> bytes | None:
-    """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached."""
+    """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached.
+
+    What ``refs`` and their HEAD lead to are tips too.
+    """
 
 def check_connected(
     objects: Snapshot,
     tips: Sequence[bytes],
     known: Sequence[bytes],
     server_shallow: Sequence[bytes] = ...,
+    *,
+    refs: RefSnapshot | None = None,
 ) -> bytes | None:
     """As :meth:`Quarantine.check_connected`, of objects that are stored already."""
 
@@ -292,11 +299,17 @@ class Quarantine:
         memory: int | None = None,
     ) -> PackReceiver: ...
     def check_connected(
-        self, tips: Sequence[bytes], known: Sequence[bytes], server_shallow: Sequence[bytes] = ...
+        self,
+        tips: Sequence[bytes],
+        known: Sequence[bytes],
+        server_shallow: Sequence[bytes] = ...,
+        *,
+        refs: RefSnapshot | None = None,
     ) -> bytes | None:
         """None when every tip reaches only objects that exist; else the id of the first missing.
 
-        ``known``: ids of refs that were complete before; the walk stops at what they reach.
+        ``known``: ids that were complete before, and what ``refs`` lead to; the walk stops at what
+        they reach.
         """
 
     def publish(self) -> None:

@@ -99,10 +99,11 @@ class Application:
 
     def is_connected(self, tips: Sequence[bytes], boundary: Sequence[bytes]) -> bool:
         push, repository = self.push, self.repository
-        known = dict.fromkeys(object_id for _, object_id in self.refs.items())
-        known.update(dict.fromkeys(alternate_tips(repository)))
         missing = push.open_quarantine().check_connected(
-            list(dict.fromkeys(tips)), list(known), [*repository.shallow, *boundary]
+            list(dict.fromkeys(tips)),
+            alternate_tips(repository),
+            [*repository.shallow, *boundary],
+            refs=self.refs,
         )
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"

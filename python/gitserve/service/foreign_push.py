@@ -115,7 +115,6 @@ class ForeignReceiveService:
         """Git's word for each command that will not be carried out."""
         errors: dict[int, bytes] = {}
         objects = self._repository.objects.snapshot()
-        known = list(dict.fromkeys(value for _, value in self._refs.items()))
         boundary = [*self._repository.shallow, *effect.client_shallow]
         policy = Policy(self._repository, self._refs, remarks)
         names = [command.ref for command in effect.commands]
@@ -124,7 +123,7 @@ class ForeignReceiveService:
             if names.count(command.ref) > 1:
                 word = b"failed to update ref"
             if word is None and not command.is_delete:
-                missing = check_connected(objects, [command.new], known, boundary)
+                missing = check_connected(objects, [command.new], (), boundary, refs=self._refs)
                 word = b"missing necessary objects" if missing is not None else None
             if word is None:
                 word = policy.check(command, objects)

@@ -104,11 +104,8 @@ class UploadService:
                 return want
         if effect.reach is WantReach.ANY:
             return None
-        values = dict.fromkeys(object_id for _, object_id in tips.items())
-        head = tips.get(b"HEAD")
-        if head is not None:
-            values[head] = None
-        return all_reachable(self._objects, others, list(values), self._repository.shallow)
+        shallow = self._repository.shallow
+        return all_reachable(self._objects, others, (), shallow, refs=tips)
 
     def deepen(self, effect: Deepen) -> ShallowUpdate:
         """Where the history that the client gets will end."""

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyList};
 use super::errors::{Class, detached, error, source_error};
 use super::ids;
 use super::objects::Snapshot;
+use super::refs::RefSnapshot;
 use crate::graph::{self, DeepenSpec, GraphError, Shallow};
 use crate::source::ObjectSource;
 use crate::watch::Watch;
@@ -92,19 +93,21 @@ impl Negotiation {
 
 /// The first of `ids` that no tip reaches.
 #[pyfunction]
-#[pyo3(signature = (objects, ids, tips, server_shallow = vec![]))]
+#[pyo3(signature = (objects, ids, tips, server_shallow = vec![], *, refs = None))]
 pub fn all_reachable<'py>(
     py: Python<'py>,
     objects: &Snapshot,
     ids: Vec<PyBackedBytes>,
     tips: Vec<PyBackedBytes>,
     server_shallow: Vec<PyBackedBytes>,
+    refs: Option<&RefSnapshot>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let kind = objects.source.hash_kind();
     let wanted = self::ids::parse_all(&ids, kind)?;
-    let tips = self::ids::parse_all(&tips, kind)?;
+    let mut tips = self::ids::parse_all(&tips, kind)?;
     let server = self::ids::parse_set(&server_shallow, kind)?;
     let missing = detached(py, || {
+        tips.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
         graph::all_reachable(objects.source.as_ref(), &objects.commits, &wanted, &tips, &server)
             .map_err(graph_error)
     })?;
@@ -113,19 +116,21 @@ pub fn all_reachable<'py>(
 
 /// The first object that a tip needs and the store lacks.
 #[pyfunction]
-#[pyo3(signature = (objects, tips, known, server_shallow = vec![]))]
+#[pyo3(signature = (objects, tips, known, server_shallow = vec![], *, refs = None))]
 pub fn check_connected<'py>(
     py: Python<'py>,
     objects: &Snapshot,
     tips: Vec<PyBackedBytes>,
     known: Vec<PyBackedBytes>,
     server_shallow: Vec<PyBackedBytes>,
+    refs: Option<&RefSnapshot>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let kind = objects.source.hash_kind();
     let tips = ids::parse_all(&tips, kind)?;
-    let known = ids::parse_all(&known, kind)?;
+    let mut known = ids::parse_all(&known, kind)?;
     let server = ids::parse_set(&server_shallow, kind)?;
     let missing = detached(py, || {
+        known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
         let (source, commits) = (objects.source.as_ref(), &objects.commits);
         graph::check_connected(source, commits, &tips, &known, &server, &Watch::new())
             .map_err(graph_error)

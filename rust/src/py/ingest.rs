@@ -11,6 +11,7 @@ use pyo3::types::PyBytes;
 use super::errors::{Class, detached, error, source_error, wire_error};
 use super::graph::graph_error;
 use super::ids;
+use super::refs::RefSnapshot;
 use crate::graph;
 use crate::hash::HashKind;
 use crate::ingest::{self, Blame, IngestError, ReceiveLimits};
@@ -113,18 +114,20 @@ impl Quarantine {
         })
     }
 
-    #[pyo3(signature = (tips, known, server_shallow = vec![]))]
+    #[pyo3(signature = (tips, known, server_shallow = vec![], *, refs = None))]
     fn check_connected<'py>(
         &self,
         py: Python<'py>,
         tips: Vec<PyBackedBytes>,
         known: Vec<PyBackedBytes>,
         server_shallow: Vec<PyBackedBytes>,
+        refs: Option<&RefSnapshot>,
     ) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let tips = ids::parse_all(&tips, self.kind)?;
-        let known = ids::parse_all(&known, self.kind)?;
+        let mut known = ids::parse_all(&known, self.kind)?;
         let server = ids::parse_set(&server_shallow, self.kind)?;
         let missing = detached(py, || {
+            known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
             let store = self.store()?;
             let source = store.snapshot().map_err(source_error)?;
             // a table of its own: what stays in quarantine must not be remembered outside it

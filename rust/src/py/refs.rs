@@ -135,6 +135,15 @@ impl RefSnapshot {
     ) -> PyResult<Vec<(ObjectId, ObjectId)>> {
         self.inner.peeled_tags(objects).map_err(ref_error)
     }
+
+    /// What every ref and HEAD lead to, each id once.
+    pub fn tips(&self) -> Vec<ObjectId> {
+        let mut tips: Vec<_> = self.inner.items(b"").map(|(_, id)| id).collect();
+        tips.extend(self.inner.get(b"HEAD"));
+        tips.sort_unstable();
+        tips.dedup();
+        tips
+    }
 }
 
 #[pymethods]
