@@ -81,7 +81,7 @@ fuzz:
 docs: $(CORE)
 	rm -rf site
 	$(BIN)/python docs/build.py site
-	RUSTDOCFLAGS='-D warnings' cargo doc --locked --quiet --no-deps --lib
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' cargo doc --locked --quiet --no-deps --lib --document-private-items
 	cp -R target/doc site/core
 
 fmt: $(TOOLS)

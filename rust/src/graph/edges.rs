@@ -39,7 +39,7 @@ struct Node {
 pub(super) struct Edges<'a> {
     has: &'a SeenSet,
     nodes: Vec<Node>,
-    /// Where deltas may find bases; only with [`Edges::collect_bases`].
+    /// Where deltas may find bases; only when the pack may be thin.
     pub(super) bases: Vec<Found>,
     thin: bool,
     /// Blobs marked last: the trees of neighbouring commits are nearly the same.

@@ -1,4 +1,4 @@
-//! Loose objects: one deflated file each (`gitrepository-layout`, "objects/[0-9a-f][0-9a-f]").
+//! Loose objects: one deflated file each (`gitrepository-layout`, `objects/[0-9a-f][0-9a-f]`).
 //!
 //! In flow folders and a name, out flows content, in pieces of bounded size: a loose blob may be
 //! larger than memory.

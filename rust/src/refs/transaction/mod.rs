@@ -42,7 +42,7 @@ const PACK_FROM: usize = 32;
 /// So many files are waited for at once: a journal brings them to the disk together.
 const SYNC_THREADS: usize = 8;
 
-/// One call of [`FileRefs::update`].
+/// One call of `FileRefs::update`.
 pub(super) struct Transaction<'a> {
     refs: &'a FileRefs,
     updates: &'a [RefUpdate<'a>],
