@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from gitserve.errors import GitServeError, NotGitRepository, PeerError
+from gitserve.errors import GitServeError, NoRepository, PeerError
 
 WORDS_MAX: Final = 4000
 """Bytes of a server's explanation that an exception repeats."""
@@ -31,7 +31,7 @@ def remote_error(words: bytes) -> GitServeError:
     """The exception for what the server said."""
     text = _readable(words[:WORDS_MAX])
     if _NO_REPOSITORY.search(words[:WORDS_MAX]):
-        return NotGitRepository(text)
+        return NoRepository(text)
     return RemoteError(text or "the server refused without saying why", wire=None)
 
 

@@ -19,7 +19,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeout
 from urllib3.response import BaseHTTPResponse
 
 from gitserve.clients.failure import WORDS_MAX, RemoteError, remote_error
-from gitserve.errors import HangupError, NotGitRepository, PeerError, PeerTimeout
+from gitserve.errors import HangupError, NoRepository, PeerError, PeerTimeout
 
 MAX_REDIRECTS: Final = 5
 """git's own limit is twenty; who needs more than these has made a loop."""
@@ -186,7 +186,7 @@ def _refusal(response: BaseHTTPResponse, url: str) -> Exception:
     finally:
         response.close()
     if status == 404:
-        return NotGitRepository(f"{url}: there is no Git repository")
+        return NoRepository(f"{url}: there is no Git repository")
     if status == 401:
         return RemoteError(f"{url}: the server wants a user name and a password")
     plain = response.headers.get("Content-Type", "").startswith("text/plain")
