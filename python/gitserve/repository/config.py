@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 
 from gitserve.errors import RepositoryError
 from gitserve.repository.configenv import command_entries
@@ -294,6 +293,8 @@ def _wildmatch(path: str, pattern: str) -> bool:
 
 
 def _match_parts(parts: list[str], patterns: list[str]) -> bool:
+    from fnmatch import fnmatchcase  # hardly any configuration has such a condition
+
     # the classic two-row table: no exponential descent on many `**`
     row = [True] + [False] * len(parts)
     for pattern in patterns:

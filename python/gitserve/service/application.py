@@ -12,6 +12,7 @@ from gitserve.errors import RepositoryError
 from gitserve.options import Reflogs
 from gitserve.repository.ident import committer
 from gitserve.service.advertise import alternate_tips
+from gitserve.service.keepalive import kept_alive
 from gitserve.service.policy import Policy
 from gitserve.service.push import Push
 from gitserve.session.effects import ApplyCommands
@@ -99,12 +100,13 @@ class Application:
 
     def is_connected(self, tips: Sequence[bytes], boundary: Sequence[bytes]) -> bool:
         push, repository = self.push, self.repository
-        missing = push.open_quarantine().check_connected(
-            list(dict.fromkeys(tips)),
-            alternate_tips(repository),
-            [*repository.shallow, *boundary],
-            refs=self.refs,
-        )
+        with kept_alive(self.remarks, push.keep_alive, push.tally.objects):
+            missing = push.open_quarantine().check_connected(
+                list(dict.fromkeys(tips)),
+                alternate_tips(repository),
+                [*repository.shallow, *boundary],
+                refs=self.refs,
+            )
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"
         return missing is None

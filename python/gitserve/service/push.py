@@ -40,6 +40,11 @@ class Push:
         """The way to the person who pushes."""
         return Remarks(self.conversation, framing, self.aside)
 
+    @property
+    def keep_alive(self) -> float:
+        """Seconds of silence that a client is spared (``receive.keepAlive``)."""
+        return float(max(0, self.repository.config.get_int("receive.keepalive", 5)))
+
     def open_quarantine(self) -> Quarantine:
         """The folder where this push's objects wait."""
         if self.quarantine is None:

@@ -91,7 +91,11 @@ class ReceiveService:
         """Reads the pack into quarantine while it is parsed, checked and stored."""
         push = self._push
         config = push.repository.config
-        progress = None if effect.quiet else ResolvingProgress(push.remarks(effect.framing))
+        progress = ResolvingProgress(
+            push.remarks(effect.framing),
+            quiet=effect.quiet,
+            keep_alive=push.keep_alive,
+        )
         try:
             receiver = push.open_quarantine().receive(
                 max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
@@ -99,8 +103,7 @@ class ReceiveService:
             )
             self._read_pack(receiver)
             push.tally.objects += receiver.finish(progress)
-            if progress is not None:
-                progress.finish()
+            progress.finish()
         except (PackError, RepositoryError, OSError) as error:
             push.discard()
             push.tally.trouble = f"unpack: {error}"

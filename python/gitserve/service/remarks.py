@@ -63,5 +63,5 @@ class Remarks:
     def keep_alive(self) -> None:
         """An empty packet: nothing to read, but the line is not dead."""
         if self._limit:
-            self._conversation.write(b"0005\x02")
+            self._conversation.write(b"0005\x01")
             self._conversation.flush()
