@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gitserve.clients.base import AGENT, GitClient
-from gitserve.clients.failure import RemoteError
+from gitserve.clients.failure import PushError, RemoteError
 from gitserve.clients.limits import ClientLimits
 from gitserve.clients.local_client import LocalGitClient
 from gitserve.clients.locations import (
@@ -23,6 +23,11 @@ from gitserve.clients.locations import (
 from gitserve.clients.process_clients import SSHGitClient, StrangeHostname, SubprocessGitClient
 from gitserve.clients.results import FetchPackResult, LsRemoteResult, SendPackResult
 from gitserve.clients.tcp_client import TCP_GIT_PORT, TCPGitClient
+from gitserve.errors import SendPackError
+
+# As in gitserve.errors: who knows this module's names may catch dulwich's exceptions.
+if not issubclass(PushError, SendPackError):
+    PushError.__bases__ = (*PushError.__bases__, SendPackError)
 
 if TYPE_CHECKING:
     from gitserve.clients.http_client import HttpGitClient
@@ -35,6 +40,7 @@ __all__ = [
     "HttpGitClient",
     "LocalGitClient",
     "LsRemoteResult",
+    "PushError",
     "RemoteError",
     "SSHGitClient",
     "SendPackResult",

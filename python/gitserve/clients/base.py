@@ -17,7 +17,7 @@ from gitserve.clients.archive import archive
 from gitserve.clients.asking import WantsFunction, ask_wants, deepening_of, moves_of
 from gitserve.clients.driver import Line, Parties, Sink, ignore
 from gitserve.clients.effects import Dialogue, EndRequest, Send
-from gitserve.clients.failure import RemoteError
+from gitserve.clients.failure import PushError, RemoteError
 from gitserve.clients.fetch_order import Fetched, FetchOrder
 from gitserve.clients.fetch_v0 import fetch_v0
 from gitserve.clients.fetch_v2 import fetch_v2
@@ -244,7 +244,7 @@ class GitClient:
             return SendPackResult(asked, session.agent, None)
         if told.unpack_error is not None:
             words = told.unpack_error.decode("utf-8", "replace")
-            raise RemoteError(f"the server could not take the pack: {words}")
+            raise PushError(f"the server could not take the pack: {words}")
         reported = {result.ref: result for result in told.results}
         for command in moves.commands:
             result = reported.get(command.ref)

@@ -27,6 +27,10 @@ class RemoteError(PeerError):
     """The server refused, or failed, and said why."""
 
 
+class PushError(RemoteError):
+    """The server could not take what was pushed; no ref was moved."""
+
+
 def remote_error(words: bytes) -> GitServeError:
     """The exception for what the server said."""
     text = _readable(words[:WORDS_MAX])

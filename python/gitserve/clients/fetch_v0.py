@@ -181,8 +181,8 @@ def _read_boundary(talk: _Talk) -> Dialogue[ShallowInfo]:
 def _read_answers(talk: _Talk) -> Dialogue[bool]:
     """What the server makes of one round. ``True``: it needs no more haves."""
     ready = False
-    # Each have is acknowledged once, or the server does not keep to the protocol.
-    for _ in range(talk.rounds.said + 1):
+    # Each have is acknowledged once or twice (common, then ready), and a NAK ends the round.
+    for _ in range(2 * talk.rounds.said + 2):
         ack = acknowledgments.parse((yield from _read_line()), talk.digits)
         if ack is None:
             return ready
@@ -199,7 +199,7 @@ def _read_last_answer(talk: _Talk) -> Dialogue[None]:
     """The line in front of the pack."""
     if talk.manner is Manner.SINGLE and talk.acked and not talk.stateless:
         return
-    for _ in range(talk.rounds.said + 2):
+    for _ in range(2 * talk.rounds.said + 2):
         ack = acknowledgments.parse((yield from _read_line()), talk.digits)
         if ack is None or ack.status is AckStatus.PLAIN:
             return

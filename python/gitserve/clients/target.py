@@ -76,8 +76,8 @@ class Intake:
             for pack in Path(self._quarantine.path, "pack").glob("pack-*.pack"):
                 pack.with_suffix(".promisor").touch()
         else:
-            known = dict.fromkeys(value for _, value in self._repository.refs.snapshot().items())
-            missing = self._quarantine.check_connected(wants, list(known), boundary)
+            refs = self._repository.refs.snapshot()
+            missing = self._quarantine.check_connected(wants, (), boundary, refs=refs)
             if missing is not None:
                 raise PackError(f"the server did not send {missing.decode()}, which is needed")
         self._quarantine.publish()
