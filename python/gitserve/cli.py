@@ -2,7 +2,7 @@
 
 In: arguments. Out: an exit status: git's, where git has such a command. ``upload-pack`` and
 ``receive-pack`` are dispatched before anything else is imported, for they are started once a
-connection; only ``daemon`` and the help need :mod:`argparse`.
+connection; only ``daemon`` and ``http`` need :mod:`argparse`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ A Git server: clone, fetch and push for git and every other client.
 
 commands:
   daemon          serve repositories over git://
+  http            serve repositories over HTTP
   upload-pack     serve one fetch or clone on standard input and output (for ssh)
   receive-pack    take one push on standard input and output (for ssh)
 
@@ -39,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gitserve.transport.stdio import run
 
         return run(command, words[1:])
-    if command == "daemon":
-        return _daemon(words[1:])
+    if command in ("daemon", "http"):
+        return _server(command, words[1:])
     if command in ("--version", "-v", "version"):
         return _version()
     if command in ("--help", "-h", "help"):
@@ -68,14 +69,13 @@ def _version() -> int:
     return 0
 
 
-def _daemon(words: Sequence[str]) -> int:
+def _server(command: str, words: Sequence[str]) -> int:
     from gitserve.errors import GitServeError
-    from gitserve.transport.daemonoptions import configured, parse
+    from gitserve.transport.daemonoptions import DAEMON, HTTP, configured, parse
     from gitserve.transport.listen import CannotListen
-    from gitserve.transport.tcp import run_daemon
 
     try:
-        namespace = parse(words)
+        namespace = parse(words, HTTP if command == "http" else DAEMON)
     except SystemExit as ended:
         return EXIT_USAGE if ended.code else 0
     try:
@@ -84,7 +84,14 @@ def _daemon(words: Sequence[str]) -> int:
         sys.stderr.write(f"fatal: {error}\n")
         return EXIT_FATAL
     try:
-        run_daemon(options, exports, services)
+        if command == "http":
+            from gitserve.transport.httpserver import run_http
+
+            run_http(options, exports, services)
+        else:
+            from gitserve.transport.tcp import run_daemon
+
+            run_daemon(options, exports, services)
     except (GitServeError, CannotListen, OSError) as error:
         sys.stderr.write(f"fatal: {error}\n")
         return EXIT_FATAL

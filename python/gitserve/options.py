@@ -71,3 +71,19 @@ class HookRules:
     ever."""
     environ: Mapping[str, str] | None = None
     """What they inherit; None: this process's environment."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """How much an HTTP request may bring, whatever its headers say."""
+
+    max_fetch_bytes: int = 256 << 20
+    """Of a fetch's request, decompressed: wants and haves, which the sessions count as well. A
+    client that names 250,000 of each sends 25 MB."""
+    max_push_bytes: int = 0
+    """Of a push, decompressed; 0: no limit but the repository's ``receive.maxInputSize``."""
+    max_expansion: int = 100
+    """Bytes that one byte of a gzip body may become. Lists of ids shrink to a half, packs hardly
+    at all; only what was made to be a bomb gets near deflate's own limit of 1,032."""
+    expansion_counts_from: int = 16 << 20
+    """Bytes that are let through before the rate is looked at."""

@@ -2,13 +2,15 @@
 
 In: a dialogue, a conversation, and a performer for the effects that need a repository. Out:
 nothing but what the dialogue does; errors are thrown into it first, so that it may tell the
-client, and then raised for whoever logs. One driver serves every session and every road.
+client, and then raised for whoever logs. One driver serves every session and every road: those
+that push their answers out, and those from which answers are pulled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from types import GeneratorType
 from typing import Any, Protocol
 
 from gitserve.errors import GitServeError, InternalError
@@ -17,7 +19,11 @@ from gitserve.session.effects import Dialogue, Effect, Flush, Read, Send
 
 
 class Performer(Protocol):
-    """What does the work: one callable for each kind of effect it can perform."""
+    """What does the work: one callable for each kind of effect it can perform.
+
+    Long work that writes as it goes may be a generator, which has written something whenever it
+    yields, and returns the reply.
+    """
 
     @property
     def performs(self) -> Mapping[type[Effect], Callable[[Any], object]]: ...
@@ -25,6 +31,12 @@ class Performer(Protocol):
 
 def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> None:
     """Until the dialogue ends. Raises what it could not cope with."""
+    for _ in advance(dialogue, conversation, performer):
+        pass
+
+
+def advance(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> Iterator[None]:
+    """As :func:`drive`, step by step: between two, whoever pulls takes what has been written."""
     performs = performer.performs
     write = conversation.write
     reply: object = None
@@ -51,11 +63,14 @@ def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) 
                     conversation.flush()
                 else:
                     reply = performs[kind](effect)
+                    if isinstance(reply, GeneratorType):
+                        reply = yield from reply
             except GitServeError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, told as such
                 failure = InternalError(f"{type(error).__name__}: {error}")
                 failure.__cause__ = error
+            yield
     except BaseException:
         # what the session told the client on its way out; the client may be gone already
         with suppress(GitServeError):

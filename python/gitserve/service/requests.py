@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from gitserve.options import HookRules
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
-from gitserve.service.driver import drive
+from gitserve.service.driver import advance, drive
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -62,6 +63,18 @@ def serve_upload(
     tally: Tally,
 ) -> None:
     """A fetch or clone. Raises what could not be told to the client, or was and is to be logged."""
+    for _ in upload_steps(repository, conversation, manner, options, tally):
+        pass
+
+
+def upload_steps(
+    repository: ReadableRepository,
+    conversation: Conversation,
+    manner: Manner,
+    options: ServiceOptions,
+    tally: Tally,
+) -> Iterator[None]:
+    """As :func:`serve_upload`, step by step, for a road whose answers are pulled."""
     # imported here, because a process that is started for one request needs only one of these
     from gitserve.service.upload import UploadService
 
@@ -76,7 +89,7 @@ def serve_upload(
 
         dialogue = upload_v0(config, version=manner.version)
     try:
-        drive(dialogue, conversation, service)
+        yield from advance(dialogue, conversation, service)
     finally:
         service.close()
 

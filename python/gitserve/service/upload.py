@@ -6,7 +6,7 @@ Must not know which protocol version asks, nor over which road.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
@@ -149,8 +149,8 @@ class UploadService:
             return Common(common, negotiation.ready())
         return _add_in_order(negotiation, self._objects, effect.haves)
 
-    def send_pack(self, effect: SendPack) -> None:
-        """Streams the pack; the core's buffers go to the road as they are."""
+    def send_pack(self, effect: SendPack) -> Generator[None, None, None]:
+        """Streams the pack; the core's buffers go to the road as they are, one a step."""
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
         stream = PackStream(
@@ -175,6 +175,7 @@ class UploadService:
         try:
             for chunk in stream:
                 write(chunk)
+                yield
         finally:
             self.tally.objects += stream.objects
             self.tally.pack_bytes += stream.pack_bytes

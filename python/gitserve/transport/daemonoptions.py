@@ -1,4 +1,6 @@
-"""The command line of ``gitserve daemon``: git-daemon(1)'s options under git-daemon(1)'s names.
+"""The command lines of ``gitserve daemon`` and ``gitserve http``.
+
+Both have git-daemon(1)'s options under git-daemon(1)'s names.
 
 In: words. Out: :class:`~gitserve.options.DaemonOptions`, exports and service rules.
 """
@@ -8,29 +10,70 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.services import ServiceRule, service_rules
 
-_EPILOG = """\
-Nothing may be pushed unless --enable=receive-pack says so: nobody is asked who he is on git://.
-Without --export-all only repositories that hold a file git-daemon-export-ok are served.
+HTTP_PORT = 8000
+"""Of no meaning; those below 1024 are not for everyone to listen on."""
 
-example:
-  gitserve daemon --export-all --base-path=/srv/git /srv/git
-  git clone git://localhost/project.git
+_RULES = """\
+Nothing may be pushed unless --enable=receive-pack says so: nobody is asked who he is{here}.
+Without --export-all only repositories that hold a file git-daemon-export-ok are served.
 """
 
 
-def daemon_parser() -> argparse.ArgumentParser:
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One of the two."""
+
+    name: str
+    description: str
+    epilog: str
+    port: int
+    settings: str
+    """The section of a repository's configuration in which it allows or refuses services."""
+
+
+DAEMON = Command(
+    "daemon",
+    "Serves Git repositories over git://.",
+    _RULES.format(here=" on git://")
+    + """
+example:
+  gitserve daemon --export-all --base-path=/srv/git /srv/git
+  git clone git://localhost/project.git
+""",
+    DEFAULT_PORT,
+    "daemon",
+)
+
+HTTP = Command(
+    "http",
+    "Serves Git repositories over HTTP: without TLS, one request a connection.",
+    _RULES.format(here="")
+    + """
+For the open network put a proxy in front of it that speaks HTTPS and knows who may push.
+
+example:
+  gitserve http --export-all --base-path=/srv/git /srv/git
+  git clone http://localhost:8000/project.git
+""",
+    HTTP_PORT,
+    "http",
+)
+
+
+def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
     """The options, with their help."""
     connections = ConnectionOptions()
     defaults = DaemonOptions()
     parser = argparse.ArgumentParser(
-        prog="gitserve daemon",
-        description="Serves Git repositories over git://.",
-        epilog=_EPILOG,
+        prog=f"gitserve {command.name}",
+        description=command.description,
+        epilog=command.epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -60,12 +103,14 @@ def daemon_parser() -> argparse.ArgumentParser:
 
     what = parser.add_argument_group("which services (upload-pack, receive-pack)")
     for name, text in (
-        ("enable", "offer a service; a repository may still refuse with daemon.<service>=false"),
+        ("enable", "offer a service; a repository may refuse with {settings}.<service>=false"),
         ("disable", "do not offer it; a repository may still allow it"),
         ("allow-override", "let repositories decide about it (so it is)"),
         ("forbid-override", "do not let them"),
     ):
-        what.add_argument(f"--{name}", metavar="SERVICE", action="append", default=[], help=text)
+        what.add_argument(f"--{name}", metavar="SERVICE", action="append", default=[],
+            help=text.format(settings=command.settings),
+        )  # fmt: skip
 
     where = parser.add_argument_group("where to listen")
     where.add_argument(
@@ -73,7 +118,7 @@ def daemon_parser() -> argparse.ArgumentParser:
         help="an address or name; may be given more than once (all addresses)",
     )  # fmt: skip
     where.add_argument(
-        "--port", type=_count, default=DEFAULT_PORT, help="0 takes any free one (%(default)s)"
+        "--port", type=_count, default=command.port, help="0 takes any free one (%(default)s)"
     )
     where.add_argument(
         "--reuseaddr", action="store_true", help="do not wait for old connections to expire"
@@ -104,10 +149,11 @@ def daemon_parser() -> argparse.ArgumentParser:
     life = parser.add_argument_group("running")
     life.add_argument("--pid-file", metavar="FILE", help="write the process id there")
     life.add_argument("--verbose", action="store_true", help="log connections, not only requests")
-    life.add_argument(
-        "--informative-errors", action=argparse.BooleanOptionalAction, default=False,
-        help="tell clients why they cannot have a repository",
-    )  # fmt: skip
+    if command is DAEMON:
+        life.add_argument(
+            "--informative-errors", action=argparse.BooleanOptionalAction, default=False,
+            help="tell clients why they cannot have a repository",
+        )  # fmt: skip
     life.add_argument(
         "--log-destination", choices=("stderr", "none"), default="stderr",
         help="where the log goes (%(default)s)",
@@ -115,10 +161,10 @@ def daemon_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
+def parse(words: Sequence[str], command: Command = DAEMON) -> argparse.Namespace:
     """Raises SystemExit after ``--help`` or a usage error, as argparse does."""
     # the one option of git's whose value is optional; argparse would take a directory for it
-    return daemon_parser().parse_args(
+    return server_parser(command).parse_args(
         ["--user-path=" if word == "--user-path" else word for word in words]
     )
 
@@ -152,7 +198,7 @@ def configured(
         pid_file=namespace.pid_file,
         verbose=namespace.verbose,
         logged=namespace.log_destination != "none",
-        informative_errors=namespace.informative_errors,
+        informative_errors=getattr(namespace, "informative_errors", False),
         connections=ConnectionOptions(
             init_timeout=float(namespace.init_timeout),
             timeout=float(namespace.timeout),

@@ -1,7 +1,8 @@
-"""Which services a daemon offers, and who may change that: the operator, or each repository.
+"""Which services a server offers, and who may change that: the operator, or each repository.
 
 In: ``--enable``, ``--disable``, ``--allow-override``, ``--forbid-override`` and a repository's
-``daemon.*`` settings. Out: yes or no. Implements git-daemon(1), "SERVICES".
+``daemon.*`` or ``http.*`` settings. Out: yes or no. Implements git-daemon(1), "SERVICES", and the
+settings of git-http-backend(1).
 """
 
 from __future__ import annotations
@@ -14,9 +15,6 @@ from gitserve.repository.config import Config
 UPLOAD_PACK = "upload-pack"
 RECEIVE_PACK = "receive-pack"
 
-CONFIG_KEYS = {UPLOAD_PACK: "daemon.uploadpack", RECEIVE_PACK: "daemon.receivepack"}
-"""The setting by which a repository switches a service, where it may."""
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceRule:
@@ -25,10 +23,13 @@ class ServiceRule:
     enabled: bool
     overridable: bool = True
 
-    def allows(self, name: str, config: Config) -> bool:
-        """May this repository be used with the service? Raises ConfigError."""
+    def allows(self, name: str, config: Config, section: str = "daemon") -> bool:
+        """May this repository be used with the service? Raises ConfigError.
+
+        A repository switches it by ``<section>.uploadpack`` and ``<section>.receivepack``.
+        """
         if self.overridable:
-            own = config.get_optional_bool(CONFIG_KEYS[name])
+            own = config.get_optional_bool(f"{section}.{name.replace('-', '')}")
             if own is not None:
                 return own
         return self.enabled
@@ -41,7 +42,7 @@ class ServiceRule:
 
 DEFAULT_SERVICES: dict[str, ServiceRule] = {
     UPLOAD_PACK: ServiceRule(enabled=True),
-    # Nobody is asked who he is on git://, so nothing may be pushed until someone says so.
+    # Nobody is asked who he is, so nothing may be pushed until someone says so.
     RECEIVE_PACK: ServiceRule(enabled=False),
 }
 

@@ -19,14 +19,13 @@ from gitserve.repository.native import NativeRepository, open_location
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
-from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.exports import Exports, NotExported
-from gitserve.transport.listen import listen, shown, shown_address
+from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
-from gitserve.transport.pool import Connection, Pool
-from gitserve.transport.prefork import StopSignal, Watcher
+from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
 from gitserve.transport.streams import SocketStream
+from gitserve.transport.workers import run_workers
 from gitserve.wire import error_line, proto_request
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.proto_request import ProtoRequest
@@ -181,12 +180,6 @@ def run_daemon(
     import gitserve.session.upload_v2  # noqa: F401
 
     log = Log(2 if options.logged else None, verbose=options.verbose)
-    listeners = listen(
-        options.addresses,
-        options.port,
-        reuse_address=options.reuse_address,
-        backlog=options.backlog,
-    )
     daemon = Daemon(
         exports=exports,
         services=DEFAULT_SERVICES if services is None else services,
@@ -195,35 +188,4 @@ def run_daemon(
         log=log,
         informative_errors=options.informative_errors,
     )
-    counts = SharedCounts(options.worker_count)
-
-    def work(number: int, stop: StopSignal) -> None:
-        count = ConnectionCount(counts, number, options.connections.max_connections)
-        pool = Pool(listeners, daemon.serve, daemon.refuse, count)
-        pool.start()
-        stop.wait()
-        pool.stop(options.grace)
-
-    def stop_listening() -> None:
-        log.line("Stopping; running transfers may finish")
-        for listener in listeners:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)  # wakes every worker's threads
-            listener.close()
-
-    if options.pid_file is not None:
-        with open(options.pid_file, "w", encoding="ascii") as file:
-            file.write(f"{os.getpid()}\n")
-    for listener in listeners:
-        log.line(f"Listening on {shown(listener)}")
-    if on_listening is not None:
-        on_listening(listeners)
-    log.line("Ready to rumble")
-    try:
-        Watcher(options.worker_count, work, log, grace=options.grace).run(
-            on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
-        )
-    finally:
-        if options.pid_file is not None:
-            with suppress(OSError):
-                os.unlink(options.pid_file)
+    run_workers(options, daemon.serve, daemon.refuse, log, on_listening=on_listening)

@@ -1,0 +1,408 @@
+"""Git over HTTP, as a WSGI application.
+
+In: WSGI calls from any server, on any thread. Out: what git-http-backend(1) answers, one log line
+each. Fetches are pulled: the answer is an iterator of the core's own buffers. Pushes are written
+through WSGI's ``write``, because what a hook says must reach the pusher while the hook runs. Must
+not know what is negotiated; :mod:`gitserve.service.requests` is called for that.
+
+Git's documents: gitprotocol-http; gitprotocol-v2, "HTTP Transport".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gitserve.errors import (
+    GitServeError,
+    HangupError,
+    NotGitRepository,
+    PeerError,
+    PeerTimeout,
+    Refused,
+)
+from gitserve.options import HttpLimits
+from gitserve.repository.native import NativeRepository, open_location
+from gitserve.service.requests import Manner, ServiceOptions, serve_receive, upload_steps
+from gitserve.service.streams import Conversation
+from gitserve.service.tally import Tally
+from gitserve.session.failure import client_text
+from gitserve.transport.exports import Exports, NotExported
+from gitserve.transport.httpbody import (
+    BAD_REQUEST,
+    REQUEST_TIMEOUT,
+    UNSUPPORTED_MEDIA_TYPE,
+    BadBody,
+    Body,
+    open_body,
+)
+from gitserve.transport.httpfiles import File, dumb_file
+from gitserve.transport.httprequest import (
+    FORBIDDEN,
+    NO_CACHE,
+    NOT_FOUND,
+    OK,
+    SERVER_ERROR,
+    HttpError,
+    Request,
+    Resource,
+    parse,
+)
+from gitserve.transport.log import Log
+from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
+from gitserve.wire.malformed import quoted
+from gitserve.wire.pktline import FLUSH_PKT, encode
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+INTERNAL = "internal server error"
+
+Find = Callable[[bytes], NativeRepository]
+"""From a requested path to a repository. Raises :class:`NotExported`, :class:`NotGitRepository`."""
+
+
+def find_exported(exports: Exports) -> Find:
+    """By the rules of :mod:`gitserve.transport.exports`."""
+    return lambda path: open_location(exports.find(path))
+
+
+class NoBody:
+    """What a GET brings."""
+
+    failure: GitServeError | None = None
+
+    def read(self, _size: int, /) -> bytes:
+        """Nothing."""
+        return b""
+
+
+class Outbox:
+    """A sink for whoever pulls: keeps what is written until it is taken."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+
+    def write(self, data: bytes, /) -> None:
+        """See :class:`~gitserve.service.streams.ByteSink`."""
+        self._waiting.append(data)
+
+    def take(self) -> list[bytes]:
+        """What has been written since the last time."""
+        taken, self._waiting = self._waiting, []
+        return taken
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer, for the log."""
+
+    environ: Mapping[str, Any]
+    start_response: StartResponse
+    begun: float = field(default_factory=time.perf_counter)
+    tally: Tally = field(default_factory=Tally)
+    request: Request | None = None
+    conversation: Conversation | None = None
+    status: str = ""
+    result: str = "ok"
+
+    def start(self, status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
+        """Begins the answer."""
+        self.status = status
+        return self.start_response(status, headers)
+
+
+class Answer:
+    """The rest of an answer whose first piece is known; ends what makes it when it is given up."""
+
+    __slots__ = ("_done", "_first", "_rest")
+
+    def __init__(
+        self, first: bytes, rest: Generator[bytes, None, None], done: Callable[[], None]
+    ) -> None:
+        """``done`` is called at the end, whichever it is."""
+        self._first = first
+        self._rest = rest
+        self._done = done
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._first
+        yield from self._rest
+
+    def close(self) -> None:
+        """PEP 3333: the server is done with it, or its client is gone."""
+        self._rest.close()
+        self._done()
+
+
+class Written:
+    """A sink on WSGI's ``write``; the answer begins with the first bytes."""
+
+    __slots__ = ("_body", "_exchange", "_write")
+
+    def __init__(self, exchange: Exchange, body: Body) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._write: Callable[[bytes], object] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Is it too late for another status?"""
+        return self._write is not None
+
+    def begin(self) -> Callable[[bytes], object]:
+        """The status and headers of an answer, if they are not out yet."""
+        if self._write is None:
+            headers = [*NO_CACHE, ("Content-Type", "application/x-git-receive-pack-result")]
+            self._write = self._exchange.start(OK, headers)
+        return self._write
+
+    def write(self, data: bytes, /) -> None:
+        """See :class:`~gitserve.service.streams.ByteSink`."""
+        if self._write is None and self._body.failure is not None:
+            return  # the status tells it
+        write = self.begin()
+        try:
+            write(data)
+        except TimeoutError as error:
+            raise PeerTimeout("the client took nothing for too long") from error
+        except OSError as error:
+            raise HangupError(HangupError.GONE) from error
+
+
+def shown_error(error: Exception) -> str:
+    """For the log."""
+    if isinstance(error, Refused):
+        return f"refused: {error}"
+    if isinstance(error, PeerError):
+        return f"client failed: {error}"
+    return f"failed: {type(error).__name__}: {error}"
+
+
+def failed_body(failure: GitServeError) -> HttpError:
+    """The answer to a request that could not be read to its end."""
+    status = BAD_REQUEST
+    if isinstance(failure, BadBody):
+        status = failure.status
+    elif isinstance(failure, PeerTimeout):
+        status = REQUEST_TIMEOUT
+    return HttpError(status, client_text(failure).decode(), f"client failed: {failure}")
+
+
+@dataclass(frozen=True, slots=True)
+class GitHttp:
+    """The application. Serves any number of requests at once."""
+
+    find: Find
+    services: Mapping[str, ServiceRule] = field(default_factory=lambda: DEFAULT_SERVICES)
+    options: ServiceOptions = field(default_factory=ServiceOptions)
+    limits: HttpLimits = field(default_factory=HttpLimits)
+    log: Log = field(default_factory=Log)
+
+    def __call__(
+        self, environ: WSGIEnvironment, start_response: StartResponse, /
+    ) -> Iterable[bytes]:
+        """PEP 3333."""
+        exchange = Exchange(environ, start_response)
+        try:
+            return self._answer(exchange)
+        except HttpError as error:
+            exchange.result = str(error)
+            return self._refuse(exchange, error)
+        except BadBody as error:
+            exchange.result = shown_error(error)
+            return self._refuse(exchange, failed_body(error))
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, and tells nothing
+            exchange.result = shown_error(error)
+            return self._refuse(exchange, HttpError(SERVER_ERROR, client_text(error).decode()))
+
+    def _answer(self, exchange: Exchange) -> Iterable[bytes]:
+        request = exchange.request = parse(exchange.environ)
+        repository = self._open(request)
+        if request.service is None:
+            return self._dumb(exchange, request, repository)
+        name = self._admitted(request.service, repository)
+        if request.resource is Resource.INFO_REFS:
+            return self._advertise(exchange, request, repository, name)
+        expected = f"application/x-{request.service}-request"
+        received = exchange.environ.get("CONTENT_TYPE", "")
+        if received != expected:
+            # no browser sends this type without asking first, so no page can push for its reader
+            raise HttpError(UNSUPPORTED_MEDIA_TYPE, f"expected POST with Content-Type '{expected}'")
+        most = self.limits.max_fetch_bytes if name == UPLOAD_PACK else self.limits.max_push_bytes
+        body = open_body(exchange.environ, self.limits, most)
+        if name == UPLOAD_PACK:
+            return self._fetch(exchange, request, repository, body)
+        return self._push(exchange, request, repository, body)
+
+    # --- who may have what ------------------------------------------------------------------
+
+    def _open(self, request: Request) -> NativeRepository:
+        try:
+            return self.find(request.repository)
+        except (NotExported, NotGitRepository) as error:
+            raise HttpError(NOT_FOUND, reason=f"refused: {error}") from error
+
+    def _admitted(self, service: str, repository: NativeRepository) -> str:
+        name = service.removeprefix("git-")
+        rule = self.services.get(name)
+        if rule is None or not service.startswith("git-"):
+            raise HttpError(FORBIDDEN, "unsupported service")
+        if not rule.allows(name, repository.config, "http"):
+            raise HttpError(FORBIDDEN, f"service not enabled: {name}")
+        return name
+
+    # --- the smart protocol -----------------------------------------------------------------
+
+    def _advertise(
+        self, exchange: Exchange, request: Request, repository: NativeRepository, name: str
+    ) -> Iterable[bytes]:
+        outbox = Outbox()
+        conversation = exchange.conversation = Conversation(NoBody(), outbox)
+        manner = Manner(request.version, stateless=True, advertise_only=True)
+        if request.version != 2:
+            conversation.write(encode(b"# service=git-%b\n" % name.encode()) + FLUSH_PKT)
+        try:
+            if name == UPLOAD_PACK:
+                for _ in upload_steps(
+                    repository, conversation, manner, self.options, exchange.tally
+                ):
+                    pass
+            else:
+                serve_receive(repository, conversation, manner, self.options, exchange.tally)
+        except GitServeError as error:
+            exchange.result = shown_error(error)
+            # the session has told the client where it could, and that is an answer in full
+            if not conversation.sent:
+                raise
+        pieces = outbox.take()
+        headers = [
+            *NO_CACHE,
+            ("Content-Type", f"application/x-git-{name}-advertisement"),
+            ("Content-Length", str(sum(map(len, pieces)))),
+        ]
+        exchange.start(OK, headers)
+        self._log(exchange)
+        return () if request.is_head else pieces
+
+    def _fetch(
+        self, exchange: Exchange, request: Request, repository: NativeRepository, body: Body
+    ) -> Iterable[bytes]:
+        outbox = Outbox()
+        conversation = exchange.conversation = Conversation(body, outbox)
+        manner = Manner(request.version, stateless=True)
+        steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
+        pieces = self._pull(exchange, steps, outbox)
+        # nothing is sent before the first piece is there: until then the status may still change
+        first = next(pieces, b"")
+        if body.failure is not None:
+            pieces.close()
+            raise failed_body(body.failure)
+        if not first and exchange.result != "ok":
+            raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
+        headers = [*NO_CACHE, ("Content-Type", "application/x-git-upload-pack-result")]
+        exchange.start(OK, headers)
+        return Answer(first, pieces, lambda: self._log(exchange))
+
+    @staticmethod
+    def _pull(
+        exchange: Exchange, steps: Iterator[None], outbox: Outbox
+    ) -> Generator[bytes, None, None]:
+        try:
+            for _ in steps:
+                yield from outbox.take()
+        except GeneratorExit:
+            exchange.result = f"client failed: {HangupError.GONE}"
+            raise
+        except Exception as error:  # noqa: BLE001 - what the session could tell is in the outbox
+            exchange.result = shown_error(error)
+        yield from outbox.take()
+
+    def _push(
+        self, exchange: Exchange, request: Request, repository: NativeRepository, body: Body
+    ) -> Iterable[bytes]:
+        answer = Written(exchange, body)
+        conversation = exchange.conversation = Conversation(body, answer)
+        manner = Manner(request.version, stateless=True)
+        try:
+            serve_receive(repository, conversation, manner, self.options, exchange.tally)
+        except Exception as error:  # noqa: BLE001 - the session has told the client what it may know
+            exchange.result = shown_error(error)
+        if body.failure is not None and not answer.begun:
+            raise failed_body(body.failure)
+        if exchange.result != "ok" and not answer.begun:
+            raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
+        answer.begin()
+        self._log(exchange)
+        return ()
+
+    # --- the dumb protocol ------------------------------------------------------------------
+
+    def _dumb(
+        self, exchange: Exchange, request: Request, repository: NativeRepository
+    ) -> Iterable[bytes]:
+        if not repository.config.get_bool("http.getanyfile", True):
+            raise HttpError(FORBIDDEN, "unsupported service: getanyfile")
+        file = dumb_file(repository, request.resource, request.file, time.time())
+        if file is None:
+            raise HttpError(NOT_FOUND, reason=f"no file {request.file}")
+        headers = [
+            *file.headers,
+            ("Content-Type", file.content_type),
+            ("Content-Length", str(file.size)),
+        ]
+        exchange.start(OK, headers)
+        exchange.tally.pack_bytes = file.size
+        self._log(exchange)
+        return self._sent(exchange, request, file)
+
+    @staticmethod
+    def _sent(exchange: Exchange, request: Request, file: File) -> Iterable[bytes]:
+        if request.is_head:
+            file.close()
+            return ()
+        wrapper = exchange.environ.get("wsgi.file_wrapper")
+        if wrapper is not None and not isinstance(file.content, bytes):
+            wrapped: Iterable[bytes] = wrapper(file.content)  # servers know sendfile
+            return wrapped
+        return file.pieces()
+
+    # --- endings ----------------------------------------------------------------------------
+
+    def _refuse(self, exchange: Exchange, error: HttpError) -> Iterable[bytes]:
+        text = (error.text or error.status.partition(" ")[2]).encode() + b"\n"
+        headers = [
+            *error.headers(),
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(len(text))),
+        ]
+        exchange.start(error.status, headers)
+        self._log(exchange)
+        return () if exchange.environ.get("REQUEST_METHOD") == "HEAD" else (text,)
+
+    def _log(self, exchange: Exchange) -> None:
+        for warning in exchange.tally.warnings:
+            self.log.line(f"warning: {warning}")
+        asked = exchange.request
+        found = exchange.status != NOT_FOUND or asked is None or asked.service is not None
+        # a dumb client asks for thousands of files that are not there: it is how it looks for them
+        say = self.log.line if found else self.log.detail
+        environ, tally, said = exchange.environ, exchange.tally, exchange.conversation
+        peer = environ.get("REMOTE_ADDR", "-")
+        if environ.get("REMOTE_USER"):
+            peer = f"{environ['REMOTE_USER']}@{peer}"
+        result = exchange.result + (f" ({tally.trouble})" if tally.trouble else "")
+        pushed = f" updated={tally.updated} refused={tally.refused}" if tally.commanded else ""
+        version = f" v{exchange.request.version}" if exchange.request is not None else ""
+        say(
+            f"{peer} {environ.get('REQUEST_METHOD', '-')}"
+            f" '{quoted(environ.get('PATH_INFO', '').encode('latin-1', 'replace'))}'{version}:"
+            f" {exchange.status.partition(' ')[0]} {result}; objects={tally.objects}{pushed}"
+            f" sent={said.sent if said else tally.pack_bytes}"
+            f" received={said.received if said else 0}"
+            f" seconds={time.perf_counter() - exchange.begun:.3f}"
+        )

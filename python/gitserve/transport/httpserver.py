@@ -1,0 +1,261 @@
+"""A small HTTP server for the WSGI application: the standard library's, on our workers.
+
+In: connections, one request each. Out: what the application answers. It has the daemon's workers,
+limits, timeouts and way to stop. TLS, names and passwords are for the proxy in front of it.
+
+The parsing of heads is :mod:`http.server`'s, the calling of the application
+:mod:`wsgiref.handlers`'s; here is what they lack: a deadline for the head, time limits for the
+rest, writes that are joined, and refusals that the client gets to read.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from wsgiref.handlers import SimpleHandler
+from wsgiref.simple_server import WSGIRequestHandler
+
+from gitserve import __version__
+from gitserve.errors import GitServeError, PeerTimeout
+from gitserve.options import ConnectionOptions, DaemonOptions
+from gitserve.service.requests import ServiceOptions
+from gitserve.transport.exports import Exports
+from gitserve.transport.httpapp import GitHttp, find_exported
+from gitserve.transport.listen import shown_address
+from gitserve.transport.log import Log
+from gitserve.transport.pool import Connection
+from gitserve.transport.services import DEFAULT_SERVICES, ServiceRule
+from gitserve.transport.streams import SocketStream
+from gitserve.transport.workers import run_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from wsgiref.headers import Headers
+    from wsgiref.types import WSGIApplication
+
+    from _typeshed import WriteableBuffer
+
+_A = TypeVar("_A")
+_R = TypeVar("_R")
+
+READ_AHEAD = 64 << 10
+"""Bytes of a body taken at once; also the longest head line that is taken."""
+
+REFUSING_SECONDS = 1.0
+"""For telling one client too many so; it must not keep a thread from others."""
+
+BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 10\r\nConnection: close\r\n"
+    b"Content-Type: text/plain\r\nContent-Length: 39\r\n\r\n"
+    b"the server is busy; try again later...\n"
+)
+
+
+class SocketReader(io.RawIOBase):
+    """A stream for :class:`io.BufferedReader`; a peer's faults are errors that wsgiref knows."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """One read of the socket."""
+        view = memoryview(buffer).cast("B")
+        data = _as_os_error(self._stream.read, len(view))
+        view[: len(data)] = data
+        return len(data)
+
+
+class SocketWriter:
+    """Joins what is written until it is flushed: heads are written line by line."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._held: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """Keeps it."""
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Sends it."""
+        held, self._held = self._held, []
+        if len(held) > 1 and len(held[-1]) >= READ_AHEAD:
+            held = [b"".join(held[:-1]), held[-1]]  # a pack's buffers are not copied
+        elif len(held) > 1:
+            held = [b"".join(held)]
+        for data in held:
+            _as_os_error(self._stream.write, data)
+
+    def close(self) -> None:
+        """The socket is closed by whoever opened it."""
+        self.closed = True
+
+
+def _as_os_error(call: Callable[[_A], _R], argument: _A) -> _R:
+    try:
+        return call(argument)
+    except PeerTimeout as error:
+        raise TimeoutError(str(error)) from error
+    except GitServeError as error:
+        raise ConnectionAbortedError(str(error)) from error
+
+
+class Call(SimpleHandler):
+    """One call of the application."""
+
+    http_version = "1.1"
+    server_software = f"gitserve/{__version__}"
+    wsgi_file_wrapper = None  # its pieces are small
+    headers: Headers  # which the library's stub forgets
+    log: Log
+
+    def cleanup_headers(self) -> None:
+        """One request a connection: the end of the connection is the end of the answer."""
+        super().cleanup_headers()
+        self.headers["Connection"] = "close"
+
+    def log_exception(
+        self,
+        exc_info: tuple[type[BaseException], BaseException, TracebackType]
+        | tuple[None, None, None],
+    ) -> None:
+        """A line, as everything else."""
+        self.log.line(f"{type(exc_info[1]).__name__}: {exc_info[1]}")
+
+
+class HttpConnection(WSGIRequestHandler):
+    """One connection, with one request on it."""
+
+    server_version = f"gitserve/{__version__}"
+    protocol_version = "HTTP/1.1"  # so that Expect: 100-continue is answered
+    error_message_format = "%(code)d %(message)s\n"
+    error_content_type = "text/plain; charset=utf-8"
+
+    def __init__(self, connection: Connection, server: HttpServer, stream: SocketStream) -> None:
+        self._connection = connection
+        self._http = server
+        self._stream = stream
+        super().__init__(connection.socket, cast(Any, connection.peer), cast(Any, server))
+
+    def setup(self) -> None:
+        """Instead of the sockets' own files."""
+        self.rfile = io.BufferedReader(SocketReader(self._stream), READ_AHEAD)
+        self.wfile = cast(Any, SocketWriter(self._stream))
+
+    def handle(self) -> None:
+        """One request."""
+        self._stream.expect_within(self._http.connections.init_timeout)
+        self.raw_requestline = self.rfile.readline(READ_AHEAD + 1)
+        if not self.raw_requestline:
+            return  # somebody looks whether we are there
+        if len(self.raw_requestline) > READ_AHEAD:
+            self.requestline = self.request_version = self.command = ""
+            self.send_error(414)
+            return
+        if not self.parse_request():
+            self._answered()
+            return
+        if len(set(self.headers.get_all("content-length", []))) > 1:
+            self.send_error(400, "several lengths")
+            self._answered()
+            return
+        self._connection.asked = True
+        self._stream.expect_within(0)
+        call = Call(
+            cast(IO[bytes], self.rfile), cast(IO[bytes], self.wfile), sys.stderr, self.get_environ()
+        )
+        call.log = self._http.log
+        call.run(self._http.app)
+        if self.command == "POST":
+            self._answered()
+
+    def finish(self) -> None:
+        """What is still held leaves."""
+        with suppress(OSError):
+            self.wfile.flush()
+
+    def _answered(self) -> None:
+        """The client may still be sending: let it read the answer before the connection goes."""
+        with suppress(OSError):
+            self.wfile.flush()
+            self._stream.drain()
+
+    def version_string(self) -> str:
+        """Without the interpreter's."""
+        return self.server_version
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
+        """Of what never became a request."""
+        self._http.log.detail(f"{shown_address(self.client_address)} {format % args}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpServer:
+    """What is served, and how."""
+
+    app: WSGIApplication
+    connections: ConnectionOptions
+    log: Log
+    base_environ: Mapping[str, str]
+
+    def serve(self, connection: Connection) -> None:
+        """One connection. Raises nothing."""
+        try:
+            stream = SocketStream(connection.socket, self.connections.timeout)
+            HttpConnection(connection, self, stream)
+        except (GitServeError, OSError) as error:
+            self.log.detail(f"{shown_address(connection.peer)} client failed: {error}")
+        except Exception as error:  # noqa: BLE001 - a bug of ours ends one connection, not all
+            self.log.line(f"{shown_address(connection.peer)} {type(error).__name__}: {error}")
+
+    def refuse(self, connection: Connection) -> None:
+        """One client more than may be."""
+        self.log.line(f"{shown_address(connection.peer)} refused: too many connections")
+        with suppress(GitServeError):
+            SocketStream(connection.socket, REFUSING_SECONDS).write(BUSY)
+
+
+def run_http(
+    options: DaemonOptions,
+    exports: Exports,
+    services: Mapping[str, ServiceRule] | None = None,
+    service_options: ServiceOptions | None = None,
+    *,
+    on_listening: Callable[[list[socket.socket]], None] | None = None,
+) -> None:
+    """Serves until SIGTERM or SIGINT. Raises CannotListen; OSError for the pid file."""
+    import gitserve.service.receive  # before the workers are forked, which then share it
+    import gitserve.service.upload
+    import gitserve.session.receive
+    import gitserve.session.upload_v0
+    import gitserve.session.upload_v2  # noqa: F401
+
+    log = Log(2 if options.logged else None, verbose=options.verbose)
+    app = GitHttp(
+        find_exported(exports),
+        services=DEFAULT_SERVICES if services is None else services,
+        options=service_options or ServiceOptions(),
+        log=log,
+    )
+    base_environ = {
+        "SERVER_NAME": options.addresses[0] if options.addresses else socket.gethostname(),
+        "SERVER_PORT": str(options.port),
+        "GATEWAY_INTERFACE": "CGI/1.1",
+        "REMOTE_HOST": "",
+        "CONTENT_LENGTH": "",
+        "SCRIPT_NAME": "",
+    }
+    server = HttpServer(app, options.connections, log, base_environ)
+    run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)
