@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -37,6 +37,12 @@ def gitserve_programs() -> Programs:
     """gitserve as it is installed beside this interpreter."""
     command = str(Path(sys.executable).with_name("gitserve"))
     return Programs((command, "daemon"), f"{command} upload-pack", f"{command} receive-pack")
+
+
+def http_programs() -> Programs:
+    """The same, with the HTTP server in the daemon's place."""
+    command = str(Path(sys.executable).with_name("gitserve"))
+    return replace(gitserve_programs(), daemon=(command, "http"))
 
 
 def oracle_programs(git: str) -> Programs:
@@ -61,10 +67,11 @@ class Server:
     port: int
     log_path: Path
     log_read: int = field(default=0)
+    scheme: str = "git"
 
     def url(self, repository: Path) -> str:
-        """The git:// URL of a repository below ``base``."""
-        return f"git://{HOST}:{self.port}/{repository.relative_to(self.base)}"
+        """The URL of a repository below ``base``."""
+        return f"{self.scheme}://{HOST}:{self.port}/{repository.relative_to(self.base)}"
 
     def connect(self, timeout: float = 30.0) -> socket.socket:
         """A raw connection."""
