@@ -14,25 +14,43 @@ from gitserve.dropin.archive import UploadArchiveHandler
 from gitserve.dropin.backends import Backend, BackendRepo, DictBackend, FileSystemBackend
 from gitserve.dropin.command import main, serve_command
 from gitserve.dropin.handlers import Handler, PackHandler
+from gitserve.dropin.info import (
+    generate_info_refs,
+    generate_objects_info_packs,
+    update_server_info,
+)
 from gitserve.dropin.receive import ReceivePackHandler
 from gitserve.dropin.tcp import DEFAULT_HANDLERS, TCPGitRequestHandler, TCPGitServer
 from gitserve.dropin.upload import UploadPackHandler
+from gitserve.dropin.walkers import (
+    AckGraphWalkerImpl,
+    MultiAckDetailedGraphWalkerImpl,
+    MultiAckGraphWalkerImpl,
+    SingleAckGraphWalkerImpl,
+)
 
 __all__ = [
     "DEFAULT_HANDLERS",
+    "AckGraphWalkerImpl",
     "Backend",
     "BackendRepo",
     "DictBackend",
     "FileSystemBackend",
     "Handler",
+    "MultiAckDetailedGraphWalkerImpl",
+    "MultiAckGraphWalkerImpl",
     "PackHandler",
     "ReceivePackHandler",
+    "SingleAckGraphWalkerImpl",
     "TCPGitRequestHandler",
     "TCPGitServer",
     "UploadArchiveHandler",
     "UploadPackHandler",
+    "generate_info_refs",
+    "generate_objects_info_packs",
     "main",
     "serve_command",
+    "update_server_info",
 ]
 
 if __name__ == "__main__":

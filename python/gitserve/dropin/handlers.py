@@ -7,7 +7,9 @@ subclasses have their say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from gitserve.dropin.lines import capability_agent
@@ -17,7 +19,7 @@ from gitserve.dropin.words import (
     CAPABILITY_OFS_DELTA,
     CAPABILITY_THIN_PACK,
 )
-from gitserve.errors import GitProtocolError
+from gitserve.errors import GitProtocolError, GitServeError, InternalError, PeerError
 from gitserve.service.requests import ServiceOptions
 from gitserve.wire.protocol_version import requested_version
 
@@ -26,17 +28,33 @@ _FREE_VALUED = (b"agent", b"session-id", b"filter", b"object-format")
 
 
 class EitherMethod:
-    """A method that may also be called on the class, which is then its ``self``.
+    """A method that may also be called on the class, with or without an instance.
 
-    dulwich's ``capabilities`` was a class method once and is an instance's today.
+    dulwich's ``capabilities`` was a class method once and is an instance's today, and people wrote
+    ``UploadPackHandler.capabilities()`` and ``UploadPackHandler.capabilities(self)``.
     """
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
         self._function = function
         self.__doc__ = function.__doc__
 
-    def __get__(self, instance: Any, owner: type) -> Callable[[], Any]:
-        return self._function.__get__(owner if instance is None else instance)  # type: ignore[no-any-return]
+    def __get__(self, instance: Any, owner: type) -> Callable[..., Any]:
+        function = self._function
+
+        def call(of: Any = None) -> Any:
+            return function(of if of is not None else owner if instance is None else instance)
+
+        return call
+
+
+class Words(list[bytes]):
+    """A list of capabilities; to add a tuple to it was right in dulwich once."""
+
+    def __add__(self, other: Any) -> Words:  # type: ignore[override]
+        return Words([*self, *other])
+
+    def __radd__(self, other: Any) -> Words:
+        return Words([*other, *self])
 
 
 class Handler:
@@ -78,7 +96,8 @@ class PackHandler(Handler):
     @classmethod
     def capability_line(cls, capabilities: Iterable[bytes] | None = None) -> bytes:
         """The capabilities as they stand in the advertisement, a blank before each."""
-        listed = cls.capabilities() if capabilities is None else capabilities  # type: ignore[call-arg]
+        ask: Any = cls.capabilities
+        listed = ask() if capabilities is None else capabilities
         return b"".join([b" " + capability for capability in listed])
 
     @classmethod
@@ -130,6 +149,55 @@ class PackHandler(Handler):
     def notify_done(self) -> None:
         """The client has said ``done``."""
         self._done_received = True
+
+    def _agree(self, capabilities: Mapping[bytes, bytes | None]) -> None:
+        """The client has chosen. What a handler raises about it is the client's fault."""
+        words = [
+            name if value is None else b"%b=%b" % (name, value)
+            for name, value in capabilities.items()
+        ]
+        try:
+            self.set_client_capabilities(words)
+        except GitServeError:
+            raise
+        except GitProtocolError as error:
+            raise PeerError(str(error), wire=str(error).encode("utf-8", "replace")) from error
+
+
+SPEAKING = ("capabilities", "innocuous_capabilities", "required_capabilities",
+            "set_client_capabilities", "has_capability")  # fmt: skip
+"""Methods that have their say in versions 0 and 1 only: version 2 has no such list."""
+
+
+def changed(handler: Any, base: type, names: Iterable[str]) -> bool:
+    """Has somebody put another in the place of one of these methods of ``base``?
+
+    In a subclass, on the instance, or on ``base`` itself, which is compared with how it began.
+    """
+    return any(
+        name in vars(handler)
+        or inspect.getattr_static(type(handler), name) is not _BEGAN[base][name]
+        for name in names
+    )
+
+
+_BEGAN: dict[type, dict[str, Any]] = {}
+
+
+def remember(base: type, names: Iterable[str]) -> None:
+    """Notes these methods as they are, for :func:`changed`."""
+    _BEGAN[base] = {name: inspect.getattr_static(base, name) for name in names}
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Lets out what somebody's own method raised, not our wrapping of it."""
+    try:
+        yield
+    except InternalError as error:
+        if error.__cause__ is not None:
+            raise error.__cause__ from None
+        raise
 
 
 def repository_path(args: Sequence[Any]) -> Any:

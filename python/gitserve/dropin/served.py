@@ -1,16 +1,31 @@
 """From what a backend gave to what the services serve.
 
 In: a repository object of anybody's. Out: the handle that :mod:`gitserve.service` works on. The
-choice is made once, at the door of a request.
+choice is made once, at the door of a request:
+
+- a repository of ours, by its handle;
+- a dulwich ``Repo``, which is a folder on disk, is served as that folder, at full speed;
+- a class with a ``find_missing_objects`` or ``fetch_objects`` of its own wants to be asked;
+- anything else has its objects read through its object store.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 from gitserve.repo import Repo
 from gitserve.repository.foreign import ForeignRepository
-from gitserve.repository.native import NativeRepository
+from gitserve.repository.locate import location_of
+from gitserve.repository.native import NativeRepository, open_location
+
+_OF_OBJECTS = (
+    "find_missing_objects", "fetch_objects", "fetch_pack_data", "get_object", "get_parents",
+    "get_peeled", "get_refs", "get_shallow", "controldir", "commondir",
+)  # fmt: skip
+"""Methods by which a subclass of dulwich's ``Repo`` may mean other objects or refs than its
+folder has."""
 
 
 def served(repo: Any) -> NativeRepository | ForeignRepository:
@@ -19,4 +34,42 @@ def served(repo: Any) -> NativeRepository | ForeignRepository:
         return repo.native
     if isinstance(repo, NativeRepository | ForeignRepository):
         return repo
-    return ForeignRepository(repo)
+    return _on_disk(repo) or ForeignRepository(repo)
+
+
+def asks(repo: Any) -> bool:
+    """Does this repository want to choose what is sent?"""
+    if isinstance(repo, Repo | NativeRepository | ForeignRepository):
+        return False
+    for name in ("find_missing_objects", "fetch_objects"):
+        method = getattr(type(repo), name, None) or vars(repo).get(name)
+        if method is not None and not _is_dulwichs(method):
+            return True
+    return False
+
+
+def python_hook(repo: Any, name: str) -> Any:
+    """A hook of the program's own; those in the hooks folder are run by the service."""
+    hooks = getattr(repo, "hooks", None)
+    hook = hooks.get(name) if hooks else None
+    executables = getattr(sys.modules.get("dulwich.hooks"), "ShellHook", ())
+    return None if isinstance(hook, executables) else hook
+
+
+def _on_disk(repo: Any) -> NativeRepository | None:
+    """The folder of a dulwich ``Repo`` that is nothing but that folder."""
+    dulwich = sys.modules.get("dulwich.repo")
+    if dulwich is None or not isinstance(repo, dulwich.Repo):
+        return None
+    if any(getattr(type(repo), name, None) is not getattr(dulwich.Repo, name, None)
+           or name in vars(repo) for name in _OF_OBJECTS):  # fmt: skip
+        return None
+    if not _is_dulwichs(type(repo.object_store)) or not _is_dulwichs(type(repo.refs)):
+        return None
+    location = location_of(os.path.realpath(os.fsdecode(repo.controldir())))
+    return None if location is None else open_location(location)
+
+
+def _is_dulwichs(thing: Any) -> bool:
+    module = getattr(thing, "__module__", None) or ""
+    return bool(module == "dulwich" or module.startswith("dulwich."))

@@ -39,7 +39,7 @@ class Application:
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
         push.push_options = effect.push_options or None
-        policy = Policy(self.repository, self.refs, self.remarks)
+        policy = Policy(self.repository, self.refs, self.remarks, push.unset_deny)
         stages: tuple[Callable[[], None], ...] = (
             self.refuse_repeated,
             lambda: self.refuse_by(policy.hidden),

@@ -21,13 +21,14 @@ from gitserve.errors import GitServeError, HangupError
 from gitserve.repository.foreign import ForeignRepository
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.service.advertise import receive_advertisement
-from gitserve.service.policy import Policy
+from gitserve.service.policy import Deny, Policy
 from gitserve.service.remarks import Aside, Remarks, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.effects import (
     AdvertiseRefs,
     AfterReport,
+    Agreed,
     ApplyCommands,
     Effect,
     TakePack,
@@ -49,20 +50,26 @@ class ForeignReceiveService:
         *,
         tally: Tally | None = None,
         aside: Aside = nowhere,
+        unset_deny: Deny = Deny.UNSET,
     ) -> None:
         self._repository = repository
         self._repo = repository.repo
         self._conversation = conversation
         self._refs = repository.refs.snapshot()
         self._aside = aside
+        self._unset_deny = unset_deny
         self._done: list[Command] = []
         self.tally = tally or Tally()
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            Agreed: self.agreed,
             AdvertiseRefs: self.advertise_refs,
             TakePack: self.take_pack,
             ApplyCommands: self.apply_commands,
             AfterReport: self.after_report,
         }
+
+    def agreed(self, effect: Agreed) -> None:
+        """Any choice will do."""
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """What the client compares its own refs with."""
@@ -116,7 +123,7 @@ class ForeignReceiveService:
         errors: dict[int, bytes] = {}
         objects = self._repository.objects.snapshot()
         boundary = [*self._repository.shallow, *effect.client_shallow]
-        policy = Policy(self._repository, self._refs, remarks)
+        policy = Policy(self._repository, self._refs, remarks, self._unset_deny)
         names = [command.ref for command in effect.commands]
         for index, command in enumerate(effect.commands):
             word = policy.hidden(command)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Protocol
 
 from gitserve.options import HookRules
 from gitserve.repository.native import NativeRepository
@@ -28,6 +29,22 @@ _NOT_FOR_HOOKS = frozenset(
         "GIT_PUSH_OPTION_COUNT", "GIT_QUARANTINE_PATH",
     )
 )  # fmt: skip
+
+
+class AsksHooks(Protocol):
+    """Whoever is asked at the four moments of a push."""
+
+    def pre_receive(self, commands: Sequence[Command], remarks: Remarks) -> bool:
+        """May these go on, all of them?"""
+
+    def update(self, command: Command, remarks: Remarks) -> bool:
+        """May this one?"""
+
+    def post_receive(self, commands: Sequence[Command], remarks: Remarks) -> None:
+        """These are done."""
+
+    def post_update(self, commands: Sequence[Command], remarks: Remarks) -> None:
+        """These are done; names only."""
 
 
 class Hooks:

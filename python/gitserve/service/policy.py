@@ -56,11 +56,11 @@ class Deny(Enum):
     """Refused, with an explanation of how to change that."""
 
 
-def deny_setting(config: Config, key: str) -> Deny:
+def deny_setting(config: Config, key: str, unset: Deny = Deny.UNSET) -> Deny:
     """One of git's ``receive.deny*Current*``: a word, or a boolean."""
     value = config.get(key)
     if value is None and key not in config:
-        return Deny.UNSET
+        return unset
     word = (value or "").lower()
     if word in ("ignore", "warn", "refuse"):
         return Deny(word)
@@ -80,15 +80,17 @@ class Policy:
         repository: ReadableRepository,
         refs: RefSnapshot,
         remarks: Remarks,
+        unset: Deny = Deny.UNSET,
     ) -> None:
+        """``unset``: what holds for the current branch where nothing is configured."""
         config = repository.config
         self._hidden_patterns = hidden_patterns(config, "receive")
         self._remarks = remarks
         self._shallow = repository.shallow
         self._deny_deletes = config.get_bool("receive.denydeletes")
         self._deny_rewinds = config.get_bool("receive.denynonfastforwards")
-        self._deny_current = deny_setting(config, "receive.denycurrentbranch")
-        self._deny_delete_current = deny_setting(config, "receive.denydeletecurrent")
+        self._deny_current = deny_setting(config, "receive.denycurrentbranch", unset)
+        self._deny_delete_current = deny_setting(config, "receive.denydeletecurrent", unset)
         self._head = refs.symbolic(b"HEAD")
         self._checked_out = frozenset(ref for _, ref in repository.checked_out())
 

@@ -6,12 +6,14 @@ the hooks, the way to the person at the other end. Must not decide anything.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
 from gitserve.options import HookRules
 from gitserve.repository.native import NativeRepository
-from gitserve.service.hooks import Hooks
+from gitserve.service.hooks import AsksHooks, Hooks
+from gitserve.service.policy import Deny
 from gitserve.service.remarks import Aside, Remarks
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -33,6 +35,10 @@ class Push:
     quarantine: Quarantine | None = None
     push_options: tuple[bytes, ...] | None = None
     """None: the client did not speak of any."""
+    ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None
+    """Whoever embeds the server may have hooks of its own beside the repository's."""
+    unset_deny: Deny = Deny.UNSET
+    """What happens to the current branch where the repository is not configured."""
     done: list[Command] = field(default_factory=list)
     """What was asked for and has been done, for the hooks that follow."""
 
@@ -60,10 +66,11 @@ class Push:
             self.quarantine.path, self.repository.object_format, alternates=main
         ).snapshot()
 
-    def hooks(self) -> Hooks:
+    def hooks(self) -> AsksHooks:
         """The repository's hooks, as they see this moment of the push."""
         waiting = None if self.quarantine is None else self.quarantine.path
-        return Hooks(self.repository, self.hook_rules, self.push_options, waiting)
+        hooks = Hooks(self.repository, self.hook_rules, self.push_options, waiting)
+        return hooks if self.ask_also is None else self.ask_also(hooks, self)
 
     def discard(self) -> None:
         """Removes what still waits in quarantine. Safe to call at any time."""

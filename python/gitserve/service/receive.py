@@ -26,6 +26,8 @@ from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
+from gitserve.service.hooks import AsksHooks
+from gitserve.service.policy import Deny
 from gitserve.service.push import Push
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.resolving import ResolvingProgress
@@ -34,6 +36,7 @@ from gitserve.service.tally import Tally
 from gitserve.session.effects import (
     AdvertiseRefs,
     AfterReport,
+    Agreed,
     ApplyCommands,
     Effect,
     TakePack,
@@ -60,6 +63,8 @@ class ReceiveService:
         hook_rules: HookRules | None = None,
         aside: Aside = nowhere,
         threads: int = 0,
+        ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None,
+        unset_deny: Deny = Deny.UNSET,
     ) -> None:
         self._push = Push(
             repository=repository,
@@ -68,14 +73,20 @@ class ReceiveService:
             tally=tally or Tally(),
             hook_rules=hook_rules or HookRules(),
             aside=aside,
+            ask_also=ask_also,
+            unset_deny=unset_deny,
         )
         self._threads = threads
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            Agreed: self.agreed,
             AdvertiseRefs: self.advertise_refs,
             TakePack: self.take_pack,
             ApplyCommands: self.apply_commands,
             AfterReport: self.after_report,
         }
+
+    def agreed(self, effect: Agreed) -> None:
+        """Any choice will do."""
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """What the client compares its own refs with."""

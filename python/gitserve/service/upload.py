@@ -19,6 +19,7 @@ from gitserve.service.tally import Tally
 from gitserve.session.effects import (
     AddHaves,
     AdvertiseRefs,
+    Agreed,
     BeginNegotiation,
     CheckWants,
     Common,
@@ -62,6 +63,7 @@ class UploadService:
         """What this client may see."""
         self._negotiation: Negotiation | None = None
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
+            Agreed: self.agreed,
             AdvertiseRefs: self.advertise_refs,
             ListRefs: self.list_refs,
             CheckWants: self.check_wants,
@@ -74,6 +76,9 @@ class UploadService:
     def close(self) -> None:
         """Tells the log what was found damaged."""
         self.tally.warnings += self._objects.take_warnings()
+
+    def agreed(self, effect: Agreed) -> None:
+        """Any choice will do."""
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """v0 and v1: every visible ref."""

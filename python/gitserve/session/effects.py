@@ -13,7 +13,7 @@ Object ids are hexadecimal digits as bytes, as on the wire; ref names are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -44,6 +44,16 @@ class Send:
 @dataclass(frozen=True, slots=True)
 class Flush:
     """Everything sent so far must leave now; the client waits for it. Reply: ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreed:
+    """What a v0 or v1 client has chosen of the capabilities offered. Reply: ``None``.
+
+    A performer that demands something of clients raises.
+    """
+
+    capabilities: Mapping[bytes, bytes | None]
 
 
 # --- refs -------------------------------------------------------------------
@@ -247,6 +257,7 @@ Effect = (
     Read
     | Send
     | Flush
+    | Agreed
     | AdvertiseRefs
     | ListRefs
     | CheckWants

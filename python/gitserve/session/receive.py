@@ -16,6 +16,7 @@ from gitserve.session.config import ReceiveConfig
 from gitserve.session.effects import (
     AdvertiseRefs,
     AfterReport,
+    Agreed,
     ApplyCommands,
     Dialogue,
     Flush,
@@ -100,6 +101,7 @@ def _receive(config: ReceiveConfig, version: int, outlet: Outlet) -> Dialogue:
     )
     request = receive_commands.parse(expect_flush(section, "commands"), config.hex_length)
     manner = _manner(request)
+    yield Agreed(request.capabilities)
     _check(config, request)
     if not request.commands:
         return

@@ -18,6 +18,7 @@ from gitserve.session.config import UploadConfig
 from gitserve.session.effects import (
     AddHaves,
     AdvertiseRefs,
+    Agreed,
     BeginNegotiation,
     CheckWants,
     Common,
@@ -120,6 +121,7 @@ def _upload(config: UploadConfig, version: int, outlet: Outlet) -> Dialogue:
     request = upload_request.parse(expect_flush(section, "wants"), config.hex_length)
     if not request.wants:
         return
+    yield Agreed(request.capabilities)
     _check(config, request)
     refused: bytes | None = yield CheckWants(
         request.wants, _reach(config), config.allow_tip_sha1_in_want

@@ -8,6 +8,7 @@ from typing import Any
 
 from gitserve.session.effects import (
     AdvertiseRefs,
+    Agreed,
     Dialogue,
     Effect,
     Flush,
@@ -76,6 +77,8 @@ def play(
                         decoder.feed(piece)
                 elif isinstance(effect, Send):
                     played.sent += effect.data
+                elif isinstance(effect, Agreed):
+                    pass
                 elif isinstance(effect, Flush):
                     played.left = played.sent
                 else:

@@ -15,6 +15,7 @@ from gitserve.session.config import Limits, ReceiveConfig
 from gitserve.session.effects import (
     AdvertiseRefs,
     AfterReport,
+    Agreed,
     ApplyCommands,
     Effect,
     Framing,
@@ -320,7 +321,8 @@ def test_a_client_that_is_gone_does_not_hide_why(ids: dict[str, str]) -> None:
 
 def play_until_pack(session: Any, ids: dict[str, str]) -> Effect:
     line = f"{ZERO} {ids['c4']} refs/heads/a\0{BAND}".encode()
-    return session.send(Run([line], FLUSH))
+    assert isinstance(session.send(Run([line], FLUSH)), Agreed)
+    return next(session)
 
 
 def test_limits(ids: dict[str, str]) -> None:
