@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -86,7 +87,8 @@ def download() -> Path:
         CACHE.mkdir(parents=True, exist_ok=True)
         subprocess.run(
             [
-                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:",
+                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
+                "--no-binary=:all:",
                 "--no-build-isolation", "--require-hashes", "-r", str(PINNED), "-d", str(CACHE),
             ],
             check=True,
@@ -129,7 +131,7 @@ def main() -> int:
     suite = unittest.defaultTestLoader.loadTestsFromNames(list(options.names))
     runner = unittest.TextTestRunner(resultclass=Result, verbosity=1 if options.all else 0)
     if not options.all:
-        runner.stream = unittest.runner._WritelnDecorator(open(os.devnull, "w"))  # type: ignore[attr-defined]
+        runner.stream = unittest.runner._WritelnDecorator(io.StringIO())  # type: ignore[attr-defined]
     result = runner.run(suite)
     assert isinstance(result, Result)
     failed = [*result.failures, *result.errors]

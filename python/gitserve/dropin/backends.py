@@ -18,21 +18,21 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 class BackendRepo(TypingProtocol):
-    """What a repository needs to have to be served."""
+    """What a repository needs to have to be served. It may be a base class too."""
 
-    @property
-    def object_store(self) -> Any:
-        """The objects, as dulwich's stores or :class:`~gitserve.repository.objects.Objects`."""
+    object_store: Any
+    """The objects, as dulwich's stores or :class:`~gitserve.repository.objects.Objects`."""
 
-    @property
-    def refs(self) -> Any:
-        """The refs, as dulwich's or :class:`~gitserve.repository.references.References`."""
+    refs: Any
+    """The refs, as dulwich's or :class:`~gitserve.repository.references.References`."""
 
     def get_refs(self) -> dict[bytes, bytes]:
         """Name to id, HEAD included."""
+        raise NotImplementedError
 
-    def get_peeled(self, ref: bytes) -> bytes | None:
+    def get_peeled(self, ref: bytes) -> bytes | None:  # noqa: ARG002
         """What the ref's tag leads to; the ref's own id, or None, when it is no tag."""
+        return None
 
     def find_missing_objects(
         self,
@@ -43,7 +43,11 @@ class BackendRepo(TypingProtocol):
         get_tagged: Callable[[], dict[bytes, bytes]] | None = None,
         depth: int | None = None,
     ) -> Any:
-        """The objects to send. In dulwich before 0.21 it was called ``fetch_objects``."""
+        """The objects to send, as ids or objects, alone or first in a tuple.
+
+        Optional: without it the core finds out. ``fetch_objects`` is its old name.
+        """
+        raise NotImplementedError
 
 
 class Backend:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from gitserve.repo import Repo
@@ -37,15 +38,16 @@ def served(repo: Any) -> NativeRepository | ForeignRepository:
     return _on_disk(repo) or ForeignRepository(repo)
 
 
-def asks(repo: Any) -> bool:
-    """Does this repository want to choose what is sent?"""
+def chooser(repo: Any) -> Callable[..., Any] | None:
+    """The method by which a repository chooses what is sent, if it has one of its own: the new
+    name first, then the old."""
     if isinstance(repo, Repo | NativeRepository | ForeignRepository):
-        return False
+        return None
     for name in ("find_missing_objects", "fetch_objects"):
-        method = getattr(type(repo), name, None) or vars(repo).get(name)
-        if method is not None and not _is_dulwichs(method):
-            return True
-    return False
+        method: Callable[..., Any] | None = getattr(repo, name, None)
+        if method is not None and not _is_known(method):
+            return method
+    return None
 
 
 def python_hook(repo: Any, name: str) -> Any:
@@ -64,12 +66,12 @@ def _on_disk(repo: Any) -> NativeRepository | None:
     if any(getattr(type(repo), name, None) is not getattr(dulwich.Repo, name, None)
            or name in vars(repo) for name in _OF_OBJECTS):  # fmt: skip
         return None
-    if not _is_dulwichs(type(repo.object_store)) or not _is_dulwichs(type(repo.refs)):
+    if not _is_known(type(repo.object_store)) or not _is_known(type(repo.refs)):
         return None
     location = location_of(os.path.realpath(os.fsdecode(repo.controldir())))
     return None if location is None else open_location(location)
 
 
-def _is_dulwichs(thing: Any) -> bool:
+def _is_known(thing: Any) -> bool:
     module = getattr(thing, "__module__", None) or ""
-    return bool(module == "dulwich" or module.startswith("dulwich."))
+    return module.partition(".")[0] in ("dulwich", "gitserve")

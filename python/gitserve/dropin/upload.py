@@ -26,7 +26,7 @@ from gitserve.dropin.handlers import (
 )
 from gitserve.dropin.lines import capability_agent, find_capability
 from gitserve.dropin.road import converse, speaks_v2
-from gitserve.dropin.served import asks, served
+from gitserve.dropin.served import chooser, served
 from gitserve.dropin.words import (
     CAPABILITY_FILTER,
     CAPABILITY_INCLUDE_TAG,
@@ -126,8 +126,9 @@ class UploadPackHandler(PackHandler):
         ):
             version = 0
         with own_errors():
-            if asks(self.repo):
-                serve_asking(self, repository, conversation, config, version)
+            choose = chooser(self.repo)
+            if choose is not None:
+                serve_asking(self, repository, conversation, config, version, choose)
                 return
             service = _Service(self, repository, conversation)
             dialogue = upload_v2(config) if version == 2 else upload_v0(config, version=version)

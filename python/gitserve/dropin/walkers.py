@@ -1,9 +1,9 @@
 """dulwich's graph walkers for v0's three manners of acknowledging, for code built on them.
 
 In: a walker with ``read_proto_line``, ``send_ack``, ``send_nak``, ``notify_done``,
-``all_wants_satisfied`` and ``stateless_rpc``. Out: the haves, one a call of ``next``; the answers to
-them. gitserve's own negotiation is in :mod:`gitserve.session.upload_v0` and does not come here.
-Git's document: gitprotocol-pack, "Packfile Negotiation".
+``all_wants_satisfied`` and ``stateless_rpc``. Out: the haves, one a call of ``next``, and answers.
+gitserve's own negotiation is in :mod:`gitserve.session.upload_v0` and does not come here. Git's
+document: gitprotocol-pack, "Packfile Negotiation".
 """
 
 from __future__ import annotations
