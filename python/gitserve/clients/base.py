@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self, TypeVar
 
@@ -234,9 +234,11 @@ class GitClient:
                 self._agent,
             )
             wants = [command.new for command in moves.commands if not command.is_delete]
-            pieces = pieces_of(
-                generate_pack_data, offer, wants, thin=self._thin, progress=progress
-            )  # fmt: skip
+            pieces: Iterable[bytes] = ()
+            if wants:
+                pieces = pieces_of(
+                    generate_pack_data, offer, wants, thin=self._thin, progress=progress
+                )
             told = session.run(
                 push(offer, order), Parties(progress=progress or ignore, pack_to_send=pieces)
             )
