@@ -25,8 +25,10 @@ from gitserve.errors import HangupError, NotGitRepository, PeerError, PeerTimeou
 from gitserve.repo import Repo
 
 from tests.support.gits import Git, assert_sound, object_ids
+from tests.support.history import HistoryShape
 from tests.support.http_backend import CREDENTIALS, HttpBackend
 from tests.support.our_client import adopt_refs, empty_target
+from tests.support.repositories import feed_history
 from tests.support.server import HOST, Server
 
 Form = Callable[[str], Path]
@@ -96,6 +98,26 @@ def test_http_password_goes_to_its_server_alone() -> None:
                 thread.join()
     assert b"authorization:" in heard[0].lower()
     assert b"authorization:" not in heard[1].lower()
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_http_keeps_its_connection(
+    http: HttpBackend, form: Form, newest_git: Git, tmp_path: Path, version: int
+) -> None:
+    to = tmp_path / "to.git"
+    newest_git.run("clone", "-q", "--bare", f"file://{form('lively')}", to)
+    own = HistoryShape(commits=60, files=2, tag_every=0)
+    feed_history(newest_git, to, 900, own, "refs/heads/main")
+    requests, connections = len(http.seen), len(http.connections)
+    with HttpGitClient(http.url) as client:
+        client.fetch(
+            "/forms/lively",
+            Repo(to),
+            lambda refs: [refs[b"refs/heads/main"]],
+            protocol_version=version,
+        )
+    assert len(http.seen) - requests >= 2
+    assert len(http.connections) - connections == 1
 
 
 def test_http_page_is_no_repository(http: HttpBackend) -> None:

@@ -25,6 +25,11 @@ class _Handler(BaseHTTPRequestHandler):
     git: Git
     base: Path
     seen: list[str]
+    connections: list[object]
+
+    def setup(self) -> None:
+        super().setup()
+        self.connections.append(self.client_address)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         self.seen.append(format % args)
@@ -96,10 +101,14 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpBackend:
     """A running server."""
 
-    def __init__(self, server: ThreadingHTTPServer, seen: list[str]) -> None:
+    def __init__(
+        self, server: ThreadingHTTPServer, seen: list[str], connections: list[object]
+    ) -> None:
         self._server = server
         self.seen = seen
         """The requests, as logged."""
+        self.connections = connections
+        """Who has connected."""
 
     @property
     def url(self) -> str:
@@ -111,12 +120,14 @@ class HttpBackend:
 def running_http_backend(git: Git, base: Path) -> Iterator[HttpBackend]:
     """Listens when the block begins, and is gone when it ends."""
     seen: list[str] = []
-    handler = type("Handler", (_Handler,), {"git": git, "base": base, "seen": seen})
+    connections: list[object] = []
+    shared = {"git": git, "base": base, "seen": seen, "connections": connections}
+    handler = type("Handler", (_Handler,), shared)
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield HttpBackend(server, seen)
+        yield HttpBackend(server, seen, connections)
     finally:
         server.shutdown()
         server.server_close()

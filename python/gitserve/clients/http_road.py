@@ -101,6 +101,9 @@ class HttpRoad:
 
     def end_request(self) -> None:
         """Sends what was written, and puts the response in the place of the last one."""
+        # Behind an answer's last packet there is its end, which frees the connection.
+        if self.read(1):
+            raise PeerError("the server sent more than its answer")
         self.close()
         body, headers = self._body()
         self._pieces, self._tail = [], None
@@ -134,8 +137,7 @@ class HttpRoad:
         return b""
 
     def close(self) -> None:
-        """See :class:`~.road.Road`: a response that was read to its end leaves its connection."""
-        self._response.release_conn()
+        """See :class:`~.road.Road`: a connection with something unread on it is not used again."""
         self._response.close()
 
     def _discover(self, url: str) -> tuple[str, BaseHTTPResponse]:
