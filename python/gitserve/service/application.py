@@ -38,7 +38,7 @@ class Application:
 
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
-        push.push_options = effect.push_options or None
+        push.push_options = effect.push_options
         policy = Policy(self.repository, self.refs, self.remarks, push.unset_deny)
         stages: tuple[Callable[[], None], ...] = (
             self.refuse_repeated,

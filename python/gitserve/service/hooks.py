@@ -54,10 +54,10 @@ class Hooks:
         self,
         repository: NativeRepository,
         rules: HookRules,
-        push_options: Sequence[bytes] | None,
+        push_options: Sequence[bytes],
         quarantine: str | None = None,
     ) -> None:
-        """``push_options`` None: not negotiated. ``quarantine``: where the objects wait."""
+        """``quarantine``: where the objects wait, while they do."""
         self._repository = repository
         self._rules = rules
         self._folder = repository.hooks_dir
@@ -97,7 +97,7 @@ class Hooks:
             status = run_program(
                 [path, *arguments],
                 cwd=self._repository.git_dir,
-                environ=self._environ(),
+                environ=self._environ(with_options=name in ("pre-receive", "post-receive")),
                 stdin=stdin,
                 on_output=remarks.say_if_heard if afterwards else remarks.say,
                 timeout=self._rules.timeout,
@@ -110,7 +110,7 @@ class Hooks:
             return False
         return status == 0
 
-    def _environ(self) -> dict[bytes, bytes]:
+    def _environ(self, *, with_options: bool) -> dict[bytes, bytes]:
         inherited = os.environ if self._rules.environ is None else self._rules.environ
         env = {
             os.fsencode(name): os.fsencode(value)
@@ -118,7 +118,8 @@ class Hooks:
             if name not in _NOT_FOR_HOOKS and not name.startswith("GIT_PUSH_")
         }
         env[b"GIT_DIR"] = b"."
-        if self._push_options is not None:
+        if with_options:
+            # also when the client spoke of none: githooks(5) says otherwise, git does this
             env[b"GIT_PUSH_OPTION_COUNT"] = b"%d" % len(self._push_options)
             for number, option in enumerate(self._push_options):
                 env[b"GIT_PUSH_OPTION_%d" % number] = option

@@ -33,8 +33,7 @@ class Push:
     hook_rules: HookRules
     aside: Aside
     quarantine: Quarantine | None = None
-    push_options: tuple[bytes, ...] | None = None
-    """None: the client did not speak of any."""
+    push_options: tuple[bytes, ...] = ()
     ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None
     """Whoever embeds the server may have hooks of its own beside the repository's."""
     unset_deny: Deny = Deny.UNSET
