@@ -23,7 +23,7 @@ from gitserve.dropin.handlers import (
     repository_path,
 )
 from gitserve.dropin.lines import capability_agent
-from gitserve.dropin.road import converse
+from gitserve.dropin.road import converse, hang_up
 from gitserve.dropin.served import python_hook, served
 from gitserve.dropin.words import CAPABILITY_SIDE_BAND_64K, SIDE_BAND_CHANNEL_PROGRESS
 from gitserve.errors import HookError
@@ -113,6 +113,7 @@ class ReceivePackHandler(PackHandler):
                 drive(dialogue, conversation, service)
         finally:
             service.close()
+            hang_up(self.proto, conversation)
 
     def _config(self, repository: ReadableRepository) -> ReceiveConfig:
         manner = Manner(self._version, self.stateless_rpc, self.advertise_refs)

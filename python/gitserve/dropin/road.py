@@ -132,6 +132,14 @@ def converse(proto: Any, *, stateless: bool = False) -> Conversation:
     return Conversation(_Source(recv), sink)
 
 
+def hang_up(proto: Any, conversation: Conversation) -> None:
+    """The request is over: what was read too far belongs to whoever reads this proto next."""
+    rest = conversation.take_rest()
+    give_back = getattr(proto, "give_back", None)
+    if rest and give_back is not None:
+        give_back(rest)
+
+
 def speaks_v2(conversation: Conversation) -> bool:
     """Packets alone do not tell a delimiter from a flush, which version 2 needs."""
     return not isinstance(conversation, PacketConversation)

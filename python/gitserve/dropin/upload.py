@@ -25,7 +25,7 @@ from gitserve.dropin.handlers import (
     repository_path,
 )
 from gitserve.dropin.lines import capability_agent, find_capability
-from gitserve.dropin.road import converse, speaks_v2
+from gitserve.dropin.road import converse, hang_up, speaks_v2
 from gitserve.dropin.served import chooser, served
 from gitserve.dropin.words import (
     CAPABILITY_FILTER,
@@ -35,6 +35,8 @@ from gitserve.dropin.words import (
     SIDE_BAND_CHANNEL_PROGRESS,
 )
 from gitserve.errors import GitProtocolError
+from gitserve.repository.foreign import ForeignRepository
+from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.driver import drive
 from gitserve.service.requests import Manner, upload_config
@@ -125,14 +127,26 @@ class UploadPackHandler(PackHandler):
             not speaks_v2(conversation) or changed(self, UploadPackHandler, SPEAKING)
         ):
             version = 0
-        with own_errors():
-            choose = chooser(self.repo)
-            if choose is not None:
-                serve_asking(self, repository, conversation, config, version, choose)
-                return
-            service = _Service(self, repository, conversation)
-            dialogue = upload_v2(config) if version == 2 else upload_v0(config, version=version)
-            drive(dialogue, conversation, service)
+        try:
+            with own_errors():
+                self._serve(repository, conversation, config, version)
+        finally:
+            hang_up(self.proto, conversation)
+
+    def _serve(
+        self,
+        repository: NativeRepository | ForeignRepository,
+        conversation: Conversation,
+        config: UploadConfig,
+        version: int,
+    ) -> None:
+        choose = chooser(self.repo)
+        if choose is not None:
+            serve_asking(self, repository, conversation, config, version, choose)
+            return
+        service = _Service(self, repository, conversation)
+        dialogue = upload_v2(config) if version == 2 else upload_v0(config, version=version)
+        drive(dialogue, conversation, service)
 
     def _config(self, repository: ReadableRepository) -> UploadConfig:
         """dulwich offers filters always; here too, unless the repository says no."""

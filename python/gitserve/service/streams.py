@@ -86,6 +86,10 @@ class Conversation:
         """
         return self._decoder.take_rest() or self._read(READ_SIZE)
 
+    def take_rest(self) -> bytes:
+        """What has been read and belongs to nobody yet."""
+        return self._decoder.take_rest()
+
     def write(self, data: bytes) -> None:
         """Sends, now or with what comes next. Large buffers are passed on as they are."""
         if len(data) >= JOIN_BELOW:
