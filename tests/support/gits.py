@@ -44,6 +44,7 @@ class Git:
 
     path: str
     version: str
+    timeout: float = GIT_TIMEOUT
 
     def run(
         self,
@@ -59,7 +60,7 @@ class Git:
             cwd=cwd,
             input=stdin if stdin is not None else b"",
             capture_output=True,
-            timeout=GIT_TIMEOUT,
+            timeout=self.timeout,
             env={**os.environ, **env} if env else None,
             check=False,
         )
