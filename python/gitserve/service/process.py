@@ -72,6 +72,7 @@ def run_program(
     else:
         process.stdin.close()
     ended: float | None = None
+    silent = False
     try:
         while True:
             now = time.monotonic()
@@ -81,13 +82,17 @@ def run_program(
                 ended = now
             if ended is not None and now >= ended + LINGER:
                 break  # somebody it started lives on with our pipe in hand
+            if silent and (not unsent or ended is not None):
+                break
             # waking twice a second notices an end that closes nothing
             for descriptor, _ in poll.poll(min(500.0, (deadline - now) * 1000)):
                 if descriptor == out:
                     piece = os.read(out, PIECE)
                     if not piece:
-                        return process.wait(max(0.1, deadline - time.monotonic()))
-                    on_output(piece)
+                        poll.unregister(out)  # it may go on to read what we have for it
+                        silent = True
+                    else:
+                        on_output(piece)
                 else:
                     try:
                         unsent = unsent[os.write(to, unsent[:PIECE]) :]

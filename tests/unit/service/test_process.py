@@ -67,6 +67,13 @@ def test_input_that_nobody_reads(tmp_path: Path) -> None:
     )
 
 
+def test_input_is_read_after_the_output_was_closed(tmp_path: Path) -> None:
+    """What hooks do that log to a file, or that nobody shall hear."""
+    program = script(tmp_path, "exec >/dev/null 2>&1; sleep 0.2; cat >got")
+    assert run(program, tmp_path, stdin=LARGE, timeout=20) == (0, b"")
+    assert (tmp_path / "got").read_bytes() == LARGE
+
+
 def test_large_input_and_output_cross(tmp_path: Path) -> None:
     status, said = run(script(tmp_path, "cat"), tmp_path, stdin=LARGE)
     assert (status, said == LARGE) == (0, True)
