@@ -175,6 +175,11 @@ class TestShallow:
         when = client.git.text("log", "-1", "--format=%ct", "main~15", cwd=lively)
         self.check(client, clones, f"--shallow-since={when}")
 
+    def test_since_a_time_without_commits(self, client: Client, clones: tuple[Path, Path]) -> None:
+        done = client.fetch(clones[0], "--shallow-since=2098-01-01", check=False)
+        assert done.returncode == 128
+        assert b"no commits selected for shallow requests" in done.stderr
+
     def test_exclude(self, client: Client, lively: Path, clones: tuple[Path, Path]) -> None:
         tag = client.git.lines("for-each-ref", "--format=%(refname)", "refs/tags", cwd=lively)[0]
         self.check(client, clones, f"--shallow-exclude={tag}")

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
-use super::errors::{Class, detached, error, source_error};
+use super::errors::{Class, detached, error, source_error, wire_error};
 use super::ids;
 use super::objects::Snapshot;
 use super::refs::RefSnapshot;
@@ -18,7 +18,12 @@ use crate::watch::Watch;
 pub fn graph_error(error_: GraphError) -> PyErr {
     match error_ {
         GraphError::Source(inner) => source_error(inner),
-        other => error(Class::Peer, other.to_string()),
+        GraphError::InvalidShallow(_) | GraphError::NothingSelected => {
+            let what = error_.to_string();
+            wire_error(Class::Peer, what.clone(), &what)
+        }
+        GraphError::TooManyCommits => error(Class::Repository, error_.to_string()),
+        GraphError::Worker(_) => error(Class::Internal, error_.to_string()),
     }
 }
 
