@@ -284,7 +284,7 @@ class Quarantine:
     """A folder beside the objects where a push waits until it is accepted (git's tmp_objdir)."""
 
     def __new__(cls, objects_dir: str, object_format: str = "sha1") -> Self:
-        """Makes ``objects/tmp_objdir-incoming-XXXXXX``."""
+        """Makes ``objects/incoming-XXXXXX``."""
 
     @property
     def path(self) -> str: ...

@@ -28,7 +28,8 @@ def clone(client: Client, lively: Path, tmp_path: Path) -> Path:
 
 
 def quarantines(repository: Path) -> list[Path]:
-    return list((repository / "objects").glob("tmp_objdir*"))
+    objects = repository / "objects"
+    return [*objects.glob("incoming-*"), *objects.glob("tmp_objdir*")]
 
 
 def test_fast_forward(client: Client, lively: Path, clone: Path) -> None:

@@ -1,6 +1,6 @@
 //! The folder where a push waits until it is accepted (git's `tmp_objdir`).
 //!
-//! In: an `objects/` folder. Out: `objects/tmp_objdir-incoming-XXXXXX`, which looks like an object
+//! In: an `objects/` folder. Out: `objects/incoming-XXXXXX`, which looks like an object
 //! folder itself, so that hooks see what is pushed (`GIT_QUARANTINE_PATH`, `git-receive-pack`). It
 //! goes with everything in it, unless it is published.
 
@@ -19,8 +19,9 @@ use super::publish::Publication;
 use super::receiver::PackReceiver;
 use crate::hash::HashKind;
 
-/// git gives this name too; `git gc` knows to remove old folders that begin with `tmp_objdir-`.
-const PREFIX: &str = "tmp_objdir-incoming-";
+/// As git called it before 2.35. Under git's present name, `tmp_objdir-incoming-`, `git prune` takes
+/// it for rubbish: `git gc --prune=now` beside a push would remove what is just being received.
+const PREFIX: &str = "incoming-";
 
 /// A quarantine in which nothing was written for so long belongs to a process that died: longer
 /// than any push is let to run, hooks included, and far less than the two weeks of `git gc`.
@@ -218,6 +219,23 @@ mod tests {
         fs::write(path.join("pack/tmp_something"), b"x").unwrap();
         drop(quarantine);
         assert_eq!(fs::read_dir(objects.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn git_prunes_no_quarantine_under_us() {
+        let root = tempfile::tempdir().unwrap();
+        let git = |arguments: &[&str]| {
+            let mut git = std::process::Command::new("git");
+            git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+            assert!(git.current_dir(root.path()).args(arguments).status().unwrap().success());
+        };
+        git(&["init", "-q", "--bare", "."]);
+        let objects = root.path().join("objects");
+        let quarantine = Quarantine::create(&objects, HashKind::Sha1).unwrap();
+        let waiting = quarantine.path().join("pack/tmp_pack_x");
+        fs::write(&waiting, b"x").unwrap();
+        git(&["prune", "--expire=now"]);
+        assert!(waiting.exists());
     }
 
     #[test]
