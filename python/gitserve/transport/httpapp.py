@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from gitserve.errors import (
     GitServeError,
     HangupError,
-    NotGitRepository,
+    NoRepository,
     PeerError,
     PeerTimeout,
     Refused,
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 INTERNAL = "internal server error"
 
 Find = Callable[[bytes], NativeRepository]
-"""From a requested path to a repository. Raises :class:`NotExported`, :class:`NotGitRepository`."""
+"""From a requested path to a repository. Raises :class:`NotExported`, :class:`NoRepository`."""
 
 
 def find_exported(exports: Exports) -> Find:
@@ -244,7 +244,7 @@ class GitHttp:
     def _open(self, request: Request) -> NativeRepository:
         try:
             return self.find(request.repository)
-        except (NotExported, NotGitRepository) as error:
+        except (NotExported, NoRepository) as error:
             raise HttpError(NOT_FOUND, reason=f"refused: {error}") from error
 
     def _admitted(self, service: str, repository: NativeRepository) -> str:

@@ -1,0 +1,159 @@
+"""The smart protocol's handlers, under dulwich's names.
+
+In: a request whose application names the handler classes, a backend, and where the URL's path
+matched. Out: the answer, written as the service's handler writes it. Must not know what is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs
+
+from gitserve.dropin.carrier import ReceivableProtocol
+from gitserve.dropin.lines import pkt_line
+from gitserve.dropin.webdumb import ABSENT, generate_info_refs, get_repo, no_repository
+from gitserve.dropin.webinput import body_of
+from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, logger, url_prefix
+from gitserve.errors import GitProtocolError, GitServeError
+from gitserve.transport.httpbody import BadBody
+from gitserve.wire.protocol_version import split_parameters
+
+VERSION_2 = b"000eversion 2\n"
+
+
+def get_info_refs(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[bytes]:
+    """The refs: a service's advertisement, or the file for dumb clients."""
+    try:
+        service = parse_qs(req.environ.get("QUERY_STRING", ""), max_num_fields=16).get("service")
+    except ValueError:
+        service = None
+    try:
+        repo = get_repo(backend, mat)
+    except ABSENT:
+        yield no_repository(req, mat)
+        return
+    if not service or req.dumb:
+        req.nocache()
+        req.respond(HTTP_OK, "text/plain")
+        yield from generate_info_refs(repo)
+        return
+    name = service[0]
+    handler_class = _handler_class(req, name)
+    if isinstance(handler_class, bytes):
+        yield handler_class
+        return
+    req.nocache()
+    write = req.respond(HTTP_OK, f"application/x-{name}-advertisement")
+    said = _Advertised(b"# service=%b\n" % name.encode("ascii"), write)
+    proto = ReceivableProtocol(BytesIO().read, said.write)
+    args = [url_prefix(mat), *_parameters(req)]
+    handler = handler_class(backend, args, proto, stateless_rpc=True, advertise_refs=True)
+    _handle(handler)
+    said.write(b"")
+
+
+class _Advertised:
+    """Names the service in front, which version 2 leaves out; a handler may have chosen another
+    version than the client asked for."""
+
+    def __init__(self, service: bytes, write: Callable[[bytes], object]) -> None:
+        self._service: bytes | None = service
+        self._write = write
+
+    def write(self, data: bytes) -> int:
+        if self._service is not None:
+            if not data.startswith(VERSION_2):
+                self._write(pkt_line(self._service) + pkt_line(None))
+            self._service = None
+        if data:
+            self._write(data)
+        return len(data)
+
+
+def handle_service_request(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[bytes]:
+    """A service's request and answer."""
+    service = mat.group().lstrip("/")
+    # no browser sends this type across origins without asking first
+    if req.environ.get("CONTENT_TYPE") != f"application/x-{service}-request":
+        yield req.forbidden("Invalid Content-Type")
+        return
+    handler_class = _handler_class(req, service)
+    if isinstance(handler_class, bytes):
+        yield handler_class
+        return
+    try:
+        get_repo(backend, mat)
+    except ABSENT:
+        yield no_repository(req, mat)
+        return
+    req.nocache()
+    answer = _Answer(req, f"application/x-{service}-result")
+    try:
+        proto = ReceivableProtocol(answer.reading(body_of(req.environ)), answer.write)
+        args = [url_prefix(mat).encode("utf-8"), *_parameters(req)]
+        _handle(handler_class(backend, args, proto, stateless_rpc=True))
+    except BadBody as error:
+        answer.failure = error
+    if answer.failure is not None and not answer.begun:
+        yield req.refuse(answer.failure.status, str(answer.failure))
+        return
+    answer.begin()
+
+
+class _Answer:
+    """An answer that begins with its first byte; until then it may become another."""
+
+    def __init__(self, req: HTTPGitRequest, content_type: str) -> None:
+        self._req = req
+        self._content_type = content_type
+        self._write: Callable[[bytes], object] | None = None
+        self.failure: BadBody | None = None
+
+    @property
+    def begun(self) -> bool:
+        return self._write is not None
+
+    def reading(self, source: Any) -> Callable[[int], bytes]:
+        def read(size: int) -> bytes:
+            try:
+                data: bytes = source.read(size)
+            except BadBody as error:
+                self.failure = error
+                raise
+            return data
+
+        return read
+
+    def write(self, data: bytes) -> int:
+        self.begin()(data)
+        return len(data)
+
+    def begin(self) -> Callable[[bytes], object]:
+        if self._write is None:
+            if self.failure is not None:
+                return len  # the status tells it
+            self._write = self._req.respond(HTTP_OK, self._content_type)
+        return self._write
+
+
+def _handler_class(req: HTTPGitRequest, service: str) -> Any:
+    """The class, or the text of a refusal whose answer has begun."""
+    if req.handlers is None:
+        return req.forbidden("No handlers configured")
+    found = req.handlers.get(service.encode("ascii", "replace"))
+    return req.forbidden("Unsupported service") if found is None else found
+
+
+def _parameters(req: HTTPGitRequest) -> list[bytes]:
+    header = req.environ.get("HTTP_GIT_PROTOCOL", "").encode("latin-1", "replace")
+    return list(split_parameters(header))
+
+
+def _handle(handler: Any) -> None:
+    try:
+        handler.handle()
+    except (GitServeError, GitProtocolError) as error:
+        # the session has told the client what it may know
+        logger.warning("%s: %s", type(error).__name__, error)
