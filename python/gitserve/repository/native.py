@@ -95,6 +95,13 @@ class NativeRepository:
         return self._object_format
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders that make it a repository: one, or two in a linked worktree."""
+        if self.git_dir == self.common_dir:
+            return (self.git_dir,)
+        return self.git_dir, self.common_dir
+
+    @property
     def objects_dir(self) -> str:
         """Where new objects go."""
         return os.path.join(self.common_dir, "objects")

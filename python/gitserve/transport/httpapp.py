@@ -24,11 +24,12 @@ from gitserve.errors import (
     Refused,
 )
 from gitserve.options import HttpLimits
-from gitserve.repository.native import NativeRepository, open_location
+from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, upload_steps
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.failure import client_text
+from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
 from gitserve.transport.httpbody import (
     BAD_REQUEST,
@@ -66,7 +67,7 @@ Find = Callable[[bytes], NativeRepository]
 
 def find_exported(exports: Exports) -> Find:
     """By the rules of :mod:`gitserve.transport.exports`."""
-    return lambda path: open_location(exports.find(path))
+    return Admission(exports).open
 
 
 class NoBody:

@@ -22,13 +22,18 @@ class SocketStream:
 
     __slots__ = ("_deadline", "_socket", "_timeout")
 
-    def __init__(self, connection: socket.socket, timeout: float) -> None:
-        """``timeout``: seconds for each read and each piece written; 0 for ever."""
+    def __init__(self, connection: socket.socket, timeout: float, init: float = 0.0) -> None:
+        """``timeout``: seconds for each read and each piece written; 0 for ever.
+
+        ``init``: as :meth:`expect_within`, from the beginning.
+        """
         self._socket = connection
         self._timeout = timeout
-        self._deadline: float | None = None
-        connection.setblocking(True)
-        self._limit(socket.SO_RCVTIMEO, timeout)
+        self._deadline = time.monotonic() + init if init else None
+        if connection.gettimeout() is not None:
+            connection.setblocking(True)
+        if not init:
+            self._limit(socket.SO_RCVTIMEO, timeout)
         self._limit(socket.SO_SNDTIMEO, timeout)
 
     def expect_within(self, seconds: float) -> None:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 
 from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
-from gitserve.repository.native import NativeRepository, open_location
+from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
+from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
@@ -43,7 +44,8 @@ REFUSING_SECONDS = 1.0
 class Daemon:
     """What is served, and how. Serves any number of connections at once."""
 
-    exports: Exports
+    find: Callable[[bytes], NativeRepository]
+    """From a requested path to a repository. Raises :class:`NotExported`."""
     services: Mapping[str, ServiceRule]
     options: ServiceOptions
     connections: ConnectionOptions
@@ -69,9 +71,9 @@ class Daemon:
     def _serve(self, connection: Connection) -> None:
         self.log.detail(f"Connection from {shown_address(connection.peer)}")
         begun = time.perf_counter()
-        stream = SocketStream(connection.socket, self.connections.timeout)
+        limits = self.connections
+        stream = SocketStream(connection.socket, limits.timeout, limits.init_timeout)
         conversation = Conversation(stream, stream)
-        stream.expect_within(self.connections.init_timeout)
         try:
             request = self._read_request(conversation)
         except Malformed as error:
@@ -133,7 +135,7 @@ class Daemon:
         rule = self.services.get(name)
         if rule is None or not request.service.startswith(b"git-") or not rule.possible:
             raise Refused(f"service not enabled: {name}")
-        repository = open_location(self.exports.find(request.path))
+        repository = self.find(request.path)
         if not rule.allows(name, repository.config):
             raise Refused(f"service not enabled: {name}")
         return name, repository
@@ -181,7 +183,7 @@ def run_daemon(
 
     log = Log(2 if options.logged else None, verbose=options.verbose)
     daemon = Daemon(
-        exports=exports,
+        find=Admission(exports).open,
         services=DEFAULT_SERVICES if services is None else services,
         options=service_options or ServiceOptions(),
         connections=options.connections,

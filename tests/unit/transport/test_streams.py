@@ -38,8 +38,7 @@ def write_twice(stream: SocketStream) -> None:
 def test_one_byte_at_a_time_is_bounded_by_the_deadline() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        stream = SocketStream(ours, 60)
-        stream.expect_within(0.2)
+        stream = SocketStream(ours, 60, 0.2)
         stop = threading.Event()
 
         def drip() -> None:

@@ -1,0 +1,82 @@
+"""From a requested path to an open repository, remembered while the folder is what it was.
+
+In: a path as a client sent it. Out: the repository's handle, refreshed, or NotExported. Finding a
+repository and making sure that it may be served takes some thirty system calls; a busy server
+answers the same few paths again and again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from gitserve.repository.files import RACY_NS
+from gitserve.repository.native import NativeRepository, open_location
+from gitserve.transport.exports import Exports
+
+MAX_REMEMBERED = 1024
+"""Paths; the oldest is forgotten first. Clients choose them, though only those that lead somewhere
+are kept."""
+
+MAX_AGE = 5.0
+"""Seconds. What else could change - a folder above that is moved away and linked back, a second
+repository whose name fits better - is noticed by then."""
+
+Folder = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Admitted:
+    repository: NativeRepository
+    folders: tuple[Folder, ...]
+    until: float
+
+
+class Admission:
+    """Opens what the rules allow. May be used from any thread."""
+
+    __slots__ = ("_admitted", "exports")
+
+    def __init__(self, exports: Exports) -> None:
+        self.exports = exports
+        self._admitted: dict[bytes, _Admitted] = {}
+
+    def open(self, requested: bytes) -> NativeRepository:
+        """Raises NotExported, RepositoryError."""
+        known = self._admitted.get(requested)
+        if (
+            known is not None
+            and time.monotonic() < known.until
+            # a folder changes its time when HEAD, the export mark or a .git comes or goes in it
+            and _folders(known.repository) == known.folders
+        ):
+            known.repository.refresh()
+            return known.repository
+        repository = open_location(self.exports.find(requested))
+        self._remember(requested, repository)
+        return repository
+
+    def _remember(self, requested: bytes, repository: NativeRepository) -> None:
+        folders = _folders(repository)
+        if folders is None:
+            return
+        newest = max(max(modified, changed) for _, _, modified, changed in folders)
+        if time.time_ns() - newest < RACY_NS:
+            return  # it may change again within the same tick of the clock
+        if len(self._admitted) >= MAX_REMEMBERED:
+            self._admitted.pop(next(iter(self._admitted)), None)
+        self._admitted[requested] = _Admitted(repository, folders, time.monotonic() + MAX_AGE)
+
+
+def _folders(repository: NativeRepository) -> tuple[Folder, ...] | None:
+    """Which folders these are, and when they were last changed; None when one is gone."""
+    try:
+        return tuple([_folder(path) for path in repository.folders])
+    except OSError:
+        return None
+
+
+def _folder(path: str) -> Folder:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
