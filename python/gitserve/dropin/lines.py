@@ -21,6 +21,7 @@ from gitserve.dropin.words import (
     PEELED_TAG_SUFFIX,
     SINGLE_ACK,
 )
+from gitserve.repository.objects import Objects
 
 
 def pkt_line(data: bytes | None) -> bytes:
@@ -160,15 +161,19 @@ def split_peeled_refs(
 def peeled_ids(store: Any, object_id: bytes) -> tuple[bytes, bytes]:
     """The id, and what it peels to, asked of whatever store it is. Raises KeyError.
 
-    dulwich's stores answer ``peel`` with two objects; older ones, and ours, know only the objects.
+    dulwich's stores answer ``peel`` with two objects; older ones know only the objects.
     """
+    if isinstance(store, Objects):
+        objects = store.snapshot
+        if object_id not in objects:
+            raise KeyError(object_id)
+        return object_id, objects.peel(object_id) or object_id
     if hasattr(store, "peel"):
         unpeeled, peeled = store.peel(object_id)
         return unpeeled.id, peeled.id
     at = store[object_id]
     while at.type_name == b"tag":
-        target = at.object
-        at = store[target[1] if isinstance(target, tuple) else target]
+        at = store[at.object[1]]
     return object_id, at.id
 
 

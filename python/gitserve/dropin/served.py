@@ -31,11 +31,14 @@ folder has."""
 
 def served(repo: Any) -> NativeRepository | ForeignRepository:
     """A repository of ours by its handle, somebody's own through the same pipeline."""
-    if isinstance(repo, Repo):
-        return repo.native
-    if isinstance(repo, NativeRepository | ForeignRepository):
+    if isinstance(repo, ForeignRepository):
         return repo
-    return _on_disk(repo) or ForeignRepository(repo)
+    native = repo if isinstance(repo, NativeRepository) else None
+    native = repo.native if isinstance(repo, Repo) else native or _on_disk(repo)
+    if native is None:
+        return ForeignRepository(repo)
+    native.refresh()  # a handle lives longer than a request; its configuration must not
+    return native
 
 
 def chooser(repo: Any) -> Callable[..., Any] | None:
