@@ -17,6 +17,8 @@ import pdoc.render
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = {
     "readme": ROOT / "README.md",
+    "tutorial": ROOT / "docs/tutorial.md",
+    "compatibility": ROOT / "docs/COMPATIBILITY.md",
     "architecture": ROOT / "docs/ARCHITECTURE.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "changelog": ROOT / "CHANGELOG.md",

@@ -30,7 +30,7 @@ REPLACED = ("server", "protocol")
 SUITES = ("tests.test_server", "tests.test_protocol", "tests.compat.test_server")
 
 PRIVATE = "pokes a private name that gitserve does not have"
-APPLY = "calls the private _apply_pack; refusals of funny names are in test_push.py"
+APPLY = "calls the private _apply_pack; what it asserts is in test_better.py"
 EXCEPTIONS = {
     "ProtocolGraphWalkerEmptyTestCase": PRIVATE,
     "ProtocolGraphWalkerTestCase": PRIVATE,
