@@ -35,6 +35,8 @@ class Application:
         self.errors: dict[int, bytes] = {}
         self.absent: set[int] = set()
         """Deletions of what is not there: done by doing nothing."""
+        self.done_by_other: set[int] = set()
+        """Updates of symbolic refs that the same update of their target does too."""
 
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
@@ -44,6 +46,7 @@ class Application:
             self.refuse_repeated,
             lambda: self.refuse_by(policy.hidden),
             self.refuse_unconnected,
+            self.refuse_inconsistent_aliases,
             self.ask_pre_receive,
             lambda: self.judge(policy),
             self.publish,
@@ -111,6 +114,26 @@ class Application:
             push.tally.trouble = f"push lacks object {missing.decode()}"
         return missing is None
 
+    def refuse_inconsistent_aliases(self) -> None:
+        """A symbolic ref and its target in one push: they have to be moved alike."""
+        by_ref = {command.ref: index for index, command in self.left()}
+        for index, command in self.left():
+            target = self.refs.symbolic(command.ref)
+            other = None if target is None else by_ref.get(target)
+            if other is None or other == index:
+                continue
+            self.done_by_other.add(index)
+            twin = self.effect.commands[other]
+            if (command.old, command.new) == (twin.old, twin.new):
+                continue
+            self.remarks.error(
+                b"refusing inconsistent update between symref '%b' (%b..%b) and its target '%b'"
+                b" (%b..%b)"
+                % (command.ref, command.old[:7], command.new[:7],
+                   twin.ref, twin.old[:7], twin.new[:7])
+            )  # fmt: skip
+            self.errors[index] = self.errors[other] = b"inconsistent aliased update"
+
     def ask_pre_receive(self) -> None:
         left = [command for _, command in self.left()]
         if left and not self.push.hooks().pre_receive(left, self.remarks):
@@ -121,6 +144,8 @@ class Application:
         hooks = self.push.hooks()
         objects = self.push.objects()
         for index, command in self.left():
+            if index in self.done_by_other:
+                continue
             word = policy.check(command, objects)
             if word is None and not hooks.update(command, self.remarks):
                 self.remarks.error(b"hook declined to update " + command.ref)
@@ -152,7 +177,9 @@ class Application:
             self.fail_rest(b"unable to migrate objects to permanent storage")
 
     def move_refs(self) -> None:
-        moving = [(i, c) for i, c in self.left() if i not in self.absent]
+        moving = [
+            (i, c) for i, c in self.left() if i not in self.absent and i not in self.done_by_other
+        ]
         if not moving:
             return
         objects = self.repository.objects.snapshot()
@@ -174,10 +201,12 @@ class Application:
         except (RepositoryError, OSError) as error:
             refusals = [("the refs cannot be written", str(error))] * len(moving)
         word = b"atomic transaction failed" if self.effect.atomic else b"failed to update ref"
-        for (index, _), refusal in zip(moving, refusals, strict=True):
+        for (index, command), refusal in zip(moving, refusals, strict=True):
             if refusal is not None:
                 told, logged = refusal
-                self.remarks.error(told.encode("utf-8", "surrogateescape"))
+                if told != "atomic transaction failed":  # one of the others has the reason
+                    reason = told.encode("utf-8", "surrogateescape")
+                    self.remarks.error(b"cannot lock ref '%b': %b" % (command.ref, reason))
                 self.push.tally.trouble = f"refs: {logged}"
                 self.errors[index] = word
 
