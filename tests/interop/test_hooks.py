@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.gits import Git, object_ids, refs
+from tests.support.gits import Git, assert_sound, object_ids, refs
 from tests.support.server import Programs, Server
 
 Form = Callable[[str], Path]
@@ -204,6 +204,26 @@ def test_a_client_that_leaves_while_a_hook_runs(
         assert "client failed" in until_logged(server, "git-receive-pack")
         assert refs(client.git, lively)["refs/heads/main"] != tip
         assert not (lively / "finished").exists()
+
+
+@pytest.mark.parametrize("name", ["pre-receive", "update", "post-receive"])
+def test_the_server_dies_while_a_hook_runs(
+    client: Client, lively: Path, clone: Path, name: str
+) -> None:
+    """Whatever had been done by then is whole, and the next push works."""
+    add_hook(lively, name, "#!/bin/sh\nkill -9 $PPID\nsleep 1\n")
+    before = refs(client.git, lively)["refs/heads/main"]
+    tip = client.git.text("rev-parse", "main", cwd=clone)
+    client.push(clone, "main", check=False)
+    assert_sound(client.git, lively)
+    moved = name == "post-receive"
+    assert refs(client.git, lively)["refs/heads/main"] == (tip if moved else before)
+    (lively / "hooks" / name).unlink()
+    client.git.run("commit", "-q", "--allow-empty", "-m", "again", cwd=clone)
+    client.push(clone, "main")
+    assert_sound(client.git, lively)
+    again = client.git.text("rev-parse", "main", cwd=clone)
+    assert refs(client.git, lively)["refs/heads/main"] == again
 
 
 def wait_for(path: Path) -> None:
