@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from gitserve._core import RefSnapshot
 from gitserve.dropin.asking import serve_asking
 from gitserve.dropin.handlers import (
     SPEAKING,
@@ -82,7 +83,8 @@ class UploadPackHandler(PackHandler):
             config = UploadConfig(allow_filter=True)
             left_out: tuple[bytes, ...] = (b"symref=", b"agent=", b"object-format=")
         else:
-            config = of._config(served(of.repo))
+            repository = served(of.repo)
+            config = of._config(repository, RefSnapshot.given([], None, repository.object_format))
             left_out = (b"symref=", b"agent=")
         offered = capabilities(config).split(b" ")
         return Words(word for word in offered if not word.startswith(left_out))
@@ -121,7 +123,6 @@ class UploadPackHandler(PackHandler):
         """Serves one fetch or clone. Raises what went wrong, once the client has been told."""
         conversation = converse(self.proto, stateless=self.stateless_rpc)
         repository = served(self.repo)
-        config = self._config(repository)
         version = self._version
         if version == 2 and (
             not speaks_v2(conversation) or changed(self, UploadPackHandler, SPEAKING)
@@ -129,7 +130,7 @@ class UploadPackHandler(PackHandler):
             version = 0
         try:
             with own_errors():
-                self._serve(repository, conversation, config, version)
+                self._serve(repository, conversation, version)
         finally:
             hang_up(self.proto, conversation)
 
@@ -137,21 +138,22 @@ class UploadPackHandler(PackHandler):
         self,
         repository: NativeRepository | ForeignRepository,
         conversation: Conversation,
-        config: UploadConfig,
         version: int,
     ) -> None:
         choose = chooser(self.repo)
         if choose is not None:
+            config = self._config(repository, repository.refs.snapshot())
             serve_asking(self, repository, conversation, config, version, choose)
             return
         service = _Service(self, repository, conversation)
+        config = self._config(repository, service.refs)
         dialogue = upload_v2(config) if version == 2 else upload_v0(config, version=version)
         drive(dialogue, conversation, service)
 
-    def _config(self, repository: ReadableRepository) -> UploadConfig:
+    def _config(self, repository: ReadableRepository, refs: RefSnapshot) -> UploadConfig:
         """dulwich offers filters always; here too, unless the repository says no."""
         manner = Manner(self._version, self.stateless_rpc, self.advertise_refs)
-        config = upload_config(repository, repository.refs.snapshot(), manner, self.options)
+        config = upload_config(repository, refs, manner, self.options)
         if repository.config.get_optional_bool("uploadpack.allowfilter") is None:
             config = replace(config, allow_filter=True)
         return config
