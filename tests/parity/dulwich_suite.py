@@ -89,7 +89,7 @@ def download() -> Path:
             [
                 sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
                 "--no-binary=:all:",
-                "--no-build-isolation", "--require-hashes", "-r", str(PINNED), "-d", str(CACHE),
+                "--require-hashes", "-r", str(PINNED), "-d", str(CACHE),
             ],
             check=True,
         )  # fmt: skip
