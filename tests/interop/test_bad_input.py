@@ -294,6 +294,29 @@ def push(server: Server, repository: Path, commands: list[bytes], pack: bytes) -
         return report
 
 
+def test_a_push_on_what_was_deleted_and_pruned_meanwhile(
+    newest_git: Git, server: Server, lively: Path, tmp_path: Path
+) -> None:
+    """The client was told of a branch, and builds on it; it is gone when the pack comes."""
+    git, clone = newest_git, tmp_path / "clone.git"
+    gone = git.text("commit-tree", "-m", "gone", "-p", "main", "main~3^{tree}", cwd=lively)
+    git.run("branch", "gone", gone, cwd=lively)
+    git.run("clone", "-q", "--bare", f"file://{lively}", clone)
+    tip = git.text("commit-tree", "-m", "on it", "-p", gone, "main^{tree}", cwd=clone)
+    ids = f"{tip}\n".encode()
+    pack = git.run("pack-objects", "--stdout", "-q", cwd=clone, stdin=ids).stdout
+    with Raw.to(server) as raw:
+        raw.send(greeting(b"git-receive-pack", path_of(server, lively)))
+        assert any(b"refs/heads/gone" in line for line in raw.section())
+        git.run("branch", "-D", "gone", cwd=lively)
+        git.run("gc", "-q", "--prune=now", cwd=lively)
+        command = b"%b %b refs/heads/new\0report-status\n" % (ZERO, tip.encode())
+        raw.send(pkt(command), FLUSH, pack)
+        raw.say_no_more()
+        assert raw.section() == [b"unpack ok\n", b"ng refs/heads/new missing necessary objects\n"]
+    assert_sound(git, lively)
+
+
 def object_files(repository: Path) -> set[str]:
     folder = repository / "objects"
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}

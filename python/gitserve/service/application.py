@@ -108,7 +108,8 @@ class Application:
                 list(dict.fromkeys(tips)),
                 alternate_tips(repository),
                 [*repository.shallow, *boundary],
-                refs=self.refs,
+                # as they are now: what a ref named when the client connected may be pruned since
+                refs=repository.refs.snapshot(),
             )
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"
