@@ -127,12 +127,28 @@ def test_a_push_whose_objects_are_missing_is_refused(repo: Any) -> None:
     assert b"refs/heads/new" not in repo.get_refs()
 
 
-def test_a_commit_without_its_tree_is_refused(repo: Any) -> None:
-    commit = b"tree %b\nauthor %b 1 +0000\ncommitter %b 1 +0000\n\nx" % (b"34" * 20, WHO, WHO)
+def packed_commit(head: bytes) -> tuple[bytes, bytes]:
+    """The id of a commit that begins so, and a pack of it alone."""
+    commit = head + b"author %b 1 +0000\ncommitter %b 1 +0000\n\nx" % (WHO, WHO)
     pack = b"PACK" + bytes((0, 0, 0, 2, 0, 0, 0, 1))
     pack += bytes((0x90 | len(commit) & 15, len(commit) >> 4)) + zlib.compress(commit)
     pack += hashlib.sha1(pack).digest()
-    commit_id = hashlib.sha1(b"commit %d\0%b" % (len(commit), commit)).hexdigest().encode()
+    return hashlib.sha1(b"commit %d\0%b" % (len(commit), commit)).hexdigest().encode(), pack
+
+
+def test_history_that_the_pusher_lacks_too_is_refused(repo: Any) -> None:
+    """A shallow client may push what is whole with us; what would stay cut off is not taken."""
+    tree = repo[repo.get_refs()[b"refs/heads/a"]].tree
+    commit_id, pack = packed_commit(b"tree %b\nparent %b\n" % (tree, b"12" * 20))
+    command = b"%b %b refs/heads/new\0report-status" % (ZERO, commit_id)
+    said = pkts(b"shallow " + commit_id, command, None) + pack
+    told = report(talk(ReceivePackHandler, repo, said))
+    assert told == [b"unpack ok", b"ng refs/heads/new shallow update not allowed"]
+    assert b"refs/heads/new" not in repo.get_refs()
+
+
+def test_a_commit_without_its_tree_is_refused(repo: Any) -> None:
+    commit_id, pack = packed_commit(b"tree %b\n" % (b"34" * 20))
     said = push(repo, b"%b %b refs/heads/new" % (ZERO, commit_id), pack=pack)
     assert said[1] == b"ng refs/heads/new missing necessary objects"
     assert b"refs/heads/new" not in repo.get_refs()

@@ -13,6 +13,7 @@ a later ref is lost to somebody else.
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -122,16 +123,19 @@ class ForeignReceiveService:
         """Git's word for each command that will not be carried out."""
         errors: dict[int, bytes] = {}
         objects = self._repository.objects.snapshot()
-        boundary = [*self._repository.shallow, *effect.client_shallow]
+        shallow = self._repository.shallow
+        now = self._repository.refs.snapshot()  # what refs named at the start may be gone since
         policy = Policy(self._repository, self._refs, remarks, self._unset_deny)
-        names = [command.ref for command in effect.commands]
+        times = Counter(command.ref for command in effect.commands)
         for index, command in enumerate(effect.commands):
             word = policy.hidden(command)
-            if names.count(command.ref) > 1:
+            if times[command.ref] > 1:
                 word = b"failed to update ref"
             if word is None and not command.is_delete:
-                missing = check_connected(objects, [command.new], (), boundary, refs=self._refs)
-                word = b"missing necessary objects" if missing is not None else None
+                missing = check_connected(objects, [command.new], (), shallow, refs=now)
+                if missing is not None:
+                    cut = effect.client_shallow
+                    word = b"shallow update not allowed" if cut else b"missing necessary objects"
             if word is None:
                 word = policy.check(command, objects)
             if word is not None:
