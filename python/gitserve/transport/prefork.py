@@ -164,7 +164,11 @@ class Watcher:
         ripe = [number for due, number in self._due if due <= now]
         self._due = [(due, number) for due, number in self._due if due > now]
         for number in ripe:
-            self._fork(number, lifeline, lifeline_write)
+            try:
+                self._fork(number, lifeline, lifeline_write)
+            except OSError as error:  # no more processes or memory: the other workers serve on
+                self._log.line(f"worker {number} cannot be started: {error.strerror}; trying again")
+                self._due.append((now + RESTART_PAUSE, number))
 
 
 def _on_child(_sign: int, _frame: FrameType | None) -> None:

@@ -64,5 +64,13 @@ def run_workers(
         )
     finally:
         if options.pid_file is not None:
-            with suppress(OSError):
-                os.unlink(options.pid_file)
+            _remove_pid_file(options.pid_file)
+
+
+def _remove_pid_file(path: str) -> None:
+    """Unless a server that was started while we finished our transfers has put its own there."""
+    with suppress(OSError):
+        with open(path, encoding="ascii", errors="replace") as file:
+            is_ours = file.read(64).strip() == str(os.getpid())
+        if is_ours:
+            os.unlink(path)
