@@ -136,6 +136,7 @@ def test_directory_and_file_conflict(client: Client, lively: Path, clone: Path) 
     done = client.push(clone, "main:refs/heads/main/below", check=False)
     assert done.returncode == 1
     assert b"[remote rejected]" in done.stdout
+    assert b"cannot lock ref 'refs/heads/main/below': " in done.stderr
     assert refs(client.git, lively) == before
     assert_sound(client.git, lively)
 

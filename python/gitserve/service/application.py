@@ -208,7 +208,7 @@ class Application:
                 if told != "atomic transaction failed":  # one of the others has the reason
                     reason = told.encode("utf-8", "surrogateescape")
                     self.remarks.error(b"cannot lock ref '%b': %b" % (command.ref, reason))
-                self.push.tally.trouble = f"refs: {logged}"
+                    self.push.tally.trouble = f"refs: {logged}"
                 self.errors[index] = word
 
     def reflogs(self) -> Reflogs:

@@ -23,3 +23,11 @@ class Tally:
     """Damaged files of the repository that could be left out: for the log."""
     trouble: str = ""
     """What went wrong although the dialogue came to its end: for the log, never for the client."""
+
+    def outcome(self, result: str) -> str:
+        """``result`` of the dialogue, and what else the log should say of the request."""
+        if not self.trouble:
+            return result
+        if result == "ok" and not self.updated:
+            return f"not done: {self.trouble}"
+        return f"{result} ({self.trouble})"

@@ -396,7 +396,7 @@ class GitHttp:
         peer = environ.get("REMOTE_ADDR", "-")
         if environ.get("REMOTE_USER"):
             peer = f"{environ['REMOTE_USER']}@{peer}"
-        result = exchange.result + (f" ({tally.trouble})" if tally.trouble else "")
+        result = tally.outcome(exchange.result)
         pushed = f" updated={tally.updated} refused={tally.refused}" if tally.commanded else ""
         version = f" v{exchange.request.version}" if exchange.request is not None else ""
         say(

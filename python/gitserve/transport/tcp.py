@@ -96,8 +96,7 @@ class Daemon:
         for warning in tally.warnings:
             self.log.line(f"warning: {warning}")
         well = result == "ok" and not tally.trouble
-        if tally.trouble:
-            result += f" ({tally.trouble})"
+        result = tally.outcome(result)
         self.log.line(_request_line(connection, request, result, conversation, tally, begun))
         if not well:
             stream.drain()
