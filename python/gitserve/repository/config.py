@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from gitserve.errors import RepositoryError
+from gitserve.repository.configcondition import matches_git_dir, wildmatch
 from gitserve.repository.configenv import command_entries
 from gitserve.repository.configsyntax import ConfigSyntaxError, Entry, parse
 from gitserve.repository.files import Witness
@@ -190,14 +191,14 @@ class ConfigFiles:
         if self._git_dir is None:
             return False
         if kind in ("gitdir", "gitdir/i"):
-            return _matches_git_dir(self._git_dir, pattern, path, fold=kind == "gitdir/i")
+            return matches_git_dir(self._git_dir, pattern, path, fold=kind == "gitdir/i")
         if kind == "onbranch":
             head = witness.read(os.path.join(self._git_dir, "HEAD")) or b""
             branch = os.fsdecode(head.strip())
             if pattern.endswith("/"):
                 pattern += "**"
             prefix = "ref: refs/heads/"
-            return branch.startswith(prefix) and _wildmatch(branch[len(prefix) :], pattern)
+            return branch.startswith(prefix) and wildmatch(branch[len(prefix) :], pattern)
         return False
 
 
@@ -267,42 +268,3 @@ def _parse_int(value: str) -> int | None:
     except ValueError:
         return None
     return number if -_INT64 <= number < _INT64 else None
-
-
-def _matches_git_dir(git_dir: str, pattern: str, path: str, *, fold: bool) -> bool:
-    """The pattern rules of "gitdir" under git-config(1), Conditional includes."""
-    if pattern.startswith("./"):
-        pattern = os.path.join(os.path.dirname(os.path.realpath(path)), pattern[2:])
-    elif pattern.startswith("~"):
-        pattern = os.path.expanduser(pattern)
-    if not pattern.startswith("/"):
-        pattern = "**/" + pattern
-    if pattern.endswith("/"):
-        pattern += "**"
-    for candidate in {os.path.realpath(git_dir), os.path.abspath(git_dir)}:
-        if fold:
-            candidate, pattern = candidate.lower(), pattern.lower()
-        if _wildmatch(candidate, pattern):
-            return True
-    return False
-
-
-def _wildmatch(path: str, pattern: str) -> bool:
-    """Shell patterns where ``*`` stops at slashes and ``**`` does not."""
-    return _match_parts(path.split("/"), pattern.split("/"))
-
-
-def _match_parts(parts: list[str], patterns: list[str]) -> bool:
-    from fnmatch import fnmatchcase  # hardly any configuration has such a condition
-
-    # the classic two-row table: no exponential descent on many `**`
-    row = [True] + [False] * len(parts)
-    for pattern in patterns:
-        following = [row[0] and pattern == "**"]
-        for index, part in enumerate(parts):
-            if pattern == "**":
-                following.append(row[index + 1] or following[index])
-            else:
-                following.append(row[index] and fnmatchcase(part, pattern))
-        row = following
-    return row[-1]
