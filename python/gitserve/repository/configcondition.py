@@ -1,6 +1,7 @@
 """When a conditional include holds: the patterns of ``includeIf``.
 
-In: a pattern and what it is about. Out: yes or no. Implements git-config(1), "Conditional includes".
+In: a pattern and what it is about. Out: yes or no. Implements "Conditional includes" of
+git-config(1).
 """
 
 from __future__ import annotations
