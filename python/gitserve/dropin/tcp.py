@@ -127,8 +127,9 @@ class TCPGitServer(socketserver.TCPServer):
         self._running: dict[threading.Thread, Any] = {}
         self._running_lock = threading.Lock()
         address = listen_addr.decode("ascii") if isinstance(listen_addr, bytes) else listen_addr
-        logger.info("Listening for TCP connections on %s:%d", address, port)
         super().__init__((address, port), self._make_handler)
+        # said once it is true: who reads it may connect at once
+        logger.info("Listening for TCP connections on %s:%d", *self.server_address[:2])
 
     serve = socketserver.TCPServer.serve_forever
 
