@@ -8,6 +8,7 @@
 //! Nothing here knows the pkt-line dialogue (that is Python's), and nothing outside `py` knows
 //! Python.
 
+pub mod bitmap;
 pub mod delta;
 pub mod emit;
 pub mod graph;

@@ -141,6 +141,12 @@ pub trait ObjectSource: Send + Sync {
         Vec::new()
     }
 
+    /// The bitmaps of a repository that has them: what it says of position `n` is about the
+    /// object of number `n`. `None` for foreign sources.
+    fn reachability(&self) -> Option<&std::sync::Arc<crate::bitmap::Reachability>> {
+        None
+    }
+
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
 }

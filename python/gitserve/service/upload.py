@@ -175,6 +175,7 @@ class UploadService:
             keepalive=float(config.get_int("uploadpack.keepalive", 5)),
             threads=self._threads or config.get_int("pack.threads", 0),
             sideband_all=effect.sideband_all,
+            use_bitmaps=config.get_bool("pack.usebitmaps", True),
         )
         write = self._conversation.write
         try:

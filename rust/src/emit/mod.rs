@@ -86,6 +86,8 @@ pub struct PackStats {
     pub reused: u32,
     /// Deltas among those.
     pub reused_deltas: u32,
+    /// Objects of stretches of packs that were sent as they are, unseen; not in the last three.
+    pub verbatim: u32,
     /// Bytes of the pack written, header and trailer included.
     pub bytes: u64,
 }

@@ -66,9 +66,11 @@ fn percent(done: u64, total: Option<u64>) -> u64 {
 
 /// The last line.
 pub(super) fn total_line(stats: &PackStats) -> String {
+    let PackStats { objects, deltas, reused, reused_deltas, verbatim, .. } = stats;
+    let packs = u32::from(*verbatim > 0);
     format!(
-        "Total {} (delta {}), reused {} (delta {}), pack-reused 0 (from 0)\n",
-        stats.objects, stats.deltas, stats.reused, stats.reused_deltas
+        "Total {objects} (delta {deltas}), reused {reused} (delta {reused_deltas}), \
+         pack-reused {verbatim} (from {packs})\n"
     )
 }
 
@@ -101,8 +103,11 @@ mod tests {
 
     #[test]
     fn the_total_line_is_that_of_git() {
-        let stats = PackStats { objects: 9, deltas: 2, reused: 1, reused_deltas: 0, bytes: 1 };
+        let stats = PackStats { objects: 9, deltas: 2, reused: 1, ..PackStats::default() };
         let line = "Total 9 (delta 2), reused 1 (delta 0), pack-reused 0 (from 0)\n";
+        assert_eq!(total_line(&stats), line);
+        let stats = PackStats { verbatim: 5, ..stats };
+        let line = "Total 9 (delta 2), reused 1 (delta 0), pack-reused 5 (from 1)\n";
         assert_eq!(total_line(&stats), line);
     }
 }

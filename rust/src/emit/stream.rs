@@ -41,6 +41,7 @@ struct Shared {
     deltas: AtomicU32,
     reused: AtomicU32,
     reused_deltas: AtomicU32,
+    verbatim: AtomicU32,
     bytes: AtomicU64,
     finished: AtomicBool,
 }
@@ -62,6 +63,7 @@ impl PackStream {
             deltas: AtomicU32::new(0),
             reused: AtomicU32::new(0),
             reused_deltas: AtomicU32::new(0),
+            verbatim: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             finished: AtomicBool::new(false),
         });
@@ -186,6 +188,7 @@ impl Shared {
             deltas: self.deltas.load(Ordering::Relaxed),
             reused: self.reused.load(Ordering::Relaxed),
             reused_deltas: self.reused_deltas.load(Ordering::Relaxed),
+            verbatim: self.verbatim.load(Ordering::Relaxed),
             bytes: self.bytes.load(Ordering::Relaxed),
         }
     }
@@ -195,6 +198,7 @@ impl Shared {
         self.deltas.store(counts.deltas, Ordering::Relaxed);
         self.reused.store(counts.reused, Ordering::Relaxed);
         self.reused_deltas.store(counts.reused_deltas, Ordering::Relaxed);
+        self.verbatim.store(counts.verbatim, Ordering::Relaxed);
     }
 }
 

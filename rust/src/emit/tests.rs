@@ -2,11 +2,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::graph::WalkRequest;
+use crate::graph::{self, WalkRequest};
 use crate::hash::{HashKind, ObjectId};
 use crate::plan::PlanOptions;
 use crate::source::ObjectSource;
 use crate::store::testing::TestRepo;
+use crate::watch::Watch;
 
 /// Reads a stream to its end: pack bytes and progress, from packets that are all legal.
 fn collect(
@@ -150,13 +151,62 @@ fn loose_objects_are_packed() {
 fn a_packed_repository_is_copied() {
     for hash in [HashKind::Sha1, HashKind::Sha256] {
         let repo = TestRepo::with_history(hash, 30);
-        repo.git(&["repack", "-adq"]);
+        repo.git(&["-c", "repack.writeBitmaps=false", "repack", "-adq"]);
         check(&repo);
         let tips = [repo.id("main"), repo.id("v9"), repo.id("v19"), repo.id("v29")];
         let (pack, stats) = pack_of(&repo, request(&tips, &[], false), true);
         assert!(pack == std::fs::read(pack_path(&repo)).unwrap(), "the very bytes of the file");
         assert_eq!((stats.reused, stats.deltas), (stats.objects, stats.reused_deltas));
+        assert_eq!(stats.verbatim, 0);
+        // a bitmap tells the same without a look at each object
+        repo.git(&["repack", "-adbq"]);
+        check(&repo);
+        let (pack, stats) = pack_of(&repo, request(&tips, &[], false), true);
+        assert!(pack == std::fs::read(pack_path(&repo)).unwrap(), "the very bytes of the file");
+        assert_eq!((stats.verbatim, stats.reused), (stats.objects, 0));
     }
+}
+
+/// So many new commits that bitmaps answer although the client has something; some of what it has
+/// and wants is newer than the bitmap.
+#[test]
+fn large_fetches_are_answered_from_bitmaps() {
+    let repo = TestRepo::with_history(HashKind::Sha1, 330);
+    repo.git(&["repack", "-adbq"]);
+    repo.add_history(330, 12);
+    let wants = [repo.id("main")];
+    let side = repo.git(&["commit-tree", "-m", "side", "-p", "main~320", "main~3^{tree}"]);
+    let side = ObjectId::from_hex(side.as_bytes()).unwrap();
+    let tops = [(repo.id("main~320"), 300), (repo.id("main~335"), 330)];
+    for (have, more_than) in tops {
+        let client = client_with(&repo, &[have]);
+        let missing = expected(&repo, &wants, &[have]);
+        assert!(missing.len() > more_than);
+        let mut thin_bytes = Vec::new();
+        for no_bitmaps in [false, true] {
+            let asked = WalkRequest { no_bitmaps, ..request(&wants, &[have], true) };
+            let (pack, _) = pack_of(&repo, asked, true);
+            assert_eq!(judged(&repo, &pack, Some(&client)), missing, "off: {no_bitmaps}");
+            thin_bytes.push(pack.len());
+        }
+        assert!(thin_bytes[0] <= thin_bytes[1] + thin_bytes[1] / 20, "{thin_bytes:?}");
+        let (pack, _) = pack_of(&repo, request(&wants, &[have], false), false);
+        assert_eq!(judged(&repo, &pack, Some(&client)), missing, "names");
+    }
+    // a have that no bitmap covers
+    let have = [side];
+    let (snapshot, store) = (repo.snapshot(), repo.store());
+    let asked = request(&wants, &have, true);
+    let found = graph::enumerate(&*snapshot, store.commits(), &asked, &Watch::new()).unwrap();
+    assert!(found.stored.is_some(), "bitmaps were not used");
+    // git's own list names more: without a bitmap it looks only at the trees of the boundary
+    let had = expected(&repo, &have, &[]);
+    let mut exact = expected(&repo, &wants, &[]);
+    exact.retain(|id| had.binary_search(id).is_err());
+    let (pack, stats) = pack_of(&repo, request(&wants, &have, true), true);
+    let client = client_with(&repo, &have);
+    assert_eq!(stats.objects as usize, exact.len());
+    assert!(judged(&repo, &pack, Some(&client)) == exact);
 }
 
 #[test]

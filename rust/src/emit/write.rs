@@ -124,27 +124,33 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         }
     }
 
-    /// Entries as they lie in a stored pack, each checked against the index.
+    /// Entries as they lie in a stored pack, each checked against the index, once.
     fn run(&mut self, pack: u32, start: u64, end: u64) -> Result<(), SourceError> {
         let pack = self.pack(pack)?;
         let order = pack.order()?;
         let corrupt = |at, what| SourceError::corrupt_at(pack.name(), at, what);
-        let mut rank = order.rank(start).ok_or_else(|| corrupt(start, "no entry begins here"))?;
-        let (mut done, mut at) = (start, start);
-        while at < end {
+        let rank_of = |at| order.rank(at).ok_or_else(|| corrupt(at, "no entry begins here"));
+        let first = rank_of(start)?;
+        let last = match end == pack.end_of_entries() {
+            true => order.positions().len(),
+            false => rank_of(end)?,
+        };
+        if pack.is_verified(first..last) {
+            return self.copy(&pack, start, end);
+        }
+        let (mut done, mut done_rank) = (start, first);
+        let mut at = start;
+        for rank in first..last {
             let next = order.offset(rank + 1);
-            if next <= at || next > end {
-                return Err(corrupt(at, "entries overlap by the index"));
-            }
             self.check_entry(&pack, order.positions()[rank], at, next)?;
-            rank += 1;
             at = next;
-            if at - done >= PIECE as u64 {
+            if at - done >= PIECE as u64 || rank + 1 == last {
+                pack.note_verified(done_rank..rank + 1);
                 self.copy(&pack, done, at)?;
-                done = at;
+                (done, done_rank) = (at, rank + 1);
             }
         }
-        self.copy(&pack, done, end)
+        Ok(())
     }
 
     /// A stored delta, its base now elsewhere.
@@ -157,10 +163,14 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
     ) -> Result<(), SourceError> {
         let pack = self.pack(pack)?;
         let header = pack.header_at(offset)?;
-        let position = pack
-            .position_at_offset(offset)
+        let order = pack.order()?;
+        let rank = order
+            .rank(offset)
             .ok_or_else(|| SourceError::corrupt_at(pack.name(), offset, "no entry begins here"))?;
-        self.check_entry(&pack, position, offset, end)?;
+        if !pack.is_verified(rank..rank + 1) {
+            self.check_entry(&pack, order.positions()[rank], offset, end)?;
+            pack.note_verified(rank..rank + 1);
+        }
         self.header(&base, header.size)?;
         self.copy(&pack, offset + header.len as u64, end)
     }

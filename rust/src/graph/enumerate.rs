@@ -4,6 +4,8 @@
 //! ([`super::edges`]), then the trees of the new commits ([`super::trees`], on all cores for large
 //! requests by [`super::parallel`]), then the tags that go along.
 
+use std::sync::Arc;
+
 use super::GraphError;
 use super::edges::{Edges, mark_whole};
 use super::marks::Marks;
@@ -15,7 +17,7 @@ use super::sieve::Sieve;
 use super::table::{CommitNumber, CommitReader, CommitTable};
 use super::trees::{Noted, TreeWalk};
 use super::walk::{CommitWalk, Walked, settle_generations};
-use crate::hash::ObjectId;
+use crate::bitmap::Reachability;
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::{Phase, Watch};
@@ -28,9 +30,12 @@ pub(super) struct Limits {
     pub(super) whole_boundary_min: usize,
     /// Below this many commits starting threads costs more than the walk.
     pub(super) parallel_min: usize,
+    /// When the client has something, from this many new commits on bitmaps are asked; a smaller
+    /// request is answered before they are decoded.
+    pub(super) bitmap_min: usize,
 }
 
-const LIMITS: Limits = Limits { whole_boundary_min: 1000, parallel_min: 256 };
+const LIMITS: Limits = Limits { whole_boundary_min: 1000, parallel_min: 256, bitmap_min: 256 };
 
 /// The wanted ids, sorted by what they are.
 #[derive(Default)]
@@ -69,11 +74,23 @@ pub(super) fn enumerate_within(
     limits: Limits,
 ) -> Result<Enumeration, GraphError> {
     watch.begin(Phase::Enumerating, None);
+    let bitmaps = super::bitmapped::usable(source, request);
+    if let Some(reach) = bitmaps
+        && (request.haves.is_empty() || limits.bitmap_min == 0)
+    {
+        return by_bitmaps(source, commits, reach, request, watch);
+    }
     let mut reader = CommitReader::new(source);
     let has = SeenSet::new();
     let had = sort_haves(commits, &mut reader, request, &has)?;
     let wanted = sort_wants(commits, &mut reader, request, &has)?;
-    let walked = walk_commits(commits, &mut reader, request, &wanted, &had, watch)?;
+    let enough = if bitmaps.is_some() { limits.bitmap_min } else { usize::MAX };
+    let walked = walk_commits(commits, &mut reader, request, &wanted, &had, enough, watch)?;
+    if let Some(reach) = bitmaps
+        && walked.stopped
+    {
+        return by_bitmaps(source, commits, reach, request, watch);
+    }
     if walked.complete {
         settle_generations(commits, &walked.commits);
     }
@@ -91,10 +108,51 @@ pub(super) fn enumerate_within(
         let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
         objects.extend(trees);
     }
-    include_tags(commits, source, request, &mut objects)?;
+    if !objects.is_empty() && !request.tags.is_empty() {
+        let sent = SeenSet::new();
+        for found in &objects {
+            sent.insert(found.number);
+        }
+        let tags = tags_of(commits, source, request, |number| sent.contains(number))?;
+        insert_tags(&mut objects, tags);
+    }
     let preferred_bases = if request.thin { prefer(bases, &objects) } else { Vec::new() };
     watch.end();
-    Ok(Enumeration { objects, client_has: has, preferred_bases })
+    Ok(Enumeration { objects, stored: None, client_has: has, preferred_bases })
+}
+
+/// The same from bitmaps.
+fn by_bitmaps(
+    source: &dyn ObjectSource,
+    commits: &CommitTable,
+    reach: &Arc<Reachability>,
+    request: &WalkRequest,
+    watch: &Watch,
+) -> Result<Enumeration, GraphError> {
+    let mut found = super::bitmapped::enumerate(source, commits, reach, request, watch)?;
+    if !found.is_empty() && !request.tags.is_empty() {
+        let listed = SeenSet::new();
+        for found in &found.objects {
+            listed.insert(found.number);
+        }
+        let stored = found.stored.as_ref();
+        let mut tags = tags_of(commits, source, request, |number| {
+            listed.contains(number) || stored.is_some_and(|stored| stored.contains(number))
+        })?;
+        if let Some(stored) = &mut found.stored {
+            tags.retain(|tag| match reach.bit(tag.number) {
+                Some(bit) => {
+                    stored.bits.insert(bit);
+                    false
+                }
+                None => true,
+            });
+        }
+        insert_tags(&mut found.objects, tags);
+    }
+    watch.add(found.len() as u64);
+    watch.end();
+    Ok(found)
 }
 
 fn sort_wants(
@@ -164,11 +222,13 @@ fn walk_commits(
     request: &WalkRequest,
     wanted: &Wanted,
     had: &Had,
+    enough: usize,
     watch: &Watch,
 ) -> Result<Walked, GraphError> {
     let shallow = &request.shallow;
     let source = reader.source;
     let mut walk = CommitWalk::new(table, reader);
+    walk.stop_at(enough);
     for id in shallow.client.iter().chain(&shallow.server).chain(&shallow.new_boundary) {
         if source.lookup(id)?.is_some() {
             walk.cut(table.number(id)?);
@@ -338,49 +398,42 @@ impl<'a> Work<'a> {
     }
 }
 
-/// Adds the tags whose targets are sent, with the tags between.
-fn include_tags(
+/// The tags that are to go along because their targets are sent, with the tags between.
+fn tags_of(
     table: &CommitTable,
     source: &dyn ObjectSource,
     request: &WalkRequest,
-    objects: &mut Vec<Found>,
-) -> Result<(), GraphError> {
-    if request.tags.is_empty() || objects.is_empty() {
-        return Ok(());
-    }
-    let sent = SeenSet::new();
-    for found in &*objects {
-        sent.insert(found.number);
-    }
+    is_sent: impl Fn(ObjectNumber) -> bool,
+) -> Result<Vec<Found>, GraphError> {
     let mut reader = CommitReader::new(source);
-    let mut tags = Vec::new();
+    let (mut tags, added) = (Vec::new(), SeenSet::new());
     for (tag, peeled) in &request.tags {
-        if !contains(source, &sent, peeled)? {
+        if !source.lookup(peeled)?.is_some_and(&is_sent) {
             continue;
         }
-        let added = resolve(table, &mut reader, tag, |number| {
-            let new = sent.insert(number);
+        let outcome = resolve(table, &mut reader, tag, |number| {
+            let new = !is_sent(number) && added.insert(number);
             if new {
                 tags.push(Found { number, name_hash: 0, kind: ObjectKind::Tag });
             }
             new
         });
-        match added {
+        match outcome {
             // a ref to a tag that was pruned meanwhile is no reason to send nothing
             Ok(_) | Err(GraphError::Source(SourceError::Missing(_))) => {}
             Err(other) => return Err(other),
         }
     }
+    Ok(tags)
+}
+
+/// Puts tags in their place: before the first tree.
+fn insert_tags(objects: &mut Vec<Found>, tags: Vec<Found>) {
     let first_tree = objects
         .iter()
         .position(|found| matches!(found.kind, ObjectKind::Tree | ObjectKind::Blob))
         .unwrap_or(objects.len());
     objects.splice(first_tree..first_tree, tags);
-    Ok(())
-}
-
-fn contains(source: &dyn ObjectSource, set: &SeenSet, id: &ObjectId) -> Result<bool, SourceError> {
-    Ok(source.lookup(id)?.is_some_and(|number| set.contains(number)))
 }
 
 /// Of all that the boundary holds, what lies at the paths of objects to be sent.

@@ -8,6 +8,7 @@
 //! Git's documents: `git-rev-list` (what is reachable, object filters), `gitprotocol-pack` and
 //! `gitprotocol-v2` (negotiation, shallow), `git-pack-objects` (`--thin`, `--include-tag`).
 
+mod bitmapped;
 mod connected;
 mod deepen;
 mod edges;
@@ -40,7 +41,7 @@ pub use filter::{Filter, FilterError};
 pub use name_hash::name_hash;
 pub use negotiation::Negotiation;
 pub use reachable::all_reachable;
-pub use request::{Enumeration, Found, WalkRequest};
+pub use request::{Enumeration, Found, Stored, WalkRequest};
 pub use seen::SeenSet;
 pub use shallow::Shallow;
 pub use table::{CommitNumber, CommitTable};

@@ -1,8 +1,11 @@
 //! What is asked of an enumeration, and what it answers.
 
+use std::sync::Arc;
+
 use super::filter::Filter;
 use super::seen::SeenSet;
 use super::shallow::Shallow;
+use crate::bitmap::{Bits, Reachability};
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 use crate::source::ObjectNumber;
@@ -24,6 +27,8 @@ pub struct WalkRequest {
     pub thin: bool,
     /// Threads to use at most; 0 counts as 1.
     pub threads: usize,
+    /// Leave the repository's bitmaps alone (`pack.useBitmaps=false`).
+    pub no_bitmaps: bool,
 }
 
 /// An object to be sent.
@@ -37,16 +42,56 @@ pub struct Found {
     pub kind: ObjectKind,
 }
 
+/// Objects of a pack, or of the packs of a multi-pack-index, named by their bits.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// What the bits mean.
+    pub reach: Arc<Reachability>,
+    /// Which.
+    pub bits: Bits,
+}
+
+impl Stored {
+    /// The objects one by one, from a bit on; as they are packed, where new ones mostly come
+    /// before old ones.
+    pub fn found_from(&self, first: u32) -> impl Iterator<Item = Found> + '_ {
+        let (reach, numbers) = (&*self.reach, self.reach.numbers());
+        self.bits.ones_from(first).map(move |bit| {
+            let number = numbers[bit as usize];
+            Found { number, name_hash: reach.name_hash(number), kind: reach.kind(bit) }
+        })
+    }
+
+    /// Is this object among them?
+    pub fn contains(&self, number: ObjectNumber) -> bool {
+        self.reach.bit(number).is_some_and(|bit| self.bits.contains(bit))
+    }
+}
+
 /// What a client lacks.
 #[derive(Debug, Default)]
 pub struct Enumeration {
-    /// Each object once: commits with the newest first, tags, then trees and blobs in the order
+    /// Each object that is not in `stored`, once: commits with the newest first, tags, then trees and blobs in the order
     /// in which those commits' trees name them first. The same for the same request, whatever
     /// the number of threads.
     pub objects: Vec<Found>,
+    /// Objects that bitmaps named.
+    pub stored: Option<Stored>,
     /// Objects at the boundary that the client surely has: bases for thin packs.
     pub client_has: SeenSet,
     /// Boundary trees and blobs that share a name hash with an object to be sent; empty unless
     /// thin.
     pub preferred_bases: Vec<Found>,
+}
+
+impl Enumeration {
+    /// How many objects it names.
+    pub fn len(&self) -> usize {
+        self.objects.len() + self.stored.as_ref().map_or(0, |stored| stored.bits.count() as usize)
+    }
+
+    /// Is nothing lacking?
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.stored.as_ref().is_none_or(|stored| stored.bits.is_empty())
+    }
 }

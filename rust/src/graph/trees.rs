@@ -265,7 +265,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     }
 }
 
-fn missing(id: &[u8]) -> GraphError {
+pub(super) fn missing(id: &[u8]) -> GraphError {
     match ObjectId::from_bytes(id) {
         Some(id) => SourceError::Missing(id).into(),
         None => SourceError::Foreign("a tree names an id of the wrong length".into()).into(),

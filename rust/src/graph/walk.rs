@@ -56,6 +56,8 @@ pub(super) struct CommitWalk<'t, 'a, 'r> {
     lowest_time: u64,
     /// Older commits count as had.
     since: u64,
+    /// The walk ends when this many were taken.
+    enough: usize,
 }
 
 /// What a walk found.
@@ -66,6 +68,8 @@ pub(super) struct Walked {
     pub(super) boundary: Vec<CommitNumber>,
     /// The whole history below the wanted commits was walked.
     pub(super) complete: bool,
+    /// It was given up, and the rest means nothing.
+    pub(super) stopped: bool,
 }
 
 impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
@@ -82,6 +86,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             lowest_generation: GENERATION_UNKNOWN,
             lowest_time: u64::MAX,
             since: 0,
+            enough: usize::MAX,
         }
     }
 
@@ -93,6 +98,11 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
     /// Paints what is older than this time, with all that it reaches.
     pub(super) fn only_since(&mut self, time: u64) {
         self.since = time;
+    }
+
+    /// Gives up when this many commits were taken: then there is a better way.
+    pub(super) fn stop_at(&mut self, enough: usize) {
+        self.enough = enough;
     }
 
     /// Adds a wanted commit. It has to be there.
@@ -167,6 +177,10 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
                 watch.check()?;
             }
             self.step(&place)?;
+            if self.taken.len() >= self.enough {
+                let (commits, boundary) = (Vec::new(), Vec::new());
+                return Ok(Walked { commits, boundary, complete: false, stopped: true });
+            }
         }
         Ok(self.finish())
     }
@@ -249,7 +263,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         if by_generation {
             taken = by_time(table, &mut marks, &heads, &taken);
         }
-        Walked { commits: taken, boundary, complete }
+        Walked { commits: taken, boundary, complete, stopped: false }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Out flow entry headers and the places of entries; compressed bytes are for whoever asks for
 //! [`Pack::data`]. A pack does not know the other packs of its repository.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -13,6 +14,7 @@ use super::entry::EntryHeader;
 use super::index::PackIndex;
 use super::map::{be32, corrupt, is_gone, map_file};
 use super::order::{PackOrder, read_rev};
+use super::verified::Verified;
 use crate::hash::{HashKind, ObjectId};
 use crate::source::SourceError;
 
@@ -26,6 +28,7 @@ pub struct Pack {
     hash: HashKind,
     order: OnceLock<Result<PackOrder, &'static str>>,
     rev_problem: Mutex<Option<String>>,
+    verified: Verified,
 }
 
 impl Pack {
@@ -37,7 +40,8 @@ impl Pack {
         check(&data, &index, hash).map_err(|what| corrupt(&path, what))?;
         let name = path.display().to_string();
         let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
-        Ok(Self { path, name, data, index, hash, order, rev_problem })
+        let verified = Verified::default();
+        Ok(Self { path, name, data, index, hash, order, rev_problem, verified })
     }
 
     /// The `.pack` file.
@@ -152,6 +156,17 @@ impl Pack {
             .get_or_init(|| self.read_order())
             .as_ref()
             .map_err(|what| corrupt(self.index.path(), what))
+    }
+
+    /// Was [`Pack::note_verified`] told of all entries of these ranks?
+    pub fn is_verified(&self, ranks: Range<usize>) -> bool {
+        self.verified.all(ranks)
+    }
+
+    /// The entries of these ranks have the checksums of the index. Remembered as long as the pack
+    /// is open.
+    pub fn note_verified(&self, ranks: Range<usize>) {
+        self.verified.note(ranks, self.object_count() as usize);
     }
 
     /// What is wrong with the `.rev` file, once somebody needed it; for the log. Given once.

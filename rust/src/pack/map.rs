@@ -30,7 +30,7 @@ impl FileIdentity {
 }
 
 /// Maps a whole file and closes it: a mapping needs no descriptor, and packs can be thousands.
-pub(super) fn map_file(path: &Path) -> Result<Mmap, SourceError> {
+pub(crate) fn map_file(path: &Path) -> Result<Mmap, SourceError> {
     let io = |error| SourceError::Io { file: path.display().to_string(), error };
     let file = File::open(path).map_err(io)?;
     // SAFETY: packs and their indexes are immutable by Git's own rule: they are written under

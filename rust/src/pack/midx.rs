@@ -9,6 +9,7 @@ use memmap2::Mmap;
 
 use super::map::{be32, be64, corrupt, map_file};
 use super::names::{FANOUT_LEN, NameTable, fanout_count};
+use super::order::read_rev;
 use crate::hash::{HashKind, Hasher, ObjectId};
 use crate::source::SourceError;
 
@@ -30,6 +31,9 @@ pub struct MultiPackIndex {
     offsets: usize,
     /// Start and number of the 64-bit offsets.
     large: (usize, usize),
+    /// Start and size of the reverse index.
+    reverse: Option<(usize, usize)>,
+    hash: HashKind,
 }
 
 impl MultiPackIndex {
@@ -45,13 +49,35 @@ impl MultiPackIndex {
                 return Err(corrupt(path, "checksum does not match"));
             }
         }
-        let Parts { names, packs, offsets, large } = parts;
-        Ok(Self { data, names, packs, offsets, large })
+        let Parts { names, packs, offsets, large, reverse } = parts;
+        Ok(Self { data, names, packs, offsets, large, reverse, hash })
     }
 
     /// The `.idx` names of its packs, in its own order.
     pub fn packs(&self) -> &[String] {
         &self.packs
+    }
+
+    /// The object format.
+    pub fn hash_kind(&self) -> HashKind {
+        self.hash
+    }
+
+    /// The checksum at its end, by which its bitmap and reverse index are found.
+    pub fn checksum(&self) -> &[u8] {
+        &self.data[self.data.len() - self.hash.len()..]
+    }
+
+    /// Positions by pack and offset, the preferred pack's first: the chunk `RIDX`, or the `.rev`
+    /// file beside `path` that earlier versions of git wrote.
+    pub fn reverse_index(&self, path: &Path) -> Result<Vec<u32>, SourceError> {
+        let Some((at, len)) = self.reverse else {
+            let checksum = self.checksum();
+            let hex: String = checksum.iter().map(|byte| format!("{byte:02x}")).collect();
+            let rev = path.with_file_name(format!("multi-pack-index-{hex}.rev"));
+            return read_rev(&rev, self.hash, self.count(), checksum);
+        };
+        Ok(self.data[at..at + len].chunks_exact(4).map(|four| be32(four, 0)).collect())
     }
 
     /// How many objects it knows.
@@ -96,6 +122,7 @@ struct Parts {
     packs: Vec<String>,
     offsets: usize,
     large: (usize, usize),
+    reverse: Option<(usize, usize)>,
 }
 
 fn read_parts(data: &[u8], hash: HashKind) -> Result<Parts, &'static str> {
@@ -131,10 +158,12 @@ fn read_parts(data: &[u8], hash: HashKind) -> Result<Parts, &'static str> {
         Some((at, len)) => (at, len / 8),
         None => (0, 0),
     };
+    // only its bitmap needs it, and does without when it is unsound
+    let reverse = chunks.find(b"RIDX").filter(|&(_, len)| len as u64 == u64::from(count) * 4);
     let (at, len) = chunks.find(b"PNAM").ok_or("no pack names")?;
     let packs = pack_names(&data[at..at + len], pack_count)?;
     let names = NameTable::new(fanout, names, hash.len(), hash.len(), count);
-    Ok(Parts { names, packs, offsets, large })
+    Ok(Parts { names, packs, offsets, large, reverse })
 }
 
 /// Names end with a zero byte each; more of them pad the chunk.

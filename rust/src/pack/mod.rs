@@ -11,10 +11,11 @@ mod map;
 mod midx;
 mod names;
 mod order;
+mod verified;
 
 pub use file::Pack;
 pub use index::PackIndex;
-pub(crate) use map::{FileIdentity, is_gone};
+pub(crate) use map::{FileIdentity, is_gone, map_file};
 pub use midx::MultiPackIndex;
 pub use order::PackOrder;
 

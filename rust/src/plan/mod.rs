@@ -153,6 +153,9 @@ pub struct PlanCounts {
     pub reused: u32,
     /// Deltas among those.
     pub reused_deltas: u32,
+    /// Objects that nobody looked at one by one, because a bitmap tells that a whole stretch of a
+    /// pack goes out as it is. They are in none of the other counts but the first.
+    pub verbatim: u32,
 }
 
 /// How a pack will be written.
@@ -174,10 +177,20 @@ impl PackPlan {
         options: &PlanOptions,
         watch: &Watch,
     ) -> Result<Self, PlanError> {
-        let Enumeration { objects, client_has, preferred_bases, .. } = enumeration;
-        let count = u32::try_from(objects.len()).ok().filter(|&n| n < u32::MAX);
-        let count = count.ok_or(PlanError::TooMany(objects.len()))?;
+        let total = enumeration.len();
+        let Enumeration { mut objects, stored, client_has, preferred_bases } = enumeration;
+        let count = u32::try_from(total).ok().filter(|&n| n < u32::MAX);
+        let count = count.ok_or(PlanError::TooMany(total))?;
         watch.begin(Phase::Counting, Some(u64::from(count)));
+        if let Some(stored) = stored {
+            if options.ofs_delta
+                && objects.is_empty()
+                && let Some(plan) = whole::plan_stored(source, &stored, watch)
+            {
+                return Ok(plan);
+            }
+            objects.extend(stored.found_from(0));
+        }
         // what the client has cannot shorten a pack in which nothing is compressed anew
         if options.ofs_delta
             && let Some(plan) = whole::plan(source, &objects, watch)?

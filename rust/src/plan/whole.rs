@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::slots::CHECK_EVERY;
 use super::{PackPlan, PlanCounts, Step};
-use crate::graph::Found;
+use crate::graph::{Found, Stored};
 use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{OFS_DELTA, REF_DELTA, type_number};
 use crate::source::{ObjectSource, SourceError};
@@ -47,8 +47,34 @@ pub(super) fn plan(
         end: pack.end_of_entries(),
         objects: count,
     };
-    let counts = PlanCounts { objects: count, deltas, reused: count, reused_deltas: deltas };
+    let counts =
+        PlanCounts { objects: count, deltas, reused: count, reused_deltas: deltas, verbatim: 0 };
     Ok(Some(PackPlan { steps: vec![run], made: Vec::new(), counts }))
+}
+
+/// The same from a bitmap, which knows without looking at any object.
+pub(super) fn plan_stored(
+    source: &dyn ObjectSource,
+    stored: &Stored,
+    watch: &Watch,
+) -> Option<PackPlan> {
+    let Stored { reach, bits } = stored;
+    let count = reach.count();
+    if reach.leading_pack() != count || bits.leading_ones() != count {
+        return None;
+    }
+    let number = source.packed_at(*reach.numbers().first()?)?.pack;
+    let pack = source.pack(number).filter(|pack| pack.object_count() == count)?;
+    watch.add(u64::from(count));
+    watch.end();
+    let run = Step::Run {
+        pack: number,
+        start: PACK_HEADER_LEN as u64,
+        end: pack.end_of_entries(),
+        objects: count,
+    };
+    let counts = PlanCounts { objects: count, verbatim: count, ..PlanCounts::default() };
+    Some(PackPlan { steps: vec![run], made: Vec::new(), counts })
 }
 
 /// The pack that holds all the objects and no other.

@@ -59,6 +59,7 @@ impl PackStream {
         client_shallow = vec![], server_shallow = vec![], shallow = vec![], unshallow = vec![],
         filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
+        use_bitmaps = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -79,6 +80,7 @@ impl PackStream {
         keepalive: f64,
         threads: usize,
         sideband_all: bool,
+        use_bitmaps: bool,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -106,7 +108,16 @@ impl PackStream {
                 Some(refs) => refs.annotated_tags(source.as_ref())?,
                 None => Vec::new(),
             };
-            let request = WalkRequest { wants, haves, shallow, filter, tags, thin, threads };
+            let request = WalkRequest {
+                wants,
+                haves,
+                shallow,
+                filter,
+                tags,
+                thin,
+                threads,
+                no_bitmaps: !use_bitmaps,
+            };
             let plan = PlanOptions { thin, ofs_delta, threads, ..PlanOptions::default() };
             let stream = StreamOptions {
                 band_limit,

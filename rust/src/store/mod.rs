@@ -6,6 +6,7 @@
 //! [`crate::graph`].
 
 mod alternates;
+mod bitmaps;
 mod cache;
 mod growth;
 mod loose;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use super::bitmaps::Candidate;
 use super::scan::Content;
 use super::segments::Segments;
 use crate::hash::{HashKind, ObjectId};
@@ -72,6 +73,7 @@ pub(super) struct Opened {
     pub(super) packs: Vec<Arc<Pack>>,
     pub(super) indexes: Vec<PathBuf>,
     pub(super) segments: Segments,
+    pub(super) bitmap: Option<Candidate>,
     pub(super) broken: Vec<BrokenPack>,
     pub(super) warnings: Vec<String>,
 }
@@ -105,22 +107,46 @@ pub(super) fn open_all(
 
 impl Opened {
     /// Multi-pack-indexes first, then the packs they leave, the largest first: most look-ups
-    /// end in it, and its copies of objects are the ones that can be sent in long runs.
+    /// end in it, and its copies of objects are the ones that can be sent in long runs. But
+    /// whatever has the bitmap that is used goes before them all.
     fn number(&mut self, content: &Content, hash: HashKind) -> Result<(), SourceError> {
+        let bitmaps: Vec<PathBuf> = content.bitmaps.iter().map(|(path, _)| path.clone()).collect();
         let mut covered = vec![false; self.packs.len()];
-        let mut fits = true;
+        let mut midxs = Vec::new();
         for (path, _) in &content.midxs {
             match self.open_midx(path, hash) {
                 Ok((midx, places)) => {
+                    let midx = Arc::new(midx);
+                    let bitmap = match self.bitmap {
+                        Some(_) => None,
+                        None => Candidate::of_midx(&midx, path, &bitmaps, &mut self.warnings),
+                    };
+                    let at = if bitmap.is_some() { 0 } else { midxs.len() };
+                    self.bitmap = self.bitmap.take().or(bitmap);
                     places.iter().for_each(|&place| covered[place as usize] = true);
-                    fits &= self.segments.add_midx(midx, places);
+                    midxs.insert(at, (midx, places));
                 }
                 Err(error) => self.warnings.push(format!("{error}; multi-pack-index ignored")),
             }
         }
-        let mut rest: Vec<usize> = (0..self.packs.len()).filter(|&nth| !covered[nth]).collect();
-        rest.sort_by_key(|&nth| std::cmp::Reverse(self.packs[nth].object_count()));
-        for nth in rest {
+        let mut largest_first: Vec<usize> = (0..self.packs.len()).collect();
+        largest_first.sort_by_key(|&nth| std::cmp::Reverse(self.packs[nth].object_count()));
+        let mut fits = true;
+        if self.bitmap.is_none() && !bitmaps.is_empty() {
+            for &nth in &largest_first {
+                let pack = &self.packs[nth];
+                self.bitmap = Candidate::of_pack(pack, &bitmaps, &mut self.warnings);
+                if self.bitmap.is_some() {
+                    fits &= self.segments.add_pack(nth as u32, Arc::clone(pack));
+                    covered[nth] = true;
+                    break;
+                }
+            }
+        }
+        for (midx, places) in midxs {
+            fits &= self.segments.add_midx(midx, places);
+        }
+        for nth in largest_first.into_iter().filter(|&nth| !covered[nth]) {
             fits &= self.segments.add_pack(nth as u32, Arc::clone(&self.packs[nth]));
         }
         let folder = || content.folders[0].display().to_string();

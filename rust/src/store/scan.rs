@@ -86,6 +86,8 @@ pub(super) struct Content {
     pub(super) indexes: Vec<PathBuf>,
     /// Each folder's multi-pack-index.
     pub(super) midxs: Vec<(PathBuf, Stamp)>,
+    /// `.bitmap` files, which may come and go while all else stays.
+    pub(super) bitmaps: Vec<(PathBuf, Stamp)>,
     /// What is odd about the alternates.
     pub(super) warnings: Vec<String>,
 }
@@ -103,6 +105,7 @@ impl Listing {
                 folders: folders.paths,
                 indexes: vec![],
                 midxs: vec![],
+                bitmaps: vec![],
                 warnings: folders.warnings,
             };
             for folder in content.folders.clone() {
@@ -150,8 +153,12 @@ impl Content {
         let start = self.indexes.len();
         for entry in entries {
             let path = entry.map_err(io)?.path();
-            if path.extension().is_some_and(|extension| extension == "idx") {
+            let extension = path.extension();
+            if extension.is_some_and(|extension| extension == "idx") {
                 self.indexes.push(path);
+            } else if extension.is_some_and(|extension| extension == "bitmap") {
+                let stamp = Stamp::of(&path)?;
+                self.bitmaps.extend(stamp.map(|stamp| (path, stamp)));
             } else if path.file_name().is_some_and(|name| name == "multi-pack-index")
                 && let Some(stamp) = Stamp::of(&path)?
             {
@@ -159,6 +166,7 @@ impl Content {
             }
         }
         self.indexes[start..].sort_unstable();
+        self.bitmaps.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         Ok(())
     }
 }

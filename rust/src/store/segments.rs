@@ -25,7 +25,7 @@ enum Table {
         pack: Arc<Pack>,
     },
     Midx {
-        midx: MultiPackIndex,
+        midx: Arc<MultiPackIndex>,
         /// The place in the snapshot of each of its packs.
         places: Vec<u32>,
     },
@@ -64,7 +64,7 @@ impl Segments {
     }
 
     /// Adds a multi-pack-index; false when numbers have run out.
-    pub(super) fn add_midx(&mut self, midx: MultiPackIndex, places: Vec<u32>) -> bool {
+    pub(super) fn add_midx(&mut self, midx: Arc<MultiPackIndex>, places: Vec<u32>) -> bool {
         self.add(midx.count(), Table::Midx { midx, places })
     }
 

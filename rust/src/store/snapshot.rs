@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
+use super::bitmaps::{self, Candidate};
 use super::growth::{Grown, Growth};
 use super::loose_names::LooseNames;
 use super::packs::{BrokenPack, Opened, open_all, open_pack};
@@ -16,6 +17,7 @@ use super::reader::Reader;
 use super::scan::Listing;
 use super::segments::Segments;
 use super::{Shared, loose};
+use crate::bitmap::Reachability;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::{Pack, is_gone};
@@ -31,6 +33,8 @@ pub struct Snapshot {
     packs: Vec<Arc<Pack>>,
     segments: Segments,
     broken: Vec<BrokenPack>,
+    bitmap: Option<Candidate>,
+    reachability: OnceLock<Option<Arc<Reachability>>>,
     warnings: Mutex<Vec<String>>,
     /// The listing it was made from, for [`Snapshot::is_current`].
     made_from: Mutex<Listing>,
@@ -76,6 +80,8 @@ impl Snapshot {
             growth: RwLock::new(Growth::starting_at(opened.segments.bound())),
             segments: opened.segments,
             broken: opened.broken,
+            bitmap: opened.bitmap,
+            reachability: OnceLock::new(),
             warnings: Mutex::new(warnings),
             made_from: Mutex::new(listing.clone()),
             latest: Mutex::new(Latest { listing, known }),
@@ -119,6 +125,8 @@ impl Snapshot {
         let mut warnings = std::mem::take(&mut *lock(&self.warnings));
         let problems = self.packs.iter().filter_map(|pack| pack.take_rev_problem());
         warnings.extend(problems.map(|problem| format!("{problem}; reverse index ignored")));
+        let problem = self.reachability.get().and_then(|bitmap| bitmap.as_ref()?.take_problem());
+        warnings.extend(problem.map(|problem| format!("{problem}; ignored there")));
         warnings
     }
 
@@ -350,6 +358,17 @@ impl ObjectSource for Snapshot {
             at = &added.next;
         }
         None
+    }
+
+    fn reachability(&self) -> Option<&Arc<Reachability>> {
+        let open = || match self.bitmap.as_ref()?.open() {
+            Ok(opened) => Some(opened),
+            Err(error) => {
+                lock(&self.warnings).extend(bitmaps::warning(&error));
+                None
+            }
+        };
+        self.reachability.get_or_init(open).as_ref()
     }
 
     fn reader(&self) -> Box<dyn ObjectReader + '_> {

@@ -1,5 +1,6 @@
 //! Tests with real git as the judge.
 
+mod bitmapped;
 mod connected;
 mod enumerate;
 mod filters;
