@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::bitmaps::Candidate;
-use super::scan::Content;
+use super::scan::{Content, Stamp};
 use super::segments::Segments;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::{FileIdentity, MultiPackIndex, Pack, PackIndex, is_gone};
@@ -44,6 +44,7 @@ pub(super) struct BrokenPack {
     index: Option<PackIndex>,
     file: String,
     what: String,
+    seen: [(PathBuf, Option<Stamp>); 2],
 }
 
 impl BrokenPack {
@@ -53,7 +54,18 @@ impl BrokenPack {
             SourceError::Io { file, error } => (file, error.to_string()),
             other => (index_path.display().to_string(), other.to_string()),
         };
-        Self { index: PackIndex::open(index_path, hash).ok(), file, what }
+        let files = [index_path.to_owned(), index_path.with_extension("pack")];
+        let seen = files.map(|path| {
+            let stamp = Stamp::of(&path).ok().flatten();
+            (path, stamp)
+        });
+        Self { index: PackIndex::open(index_path, hash).ok(), file, what, seen }
+    }
+
+    /// Are its files still those that could not be used? Somebody may have mended them, which the
+    /// folder does not show.
+    pub(super) fn is_still(&self) -> bool {
+        self.seen.iter().all(|(path, seen)| Stamp::of(path).ok().flatten() == *seen)
     }
 
     /// The error to give for an object that only this pack should have had.

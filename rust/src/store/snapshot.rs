@@ -92,7 +92,7 @@ impl Snapshot {
 
     /// Do the folders still hold the packs this was made from?
     pub(super) fn is_current(&self) -> Result<bool, SourceError> {
-        lock(&self.made_from).is_current()
+        Ok(self.broken.iter().all(BrokenPack::is_still) && lock(&self.made_from).is_current()?)
     }
 
     /// Another request begins: loose objects seen by earlier ones may be gone.

@@ -243,3 +243,18 @@ fn damaged_loose_objects() {
     };
     assert!(error.contains(&path.display().to_string()), "{error}");
 }
+
+#[test]
+fn a_pack_that_is_mended_in_place_is_seen() {
+    let repo = small_repo();
+    let pack = file(&repo, "pack");
+    let whole = fs::read(&pack).unwrap();
+    let id = repo.id("HEAD");
+    // written into the file that is there: the folder does not change
+    fs::remove_file(&pack).unwrap();
+    fs::write(&pack, &whole[..whole.len() / 2]).unwrap();
+    let store = Store::new(&repo.objects_dir(), repo.hash, &[]);
+    assert!(store.snapshot().unwrap().lookup(&id).is_err());
+    fs::write(&pack, &whole).unwrap();
+    assert!(store.snapshot().unwrap().lookup(&id).unwrap().is_some());
+}
