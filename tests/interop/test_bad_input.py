@@ -294,6 +294,20 @@ def push(server: Server, repository: Path, commands: list[bytes], pack: bytes) -
         return report
 
 
+def test_unreadable_refs_are_told_in_general_and_logged_in_detail(
+    server: Server, lively: Path
+) -> None:
+    (lively / "packed-refs").write_text("no line of refs\n")
+    for service in (b"git-upload-pack", b"git-receive-pack"):
+        for extra in (b"", b"version=2"):
+            with Raw.to(server) as raw:
+                raw.send(greeting(service, path_of(server, lively), extra))
+                said = b"ERR the repository is damaged or unreadable on the server"
+                assert (raw.packet() or b"").rstrip() == said
+                assert raw.rest() == b""
+    assert server.new_log().count("packed-refs:1: unexpected line") == 4
+
+
 def test_a_push_on_what_was_deleted_and_pruned_meanwhile(
     newest_git: Git, server: Server, lively: Path, tmp_path: Path
 ) -> None:

@@ -19,6 +19,7 @@ from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
+from gitserve.session.failure import client_text
 from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
 from gitserve.transport.listen import shown_address
@@ -91,8 +92,10 @@ class Daemon:
             self._run(request, conversation, tally)
         except GitServeError as error:
             result = _shown_error(error)
+            _tell_if_silent(conversation, error)
         except Exception as error:  # noqa: BLE001 - as in serve, but with the request's line
             result = f"failed: {type(error).__name__}: {error}"
+            _tell_if_silent(conversation, error)
         for warning in tally.warnings:
             self.log.line(f"warning: {warning}")
         well = result == "ok" and not tally.trouble
@@ -138,6 +141,15 @@ class Daemon:
         if not rule.allows(name, repository.config):
             raise Refused(f"service not enabled: {name}")
         return name, repository
+
+
+def _tell_if_silent(conversation: Conversation, error: Exception) -> None:
+    """What went wrong before the session began, which tells the client of all that comes later."""
+    if conversation.sent:
+        return
+    with suppress(GitServeError):
+        conversation.write(error_line.format(client_text(error)))
+        conversation.flush()
 
 
 def _shown_error(error: GitServeError) -> str:
