@@ -44,6 +44,10 @@ from gitserve.session.effects import (
 )
 from gitserve.wire.report import CommandResult
 
+NO_QUARANTINE = b"unable to create temporary object directory"
+NO_PACK = b"index-pack abnormal exit"
+"""Git's words for a disk that takes nothing, and for one that took not all."""
+
 TRAILER_BYTES = 20
 """Of a pack of SHA-1 objects; one of SHA-256 has more."""
 
@@ -107,8 +111,11 @@ class ReceiveService:
             quiet=effect.quiet,
             keep_alive=push.keep_alive,
         )
+        trouble = NO_QUARANTINE
         try:
-            receiver = push.open_quarantine().receive(
+            quarantine = push.open_quarantine()
+            trouble = NO_PACK
+            receiver = quarantine.receive(
                 max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
                 threads=self._threads or config.get_int("pack.threads", 0),
             )
@@ -119,7 +126,7 @@ class ReceiveService:
             push.discard()
             push.tally.trouble = f"unpack: {error}"
             wire = error.wire if isinstance(error, PackError) else None
-            return Unpacked(wire or b"index-pack abnormal exit")
+            return Unpacked(wire or trouble)
         return Unpacked()
 
     def _read_pack(self, receiver: PackReceiver) -> None:
