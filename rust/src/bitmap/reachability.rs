@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use memmap2::Mmap;
-
 use super::bits::Bits;
 use super::ewah::{Ewah, Into};
 use super::file::{Layout, read_layout};
 use super::order::Order;
 use crate::hash::HashKind;
 use crate::object::ObjectKind;
-use crate::pack::{MultiPackIndex, Pack, map_file};
+use crate::pack::{Mapping, MultiPackIndex, Pack, map_file};
 use crate::source::{ObjectNumber, SourceError};
 
 /// Decoded bitmaps kept, in bytes: 600 of a repository of 400,000 objects. A clone decodes a few
@@ -25,7 +23,7 @@ const KEEP_DECODED: usize = 32 << 20;
 /// hands this out ([`crate::source::ObjectSource::reachability`]).
 pub struct Reachability {
     name: String,
-    data: Mmap,
+    data: Mapping,
     order: Order,
     count: u32,
     kinds: [Bits; 4],
@@ -150,6 +148,10 @@ impl Reachability {
             return Some(bits);
         }
         let bits = Arc::new(self.decode(entry));
+        if self.data.is_faulted() {
+            *lock(&self.problem) = Some(format!("{}: it shrank", self.name));
+            return None;
+        }
         let own = self.bit(number)?;
         if !bits.contains(own) || !self.of_kind(ObjectKind::Commit).contains(own) {
             // whoever wrote it did not know what he wrote: better to walk

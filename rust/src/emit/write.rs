@@ -296,6 +296,9 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         let bytes = slice(pack, start, end)?;
         for piece in bytes.chunks(PIECE) {
             self.put(piece)?;
+            if pack.is_faulted() {
+                return Err(SourceError::corrupt_at(pack.name(), start, "the file shrank"));
+            }
         }
         Ok(())
     }

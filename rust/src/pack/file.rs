@@ -7,12 +7,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use memmap2::Mmap;
-
 use super::PACK_HEADER_LEN;
 use super::entry::EntryHeader;
 use super::index::PackIndex;
-use super::map::{be32, corrupt, is_gone, map_file};
+use super::map::{Mapping, be32, corrupt, is_gone, map_file};
 use super::order::{PackOrder, read_rev};
 use super::verified::Verified;
 use crate::hash::{HashKind, ObjectId};
@@ -23,7 +21,7 @@ use crate::source::SourceError;
 pub struct Pack {
     path: PathBuf,
     name: String,
-    data: Mmap,
+    data: Mapping,
     index: PackIndex,
     hash: HashKind,
     order: OnceLock<Result<PackOrder, &'static str>>,
@@ -42,6 +40,11 @@ impl Pack {
         let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
         let verified = Verified::default();
         Ok(Self { path, name, data, index, hash, order, rev_problem, verified })
+    }
+
+    /// Its files changed under us: it is not to be used any more.
+    pub(crate) fn is_faulted(&self) -> bool {
+        self.data.is_faulted() || self.index.is_faulted()
     }
 
     /// The `.pack` file.
@@ -160,7 +163,7 @@ impl Pack {
 
     /// Was [`Pack::note_verified`] told of all entries of these ranks?
     pub fn is_verified(&self, ranks: Range<usize>) -> bool {
-        self.verified.all(ranks)
+        !self.is_faulted() && self.verified.all(ranks)
     }
 
     /// The entries of these ranks have the checksums of the index. Remembered as long as the pack

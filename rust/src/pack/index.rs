@@ -6,9 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
-
-use super::map::{be32, be64, corrupt, map_file};
+use super::map::{Mapping, be32, be64, corrupt, map_file};
 use super::names::{FANOUT_LEN, NameTable, fanout_count};
 use crate::hash::{HashKind, Hasher, ObjectId};
 use crate::source::SourceError;
@@ -25,7 +23,7 @@ const VERIFY_UP_TO: usize = 2 << 20;
 #[derive(Debug)]
 pub struct PackIndex {
     path: PathBuf,
-    data: Mmap,
+    data: Mapping,
     hash: HashKind,
     names: NameTable,
     layout: Layout,
@@ -44,6 +42,11 @@ enum Layout {
 }
 
 impl PackIndex {
+    /// Its file changed under us: it is not to be used any more.
+    pub(super) fn is_faulted(&self) -> bool {
+        self.data.is_faulted()
+    }
+
     /// Maps and checks an index.
     pub fn open(path: &Path, hash: HashKind) -> Result<Self, SourceError> {
         let data = map_file(path)?;

@@ -2,11 +2,13 @@
 
 use std::fs::{File, Metadata};
 use std::io::ErrorKind;
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use memmap2::Mmap;
 
+use super::fault::Guard;
 use crate::source::SourceError;
 
 /// Tells one file from another, and from a later one of the same name.
@@ -29,14 +31,41 @@ impl FileIdentity {
     }
 }
 
+/// A whole file in memory, from the beginning to the end that it had when it was mapped.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    /// Dropped first: it must not outlive the mapping.
+    guard: Guard,
+    bytes: Mmap,
+}
+
+impl Mapping {
+    /// Some of it could not be read, and is zeros now.
+    #[inline]
+    pub(crate) fn is_faulted(&self) -> bool {
+        self.guard.is_faulted()
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Maps a whole file and closes it: a mapping needs no descriptor, and packs can be thousands.
-pub(crate) fn map_file(path: &Path) -> Result<Mmap, SourceError> {
+pub(crate) fn map_file(path: &Path) -> Result<Mapping, SourceError> {
     let io = |error| SourceError::Io { file: path.display().to_string(), error };
     let file = File::open(path).map_err(io)?;
     // SAFETY: packs and their indexes are immutable by Git's own rule: they are written under
     // another name and renamed into place, and only ever unlinked afterwards, which leaves the
-    // mapping alive. Whoever truncates one in place breaks git itself in the same way.
-    unsafe { Mmap::map(&file) }.map_err(io)
+    // mapping alive. Where somebody truncates one all the same, the guard makes it zeros; those
+    // who read it check what they find, and rely on no byte being what it was.
+    let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
+    Ok(Mapping { guard: Guard::over(&bytes), bytes })
 }
 
 /// Was the file there when its folder was read, and gone when it was opened?

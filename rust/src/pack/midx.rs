@@ -5,9 +5,7 @@
 
 use std::path::Path;
 
-use memmap2::Mmap;
-
-use super::map::{be32, be64, corrupt, map_file};
+use super::map::{Mapping, be32, be64, corrupt, map_file};
 use super::names::{FANOUT_LEN, NameTable, fanout_count};
 use super::order::read_rev;
 use crate::hash::{HashKind, Hasher, ObjectId};
@@ -25,7 +23,7 @@ const VERIFY_UP_TO: usize = 2 << 20;
 /// An open multi-pack-index.
 #[derive(Debug)]
 pub struct MultiPackIndex {
-    data: Mmap,
+    data: Mapping,
     names: NameTable,
     packs: Vec<String>,
     offsets: usize,
@@ -37,6 +35,11 @@ pub struct MultiPackIndex {
 }
 
 impl MultiPackIndex {
+    /// Its file changed under us: it is not to be used any more.
+    pub(crate) fn is_faulted(&self) -> bool {
+        self.data.is_faulted()
+    }
+
     /// Maps and checks the file.
     pub fn open(path: &Path, hash: HashKind) -> Result<Self, SourceError> {
         let data = map_file(path)?;

@@ -5,6 +5,7 @@
 
 pub mod delta;
 pub mod entry;
+mod fault;
 mod file;
 mod index;
 mod map;
@@ -13,9 +14,10 @@ mod names;
 mod order;
 mod verified;
 
+pub(crate) use fault::any_faulted;
 pub use file::Pack;
 pub use index::PackIndex;
-pub(crate) use map::{FileIdentity, is_gone, map_file};
+pub(crate) use map::{FileIdentity, Mapping, is_gone, map_file};
 pub use midx::MultiPackIndex;
 pub use order::PackOrder;
 

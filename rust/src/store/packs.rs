@@ -26,6 +26,7 @@ pub(super) fn open_pack(index_path: &Path, hash: HashKind) -> Result<Arc<Pack>, 
     let lock = || open.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(pack) = lock().get(&key).and_then(Weak::upgrade)
         && pack.hash_kind() == hash
+        && !pack.is_faulted()
     {
         return Ok(pack);
     }

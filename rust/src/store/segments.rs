@@ -76,6 +76,14 @@ impl Segments {
         true
     }
 
+    /// Did a file of it change under us?
+    pub(super) fn is_faulted(&self) -> bool {
+        self.list.iter().any(|segment| match &segment.table {
+            Table::Pack { pack, .. } => pack.is_faulted(),
+            Table::Midx { midx, .. } => midx.is_faulted(),
+        })
+    }
+
     /// All numbers are below this.
     #[inline]
     pub(super) fn bound(&self) -> u32 {

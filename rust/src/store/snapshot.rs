@@ -20,7 +20,7 @@ use super::{Shared, loose};
 use crate::bitmap::Reachability;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
-use crate::pack::{Pack, is_gone};
+use crate::pack::{Pack, any_faulted, is_gone};
 use crate::source::{BulkLookup, ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
 
 /// How often folders are listed again because a listed file was gone when it was to be opened.
@@ -92,7 +92,11 @@ impl Snapshot {
 
     /// Do the folders still hold the packs this was made from?
     pub(super) fn is_current(&self) -> Result<bool, SourceError> {
-        Ok(self.broken.iter().all(BrokenPack::is_still) && lock(&self.made_from).is_current()?)
+        let is_sound = !any_faulted()
+            || !(self.segments.is_faulted() || self.packs.iter().any(|pack| pack.is_faulted()));
+        Ok(is_sound
+            && self.broken.iter().all(BrokenPack::is_still)
+            && lock(&self.made_from).is_current()?)
     }
 
     /// Another request begins: loose objects seen by earlier ones may be gone.
@@ -127,6 +131,11 @@ impl Snapshot {
         warnings.extend(problems.map(|problem| format!("{problem}; reverse index ignored")));
         let problem = self.reachability.get().and_then(|bitmap| bitmap.as_ref()?.take_problem());
         warnings.extend(problem.map(|problem| format!("{problem}; ignored there")));
+        if any_faulted() {
+            let faulted = self.packs.iter().filter(|pack| pack.is_faulted());
+            let told = |pack: &Arc<Pack>| format!("{}: it or its index shrank", pack.name());
+            warnings.extend(faulted.map(told));
+        }
         warnings
     }
 

@@ -1,6 +1,7 @@
 //! Damaged files: each byte changed, each length cut. The answer is right, or it is an error.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -257,4 +258,35 @@ fn a_pack_that_is_mended_in_place_is_seen() {
     assert!(store.snapshot().unwrap().lookup(&id).is_err());
     fs::write(&pack, &whole).unwrap();
     assert!(store.snapshot().unwrap().lookup(&id).unwrap().is_some());
+}
+
+#[test]
+fn files_that_shrink_while_they_are_mapped_harm_nobody_else() {
+    let repo = small_repo();
+    let objects = repo.all_objects();
+    for extension in ["pack", "idx"] {
+        let path = file(&repo, extension);
+        let whole = fs::read(&path).unwrap();
+        let store = Store::new(&repo.objects_dir(), repo.hash, &[]);
+        let snapshot = store.snapshot().unwrap();
+        assert!(snapshot.lookup(&objects[0].0).unwrap().is_some());
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        fs::write(&path, b"").unwrap();
+        let mut reader = snapshot.disk_reader();
+        for (id, kind, content) in &objects {
+            let read = match snapshot.lookup(id) {
+                Ok(Some(number)) => reader.read(number),
+                _ => continue,
+            };
+            assert!(read.is_err() || read.unwrap() == (*kind, &content[..]));
+        }
+        assert!(snapshot.take_warnings()[0].contains("it or its index shrank"));
+        let lost = store.snapshot().unwrap().lookup(&objects[0].0);
+        assert!(!matches!(lost, Ok(Some(_))));
+        fs::write(&path, &whole).unwrap();
+        let mended = store.snapshot().unwrap();
+        let (id, kind, content) = &objects[0];
+        let number = mended.lookup(id).unwrap().unwrap();
+        assert_eq!(mended.disk_reader().read(number).unwrap(), (*kind, &content[..]));
+    }
 }
