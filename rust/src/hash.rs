@@ -10,6 +10,12 @@ use std::hash::{BuildHasherDefault, Hasher as StdHasher};
 
 use sha1::Digest as _;
 
+pub use detecting::DetectingSha1;
+
+mod conditions;
+mod detecting;
+mod vectors;
+
 /// Which hash function a repository names its objects with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HashKind {
@@ -268,7 +274,7 @@ pub struct CollisionAttack;
 /// Hashes bytes that strangers send: SHA-1 with detection of collision attacks.
 pub enum CheckedHasher {
     /// Detecting SHA-1.
-    Sha1(Box<sha1_checked::Sha1>),
+    Sha1(Box<DetectingSha1>),
     /// SHA-256, for which no attack is known.
     Sha256(sha2::Sha256),
 }
@@ -277,14 +283,7 @@ impl CheckedHasher {
     /// A fresh hasher.
     pub fn new(kind: HashKind) -> Self {
         match kind {
-            HashKind::Sha1 => {
-                // as git: detect, and let the caller refuse, rather than mitigate silently
-                let detecting = sha1_checked::Builder::default()
-                    .detect_collision(true)
-                    .safe_hash(false)
-                    .build();
-                CheckedHasher::Sha1(Box::new(detecting))
-            }
+            HashKind::Sha1 => CheckedHasher::Sha1(Box::default()),
             HashKind::Sha256 => CheckedHasher::Sha256(sha2::Sha256::new()),
         }
     }
@@ -293,7 +292,7 @@ impl CheckedHasher {
     #[inline]
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
-            CheckedHasher::Sha1(h) => sha1_checked::Digest::update(h.as_mut(), bytes),
+            CheckedHasher::Sha1(h) => h.update(bytes),
             CheckedHasher::Sha256(h) => h.update(bytes),
         }
     }
@@ -302,11 +301,12 @@ impl CheckedHasher {
     pub fn finish(self) -> Result<ObjectId, CollisionAttack> {
         let id = match self {
             CheckedHasher::Sha1(h) => {
-                let result = h.try_finalize();
-                if result.has_collision() {
+                let (digest, is_attack) = h.finish();
+                if is_attack {
+                    // as git: refused, not mitigated silently
                     return Err(CollisionAttack);
                 }
-                ObjectId::from_bytes(result.hash())
+                ObjectId::from_bytes(&digest)
             }
             CheckedHasher::Sha256(h) => ObjectId::from_bytes(&h.finalize()),
         };
