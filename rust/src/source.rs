@@ -147,6 +147,11 @@ pub trait ObjectSource: Send + Sync {
         None
     }
 
+    /// What earlier requests learnt about deltas between its objects; `None`: nothing is kept.
+    fn delta_memory(&self) -> Option<&std::sync::Arc<crate::delta::DeltaMemory>> {
+        None
+    }
+
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
 }

@@ -2,11 +2,14 @@
 //!
 //! In: two byte strings. Out: a delta in the format of `gitformat-pack`, "Deltified
 //! representation", never longer than asked. Which objects are worth trying against each other
-//! is not known here but in [`crate::plan`].
+//! is not known here but in [`crate::plan`]; what came of it is kept in a [`DeltaMemory`].
 
+mod clock;
 mod index;
+mod memory;
 
 pub use index::{BLOCK, DeltaIndex, MAX_BASE};
+pub use memory::{DeltaMemory, Known, KnownDelta, Outcome, Tried, short};
 
 /// The longest copy one instruction makes. The format has a third size byte; git has never
 /// written it, and readers exist that do not know it.

@@ -8,15 +8,20 @@
 //! known here.
 //!
 //! The stages, a file each: [`slots`] finds where every object lies, [`reuse`] which stored deltas
-//! can be sent as they are, [`search`] makes deltas for the rest, [`order`] puts bases before
+//! can be sent as they are, [`search`] makes deltas for the rest (or takes those that [`recall`]
+//! knows), [`order`] puts bases before
 //! what is made of them and joins neighbours to runs. [`whole`] goes before them all.
 
 mod order;
+mod recall;
 mod reuse;
 mod search;
 mod slots;
 mod whole;
 mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::graph::Enumeration;
 use crate::object::ObjectKind;
@@ -57,6 +62,11 @@ pub struct PlanOptions {
     pub keep_memory: u64,
     /// zlib's level for what is compressed anew (`pack.compression`).
     pub level: i32,
+    /// Use and extend what earlier searches learnt ([`crate::delta::DeltaMemory`]).
+    pub remember: bool,
+    /// When the search has taken so long, what it has not come to is sent without a delta: a
+    /// client should not give up on a pack that would be a little smaller.
+    pub search_time: Duration,
 }
 
 impl Default for PlanOptions {
@@ -71,6 +81,8 @@ impl Default for PlanOptions {
             search_memory: 384 << 20,
             keep_memory: 128 << 20,
             level: crate::zlib::DEFAULT_LEVEL,
+            remember: true,
+            search_time: Duration::from_secs(120),
         }
     }
 }
@@ -139,7 +151,7 @@ pub struct MadeEntry {
     /// Inflated size: of the object, or of the delta.
     pub size: u64,
     /// The zlib stream.
-    pub deflated: Box<[u8]>,
+    pub deflated: Arc<[u8]>,
 }
 
 /// What the last line of progress says.
@@ -207,5 +219,7 @@ impl PackPlan {
     }
 }
 
+#[cfg(test)]
+mod memory_tests;
 #[cfg(test)]
 mod tests;

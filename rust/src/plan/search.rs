@@ -6,9 +6,12 @@
 //! on all threads, as far as the memory for keeping it goes.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::PlanOptions;
+use super::recall::{Recall, Shapes};
 use super::reuse::Chains;
 use super::slots::{How, Slots, UNPACKED};
 use super::window::Window;
@@ -76,7 +79,7 @@ pub(super) struct Fresh {
     /// Inflated size of `deflated`.
     pub size: u64,
     /// The zlib stream, unless there was no memory to keep it.
-    pub deflated: Option<Box<[u8]>>,
+    pub deflated: Option<Arc<[u8]>>,
 }
 
 /// Searches; the slots know afterwards which of them are new deltas. Sorted by slot.
@@ -103,7 +106,9 @@ pub(super) fn search(
         let key = |c: &Candidate| (c.kind, c.name_hash, !c.is_external());
         key(a).cmp(&key(b)).then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
     });
-    let mut fresh = Search { source, options, watch, kept: AtomicU64::new(0) }.run(candidates)?;
+    let deadline = Instant::now().checked_add(options.search_time);
+    let search = Search { source, options, watch, deadline, kept: AtomicU64::new(0) };
+    let mut fresh = search.run(candidates)?;
     fresh.sort_unstable_by_key(|entry| entry.slot);
     for entry in &fresh {
         if let Some(base) = entry.base {
@@ -134,7 +139,7 @@ fn candidates(
 ) -> Result<Vec<Candidate>, SourceError> {
     let chains = Chains::of(&slots.all);
     let max_size = options.big_file_threshold.min(options.search_memory / SHARES);
-    let mut reader = source.reader();
+    let mut shapes = Shapes::new(source, options.remember);
     let mut found = Vec::new();
     let mut names = HashSet::new();
     for (at, slot) in slots.all.iter().enumerate() {
@@ -144,7 +149,10 @@ fn candidates(
             _ => continue,
         };
         watch.check()?;
-        let (kind, size) = reader.header(slot.number)?;
+        let (kind, size) = match stored {
+            0 => shapes.of(slot.number)?,
+            _ => shapes.of_whole(slot.number)?,
+        };
         if size < MIN_SIZE || size > max_size {
             continue;
         }
@@ -168,7 +176,7 @@ fn candidates(
             continue;
         }
         watch.check()?;
-        let (kind, size) = reader.header(base.number)?;
+        let (kind, size) = shapes.of(base.number)?;
         if size < MIN_SIZE || size > max_size {
             continue;
         }
@@ -192,6 +200,8 @@ struct Search<'a> {
     source: &'a dyn ObjectSource,
     options: &'a PlanOptions,
     watch: &'a Watch,
+    /// When to stop searching; `None`: never.
+    deadline: Option<Instant>,
     /// Bytes kept so far, of [`PlanOptions::keep_memory`].
     kept: AtomicU64,
 }
@@ -254,9 +264,10 @@ impl<'a> Search<'a> {
         memory: u64,
     ) -> Result<Vec<Fresh>, SourceError> {
         let mut fresh = Vec::new();
-        let mut deflater = None;
-        let PlanOptions { window, depth, .. } = *self.options;
-        let mut window = Window::new(self.source.reader(), window, depth, memory);
+        let PlanOptions { window, depth, remember, .. } = *self.options;
+        let recall = Recall::new(self.source, remember);
+        let mut window = Window::new(self.source, recall, window, depth, memory);
+        let mut compressor = Compressor::new(self.options.level);
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
             window.clear();
             for candidate in *segment {
@@ -266,7 +277,7 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 self.watch.add(1);
-                fresh.extend(self.one(candidate, &mut window, &mut deflater)?);
+                fresh.extend(self.one(candidate, &mut window, &mut compressor)?);
             }
         }
         Ok(fresh)
@@ -276,47 +287,74 @@ impl<'a> Search<'a> {
         &self,
         target: &'c Candidate,
         window: &mut Window<'c, 'a>,
-        deflater: &mut Option<Deflater>,
+        compressor: &mut Compressor,
     ) -> Result<Option<Fresh>, SourceError> {
-        let deflater = deflater.get_or_insert_with(|| Deflater::new(self.options.level));
-        let id_len = self.source.hash_kind().len();
-        let found = window.find(target, id_len)?;
+        window.begin(target);
+        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let found = if late { None } else { window.find(target, self.source.hash_kind().len())? };
         if let Some(found) = found {
-            let mut deflated = Vec::new();
-            deflater.deflate_all(&window.best, &mut deflated);
-            if !target.is_stored() || (deflated.len() as u64) < target.stored {
-                let size = window.best.len() as u64;
-                let base = window.base(&found).number;
+            let base = window.base(&found).number;
+            let (size, deflated) = match window.recall.delta(base) {
+                Some(known) => known,
+                None => {
+                    let delta = window.delta(target, &found)?;
+                    (delta.len() as u64, compressor.compress(delta))
+                }
+            };
+            let better = !target.is_stored() || (deflated.len() as u64) < target.stored;
+            window.recall.end(target, Some((base, size, &deflated)), None);
+            if better {
+                let (slot, base) = (target.slot, Some(base));
                 window.push(target, Some(&found));
-                let deflated = self.keep(deflated);
-                return Ok(Some(Fresh { slot: target.slot, base: Some(base), size, deflated }));
+                return Ok(Some(Fresh { slot, base, size, deflated: self.keep(deflated) }));
             }
         }
-        let mut fresh = None;
+        let mut whole = None;
         if !target.is_stored() && target.size <= MAX_EARLY && self.has_room(target.size) {
-            let mut deflated = Vec::new();
-            deflater.deflate_all(window.target(target)?, &mut deflated);
-            if let Some(deflated) = self.keep(deflated) {
-                let (slot, size) = (target.slot, target.size);
-                fresh = Some(Fresh { slot, base: None, size, deflated: Some(deflated) });
-            }
+            whole = match window.recall.whole() {
+                Some(known) => Some(known),
+                None => Some(compressor.compress(window.target(target)?)),
+            };
         }
+        window.recall.end(target, None, whole.as_ref());
         window.push(target, None);
-        Ok(fresh)
+        let deflated = whole.and_then(|whole| self.keep(whole));
+        let (slot, size) = (target.slot, target.size);
+        Ok(deflated.map(|whole| Fresh { slot, base: None, size, deflated: Some(whole) }))
     }
 
     fn has_room(&self, size: u64) -> bool {
         self.kept.load(Ordering::Relaxed).saturating_add(size) <= self.options.keep_memory
     }
 
-    fn keep(&self, deflated: Vec<u8>) -> Option<Box<[u8]>> {
+    fn keep(&self, deflated: Arc<[u8]>) -> Option<Arc<[u8]>> {
         let size = deflated.len() as u64;
         let before = self.kept.fetch_add(size, Ordering::Relaxed);
         if before.saturating_add(size) <= self.options.keep_memory {
-            return Some(deflated.into_boxed_slice());
+            return Some(deflated);
         }
         self.kept.fetch_sub(size, Ordering::Relaxed);
         None
+    }
+}
+
+/// Compresses with a state that is made when it is first needed.
+struct Compressor {
+    level: i32,
+    deflater: Option<Deflater>,
+    buffer: Vec<u8>,
+}
+
+impl Compressor {
+    fn new(level: i32) -> Self {
+        Self { level, deflater: None, buffer: Vec::new() }
+    }
+
+    fn compress(&mut self, content: &[u8]) -> Arc<[u8]> {
+        self.buffer.clear();
+        let deflater = self.deflater.get_or_insert_with(|| Deflater::new(self.level));
+        deflater.deflate_all(content, &mut self.buffer);
+        Arc::from(&self.buffer[..])
     }
 }
 

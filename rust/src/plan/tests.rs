@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::delta::DeltaIndex;
+use crate::delta::{DeltaIndex, DeltaMemory};
 use crate::graph::{Found, SeenSet, name_hash};
 use crate::hash::{HashKind, IdMap, ObjectId};
 use crate::object::{ObjectKind, object_id};
@@ -12,9 +13,12 @@ use crate::zlib::Inflater;
 
 /// Objects that lie nowhere but in memory, as those of a foreign store.
 #[derive(Default)]
-struct Memory {
+pub(super) struct Memory {
     objects: Vec<(ObjectId, ObjectKind, Vec<u8>)>,
     numbers: IdMap<u32>,
+    pub(super) deltas: Option<Arc<DeltaMemory>>,
+    /// How often an object or its header was asked for.
+    pub(super) reads: AtomicUsize,
 }
 
 impl Memory {
@@ -46,6 +50,9 @@ impl ObjectSource for Memory {
     fn pack(&self, _: u32) -> Option<&Arc<Pack>> {
         None
     }
+    fn delta_memory(&self) -> Option<&Arc<DeltaMemory>> {
+        self.deltas.as_ref()
+    }
     fn reader(&self) -> Box<dyn ObjectReader + '_> {
         Box::new(Reader(self))
     }
@@ -56,10 +63,12 @@ struct Reader<'a>(&'a Memory);
 impl ObjectReader for Reader<'_> {
     fn header(&mut self, number: ObjectNumber) -> Result<(ObjectKind, u64), SourceError> {
         let (_, kind, content) = &self.0.objects[number as usize];
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
         Ok((*kind, content.len() as u64))
     }
     fn read(&mut self, number: ObjectNumber) -> Result<(ObjectKind, &[u8]), SourceError> {
         let (_, kind, content) = &self.0.objects[number as usize];
+        self.0.reads.fetch_add(1, Ordering::Relaxed);
         Ok((*kind, content))
     }
     fn stream(
@@ -73,7 +82,7 @@ impl ObjectReader for Reader<'_> {
 }
 
 /// `count` versions of a file, each with one line more than the one before.
-fn versions(memory: &mut Memory, path: &str, count: usize) -> Vec<Found> {
+pub(super) fn versions(memory: &mut Memory, path: &str, count: usize) -> Vec<Found> {
     let mut text: Vec<u8> =
         (0..200).flat_map(|i| format!("{path} {}\n", i * 7919).into_bytes()).collect();
     let mut found = Vec::new();
@@ -87,7 +96,7 @@ fn versions(memory: &mut Memory, path: &str, count: usize) -> Vec<Found> {
     found
 }
 
-fn plan(
+pub(super) fn plan(
     memory: &Memory,
     objects: Vec<Found>,
     bases: Vec<Found>,
@@ -102,7 +111,7 @@ fn plan(
 }
 
 /// Makes the objects of a plan again, step by step; the depth of each.
-fn replay(memory: &Memory, plan: &PackPlan) -> Vec<(ObjectId, u32)> {
+pub(super) fn replay(memory: &Memory, plan: &PackPlan) -> Vec<(ObjectId, u32)> {
     let mut by_step: Vec<(ObjectKind, Vec<u8>, u32)> = Vec::new();
     for step in &plan.steps {
         let content_of = |number: u32| {
@@ -152,13 +161,13 @@ fn replay(memory: &Memory, plan: &PackPlan) -> Vec<(ObjectId, u32)> {
     by_step.iter().map(|(kind, content, depth)| (id(*kind, content), *depth)).collect()
 }
 
-fn ids(memory: &Memory, objects: &[Found]) -> Vec<ObjectId> {
+pub(super) fn ids(memory: &Memory, objects: &[Found]) -> Vec<ObjectId> {
     let mut ids: Vec<_> = objects.iter().map(|found| memory.id(found.number)).collect();
     ids.sort_unstable();
     ids
 }
 
-fn made_ids(replayed: &[(ObjectId, u32)]) -> Vec<ObjectId> {
+pub(super) fn made_ids(replayed: &[(ObjectId, u32)]) -> Vec<ObjectId> {
     let mut ids: Vec<_> = replayed.iter().map(|(id, _)| *id).collect();
     ids.sort_unstable();
     ids

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 
+use super::recall::Recall;
 use super::search::Candidate;
-use crate::delta::DeltaIndex;
-use crate::source::{ObjectReader, SourceError};
+use crate::delta::{DeltaIndex, Outcome};
+use crate::source::{ObjectReader, ObjectSource, SourceError};
 
 /// Bases smaller than the target by more than this factor, or larger, are not tried.
 const SIZE_RATIO: u64 = 32;
@@ -16,6 +17,8 @@ const KEEP_BUFFER: usize = 1 << 20;
 /// An object in the window, read when it is first needed.
 struct Held<'c> {
     candidate: &'c Candidate,
+    /// The name by which it is remembered as a base.
+    key: u64,
     depth: u32,
     content: Option<Vec<u8>>,
     index: Option<DeltaIndex>,
@@ -34,12 +37,17 @@ pub(super) struct Match {
     place: usize,
     /// How deep the target is in its chain.
     pub depth: u32,
+    /// The delta is at hand, and not only known to be that long.
+    made: bool,
 }
 
 /// The window of one thread.
 pub(super) struct Window<'c, 's> {
     held: VecDeque<Held<'c>>,
-    reader: Box<dyn ObjectReader + 's>,
+    source: &'s dyn ObjectSource,
+    reader: Option<Box<dyn ObjectReader + 's>>,
+    /// What is known of the target.
+    pub recall: Recall<'s>,
     size: usize,
     max_depth: u32,
     max_memory: usize,
@@ -47,7 +55,7 @@ pub(super) struct Window<'c, 's> {
     /// The content of the target, once something was worth trying.
     target: Option<Vec<u8>>,
     /// The best delta so far, and one being tried.
-    pub best: Vec<u8>,
+    best: Vec<u8>,
     trial: Vec<u8>,
     spare_buffers: Vec<Vec<u8>>,
     spare_indexes: Vec<DeltaIndex>,
@@ -55,14 +63,17 @@ pub(super) struct Window<'c, 's> {
 
 impl<'c, 's> Window<'c, 's> {
     pub(super) fn new(
-        reader: Box<dyn ObjectReader + 's>,
+        source: &'s dyn ObjectSource,
+        recall: Recall<'s>,
         size: usize,
         max_depth: u32,
         max_memory: u64,
     ) -> Self {
         Self {
             held: VecDeque::with_capacity(size + 1),
-            reader,
+            source,
+            reader: None,
+            recall,
             size,
             max_depth,
             max_memory: usize::try_from(max_memory).unwrap_or(usize::MAX),
@@ -75,13 +86,19 @@ impl<'c, 's> Window<'c, 's> {
         }
     }
 
-    /// Looks for the best base of `target` among those held; its delta is then in `best`.
+    /// Turns to the next target.
+    pub(super) fn begin(&mut self, target: &Candidate) {
+        self.drop_target();
+        self.recall.begin(target.number);
+    }
+
+    /// Looks for the best base of `target` among those held. What is remembered of a pair is not
+    /// tried again.
     pub(super) fn find(
         &mut self,
         target: &'c Candidate,
         id_len: usize,
     ) -> Result<Option<Match>, SourceError> {
-        self.drop_target();
         // less than half, or it is not worth a base that must be found again when reading
         let mut limit = (target.size / 2).saturating_sub(id_len as u64);
         let mut limit_depth = 1;
@@ -96,27 +113,61 @@ impl<'c, 's> Window<'c, 's> {
             {
                 continue;
             }
-            if self.target.is_none() {
-                let content = self.read(target)?;
-                self.memory += content.capacity();
-                self.target = Some(content);
-            }
-            self.load(place)?;
-            self.make_room(place, best.as_ref().map(|found| found.place));
-            let (Some(content), Some(wanted)) = (&self.held[place].content, &self.target) else {
-                continue;
-            };
-            let Some(index) = &self.held[place].index else { continue };
             let allowed = limit * self.levels_left(depth) / self.levels_left(limit_depth);
-            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
-            if index.encode(content, wanted, allowed, &mut self.trial) {
-                std::mem::swap(&mut self.best, &mut self.trial);
-                limit = (self.best.len() as u64).saturating_sub(1);
-                limit_depth = depth;
-                best = Some(Match { place, depth });
-            }
+            let (size, made) = match self.recall.outcome(base.key) {
+                Some(Outcome::Fits(size)) if size <= allowed => (size, false),
+                Some(Outcome::Fits(_)) => continue,
+                Some(Outcome::Exceeds(tried)) if allowed <= tried => continue,
+                _ => match self.make(target, place, best.as_ref(), allowed)? {
+                    Some(size) => (size, true),
+                    None => continue,
+                },
+            };
+            limit = size.saturating_sub(1);
+            limit_depth = depth;
+            best = Some(Match { place, depth, made });
         }
         Ok(best)
+    }
+
+    /// Makes the delta of `target` against the base at `place`, if it has no more than `allowed`
+    /// bytes; it is then in `best`.
+    fn make(
+        &mut self,
+        target: &Candidate,
+        place: usize,
+        best: Option<&Match>,
+        allowed: u64,
+    ) -> Result<Option<u64>, SourceError> {
+        self.target(target)?;
+        self.load(place)?;
+        self.make_room(place, best.map(|found| found.place));
+        let Held { key, content: Some(content), index: Some(index), .. } = &self.held[place] else {
+            return Ok(None);
+        };
+        let Some(wanted) = &self.target else { return Ok(None) };
+        let max_len = usize::try_from(allowed).unwrap_or(usize::MAX);
+        if !index.encode(content, wanted, max_len, &mut self.trial) {
+            self.recall.note(*key, Outcome::Exceeds(allowed));
+            return Ok(None);
+        }
+        std::mem::swap(&mut self.best, &mut self.trial);
+        let size = self.best.len() as u64;
+        self.recall.note(*key, Outcome::Fits(size));
+        Ok(Some(size))
+    }
+
+    /// The delta that was found.
+    pub(super) fn delta(
+        &mut self,
+        target: &Candidate,
+        found: &Match,
+    ) -> Result<&[u8], SourceError> {
+        if !found.made {
+            // without a limit: what is remembered of its length goes by a short name
+            self.make(target, found.place, None, u64::MAX)?;
+        }
+        Ok(&self.best)
     }
 
     /// A deeper base has to save more, and a shallower one may save less: chains that use up
@@ -149,7 +200,8 @@ impl<'c, 's> Window<'c, 's> {
             self.held.push_front(base);
         }
         let depth = found.map_or(u32::from(target.depth), |found| found.depth);
-        let held = Held { candidate: target, depth, content, index: None };
+        let key = self.recall.key(target.number);
+        let held = Held { candidate: target, key, depth, content, index: None };
         self.memory += held.memory();
         self.held.push_front(held);
         while self.held.len() > self.size || (self.memory > self.max_memory && self.held.len() > 1)
@@ -228,7 +280,9 @@ impl<'c, 's> Window<'c, 's> {
     fn read(&mut self, candidate: &Candidate) -> Result<Vec<u8>, SourceError> {
         let mut buffer = self.spare_buffers.pop().unwrap_or_default();
         buffer.clear();
-        buffer.extend_from_slice(self.reader.read(candidate.number)?.1);
+        let source = self.source;
+        let reader = self.reader.get_or_insert_with(|| source.reader());
+        buffer.extend_from_slice(reader.read(candidate.number)?.1);
         Ok(buffer)
     }
 }

@@ -45,6 +45,11 @@ impl BaseCache {
         }
     }
 
+    /// Bytes it holds.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+
     /// The slot of an object, which becomes the newest.
     #[inline]
     pub(super) fn find(&mut self, key: Key) -> Option<u32> {

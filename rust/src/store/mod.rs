@@ -17,6 +17,7 @@ mod registry;
 mod scan;
 mod segments;
 mod snapshot;
+mod spare;
 mod tail;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -31,6 +32,7 @@ pub use crate::pack::Pack;
 pub use reader::Reader;
 pub use snapshot::Snapshot;
 
+use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::ObjectKind;
@@ -52,6 +54,7 @@ struct Shared {
     extra: Vec<PathBuf>,
     hash: HashKind,
     commits: Arc<CommitTable>,
+    deltas: Arc<DeltaMemory>,
 }
 
 impl Store {
@@ -72,6 +75,7 @@ impl Store {
             extra: extra.to_owned(),
             hash,
             commits: Arc::new(CommitTable::new(hash)),
+            deltas: DeltaMemory::new(),
         };
         Self { shared: Arc::new(shared), current: Mutex::new(None) }
     }

@@ -1,9 +1,9 @@
 //! Reading objects: delta chains without recursion, with what was made kept for what comes next
 //! (`gitformat-pack`, "Deltified representation").
 
-use super::cache::BaseCache;
-use super::loose::{self, LooseReader, Scratch};
+use super::loose::{self, LooseReader};
 use super::snapshot::Place;
+use super::spare::Lent;
 use super::{MAX_OBJECT_IN_MEMORY, Snapshot, fits_memory};
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
@@ -27,15 +27,9 @@ const MAX_INFLATE_RATIO: u64 = 1032;
 /// Reads the objects of a snapshot for one thread.
 pub struct Reader<'a> {
     snapshot: &'a Snapshot,
-    inflater: Inflater,
-    cache: BaseCache,
     /// Deltas between the object asked for and its base, the object's own first.
     chain: Vec<Link>,
-    delta: Vec<u8>,
-    /// Content of loose objects.
-    loose: Vec<u8>,
-    scratch: Scratch,
-    piece: Vec<u8>,
+    parts: Lent,
 }
 
 /// One delta of a chain.
@@ -58,28 +52,13 @@ enum Base {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
-        Self {
-            snapshot,
-            inflater: Inflater::new(),
-            cache: BaseCache::new(DEFAULT_CACHE),
-            chain: Vec::new(),
-            delta: Vec::new(),
-            loose: Vec::new(),
-            scratch: Scratch::default(),
-            piece: Vec::new(),
-        }
-    }
-
-    /// With another bound on what is kept, in bytes.
-    pub fn with_cache(mut self, budget: usize) -> Self {
-        self.cache = BaseCache::new(budget);
-        self
+        Self { snapshot, chain: Vec::new(), parts: Lent::take(snapshot.serial(), DEFAULT_CACHE) }
     }
 
     /// Reads the object whose entry is there, which may be any copy of it.
     pub fn read_packed(&mut self, at: PackedAt) -> Result<(ObjectKind, &[u8]), SourceError> {
         let slot = self.make(at)?;
-        Ok(self.cache.get(slot))
+        Ok(self.parts.cache.get(slot))
     }
 
     /// Puts the object of an entry into the cache.
@@ -89,8 +68,15 @@ impl<'a> Reader<'a> {
             Base::Entry(at, kind, header) => {
                 let pack = self.pack(at)?;
                 let mut out = Vec::new();
-                inflate(&mut self.inflater, pack, at.offset, header.len, header.size, &mut out)?;
-                self.cache.insert((at.pack, at.offset), kind, out)
+                inflate(
+                    &mut self.parts.inflater,
+                    pack,
+                    at.offset,
+                    header.len,
+                    header.size,
+                    &mut out,
+                )?;
+                self.parts.cache.insert((at.pack, at.offset), kind, out)
             }
             Base::Loose(id) => {
                 let kind = self.read_loose(&id)?.ok_or(SourceError::Missing(id))?;
@@ -98,12 +84,13 @@ impl<'a> Reader<'a> {
             }
         };
         while let Some(link) = self.chain.pop() {
-            let (kind, content) = self.cache.get(base);
+            let parts = &mut *self.parts;
+            let (kind, content) = parts.cache.get(base);
             let pack = self.snapshot.pack(link.at.pack);
             let pack = pack.expect("the chain was followed through this pack");
             let mut out = Vec::new();
-            apply(&mut self.inflater, pack, link, content, &mut self.delta, &mut out)?;
-            base = self.cache.insert((link.at.pack, link.at.offset), kind, out);
+            apply(&mut parts.inflater, pack, link, content, &mut parts.delta, &mut out)?;
+            base = parts.cache.insert((link.at.pack, link.at.offset), kind, out);
         }
         Ok(base)
     }
@@ -113,15 +100,16 @@ impl<'a> Reader<'a> {
         let link = self.chain.pop().expect("only a delta leads from a pack to a loose object");
         let pack = self.pack(link.at)?;
         let mut out = Vec::new();
-        apply(&mut self.inflater, pack, link, &self.loose, &mut self.delta, &mut out)?;
-        Ok(self.cache.insert((link.at.pack, link.at.offset), kind, out))
+        let parts = &mut *self.parts;
+        apply(&mut parts.inflater, pack, link, &parts.loose, &mut parts.delta, &mut out)?;
+        Ok(parts.cache.insert((link.at.pack, link.at.offset), kind, out))
     }
 
     /// Follows a chain down to something that needs no base, noting the deltas on the way.
     fn descend(&mut self, mut at: PackedAt) -> Result<Base, SourceError> {
         self.chain.clear();
         loop {
-            if let Some(slot) = self.cache.find((at.pack, at.offset)) {
+            if let Some(slot) = self.parts.cache.find((at.pack, at.offset)) {
                 return Ok(Base::Slot(slot));
             }
             let pack = self.pack(at)?;
@@ -145,13 +133,14 @@ impl<'a> Reader<'a> {
         pack_at(self.snapshot, at)
     }
 
-    /// Reads a loose object into `self.loose`; `None` when its file is gone.
+    /// Reads a loose object into `self.parts.loose`; `None` when its file is gone.
     fn read_loose(&mut self, id: &ObjectId) -> Result<Option<ObjectKind>, SourceError> {
-        let found = loose::open(self.snapshot.folders(), id, &mut self.scratch)?;
+        let parts = &mut *self.parts;
+        let found = loose::open(self.snapshot.folders(), id, &mut parts.scratch)?;
         let Some(found) = found else { return Ok(None) };
         let kind = found.kind;
-        self.loose.clear();
-        found.read_all(&mut self.loose)?;
+        parts.loose.clear();
+        found.read_all(&mut parts.loose)?;
         Ok(Some(kind))
     }
 
@@ -169,12 +158,12 @@ impl<'a> Reader<'a> {
     }
 
     fn open_loose(&mut self, id: &ObjectId) -> Result<Option<LooseReader<'_>>, SourceError> {
-        loose::open(self.snapshot.folders(), id, &mut self.scratch)
+        loose::open(self.snapshot.folders(), id, &mut self.parts.scratch)
     }
 
     fn packed_header(&mut self, at: PackedAt) -> Result<(ObjectKind, u64), SourceError> {
-        if let Some(slot) = self.cache.find((at.pack, at.offset)) {
-            let (kind, content) = self.cache.get(slot);
+        if let Some(slot) = self.parts.cache.find((at.pack, at.offset)) {
+            let (kind, content) = self.parts.cache.get(slot);
             return Ok((kind, content.len() as u64));
         }
         let pack = self.pack(at)?;
@@ -186,12 +175,13 @@ impl<'a> Reader<'a> {
         let data = &pack.entry_data(at.offset)?[header.len..];
         let corrupt = |error| SourceError::corrupt_at(pack.name(), at.offset, error);
         let len = self
+            .parts
             .inflater
             .inflate_prefix(data, &mut front)
             .map_err(|error| corrupt(DecodeError::from(error)))?;
         let sizes = delta::sizes(&front[..len]).map_err(|error| corrupt(error.into()))?;
         let kind = match self.descend(at)? {
-            Base::Slot(slot) => self.cache.get(slot).0,
+            Base::Slot(slot) => self.parts.cache.get(slot).0,
             Base::Entry(_, kind, _) => kind,
             Base::Loose(id) => self.open_loose(&id)?.ok_or(SourceError::Missing(id))?.kind,
         };
@@ -208,17 +198,18 @@ impl<'a> Reader<'a> {
         let pack = self.pack(at)?;
         let corrupt = |error| SourceError::corrupt_at(pack.name(), at.offset, error);
         let mut input = &pack.entry_data(at.offset)?[header.len..];
-        self.piece.resize(PIECE_LEN, 0);
-        self.inflater.reset();
+        let parts = &mut *self.parts;
+        parts.piece.resize(PIECE_LEN, 0);
+        parts.inflater.reset();
         let mut given = 0u64;
         loop {
-            let step = self.inflater.step(input, &mut self.piece).map_err(corrupt)?;
+            let step = parts.inflater.step(input, &mut parts.piece).map_err(corrupt)?;
             input = &input[step.consumed..];
             given += step.produced as u64;
             if given > header.size || (step.done && given != header.size) {
                 return Err(corrupt(ZlibError::WrongSize));
             }
-            if step.produced > 0 && !sink(&self.piece[..step.produced]) {
+            if step.produced > 0 && !sink(&parts.piece[..step.produced]) {
                 return Err(SourceError::Cancelled);
             }
             if step.done {
@@ -247,7 +238,7 @@ impl ObjectReader for Reader<'_> {
         let at = match self.place(number) {
             Place::Packed(at) => at,
             Place::Loose(id) => match self.read_loose(&id)? {
-                Some(kind) => return Ok((kind, &self.loose)),
+                Some(kind) => return Ok((kind, &self.parts.loose)),
                 None => self.moved(&id)?,
             },
         };
@@ -262,9 +253,10 @@ impl ObjectReader for Reader<'_> {
         let at = match self.place(number) {
             Place::Packed(at) => at,
             Place::Loose(id) => {
-                self.piece.resize(PIECE_LEN, 0);
-                match loose::open(self.snapshot.folders(), &id, &mut self.scratch)? {
-                    Some(found) => return found.stream(&mut self.piece, sink),
+                let parts = &mut *self.parts;
+                parts.piece.resize(PIECE_LEN, 0);
+                match loose::open(self.snapshot.folders(), &id, &mut parts.scratch)? {
+                    Some(found) => return found.stream(&mut parts.piece, sink),
                     None => self.moved(&id)?,
                 }
             }

@@ -16,8 +16,9 @@ use super::packs::{BrokenPack, Opened, open_all, open_pack};
 use super::reader::Reader;
 use super::scan::Listing;
 use super::segments::Segments;
-use super::{Shared, loose};
+use super::{Shared, loose, spare};
 use crate::bitmap::Reachability;
+use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::{Pack, any_faulted, is_gone};
@@ -43,6 +44,7 @@ pub struct Snapshot {
     growth: RwLock<Growth>,
     added: OnceLock<Box<Added>>,
     request: AtomicU64,
+    serial: u64,
 }
 
 struct Latest {
@@ -70,6 +72,7 @@ impl Snapshot {
     }
 
     fn new(shared: Arc<Shared>, listing: Listing, opened: Opened) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut warnings = listing.content.warnings.clone();
         warnings.extend(opened.warnings);
         let known = listing.content.indexes.iter().cloned().collect();
@@ -87,7 +90,13 @@ impl Snapshot {
             latest: Mutex::new(Latest { listing, known }),
             added: OnceLock::new(),
             request: AtomicU64::new(0),
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
         }
+    }
+
+    /// No other snapshot of this process has this number.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
     }
 
     /// Do the folders still hold the packs this was made from?
@@ -101,6 +110,7 @@ impl Snapshot {
 
     /// Another request begins: loose objects seen by earlier ones may be gone.
     pub(super) fn begin_request(&self) {
+        self.shared.deltas.begin_request();
         self.request.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -285,6 +295,12 @@ impl Snapshot {
     }
 }
 
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        spare::forget(self.serial);
+    }
+}
+
 /// Where an object's bytes are.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Place {
@@ -378,6 +394,10 @@ impl ObjectSource for Snapshot {
             }
         };
         self.reachability.get_or_init(open).as_ref()
+    }
+
+    fn delta_memory(&self) -> Option<&Arc<DeltaMemory>> {
+        Some(&self.shared.deltas)
     }
 
     fn reader(&self) -> Box<dyn ObjectReader + '_> {
