@@ -9,7 +9,7 @@ dulwich's exceptions can be had from here too, under their names; see
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from gitserve.record import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gitserve.dropin.exceptions import ApplyDeltaError as ApplyDeltaError

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-Reflogs = Literal["existing", "branches", "all"]
+from gitserve.record import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import Literal, TypeAlias
+
+Reflogs: TypeAlias = "Literal['existing', 'branches', 'all']"
 """Which reflogs are kept: those there are; those of branches, notes and HEAD; all of them."""
 
 DEFAULT_PORT = 9418
 """Of git://, assigned by IANA."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOptions:
+class ConnectionOptions(Record):
     """How long a client may take, and how many there may be."""
 
     init_timeout: float = 30.0
@@ -32,8 +34,7 @@ class ConnectionOptions:
     cost is the kilobytes of stack it has touched. 0: no limit."""
 
 
-@dataclass(frozen=True, slots=True)
-class DaemonOptions:
+class DaemonOptions(Record):
     """One git:// server."""
 
     addresses: tuple[str, ...] = ()
@@ -62,8 +63,7 @@ class DaemonOptions:
         return self.workers or len(os.sched_getaffinity(0))
 
 
-@dataclass(frozen=True, slots=True)
-class HookRules:
+class HookRules(Record):
     """How a repository's hooks are run."""
 
     timeout: float = 3600.0
@@ -73,8 +73,7 @@ class HookRules:
     """What they inherit; None: this process's environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
+class HttpLimits(Record):
     """How much an HTTP request may bring, whatever its headers say."""
 
     max_fetch_bytes: int = 256 << 20

@@ -228,7 +228,7 @@ def test_acknowledgments(object_id: bytes, status: AckStatus) -> None:
 @given(unique_ids, unique_ids)
 def test_shallow_info(shallow: tuple[bytes, ...], unshallow: tuple[bytes, ...]) -> None:
     lines = shallow_info.format_lines(shallow, unshallow)
-    assert shallow_info.parse(lines, HEX) == (shallow, unshallow)
+    assert shallow_info.parse(lines, HEX) == shallow_info.ShallowInfo(shallow, unshallow)
 
 
 @given(

@@ -142,7 +142,8 @@ class GitClient:
             )
             fetched = session.fetch(order, walker, Parties(pack_data, progress or ignore))
         if fetched.shallow_info is not None:
-            walker.update_shallow(*fetched.shallow_info)
+            info = fetched.shallow_info
+            walker.update_shallow(info.shallow, info.unshallow)
         return _fetch_result(session, listed, fetched)
 
     def fetch(

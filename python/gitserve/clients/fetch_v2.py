@@ -47,7 +47,7 @@ def fetch_v2(offer: OfferV2, order: FetchOrder, source: HaveSource) -> Dialogue[
     )
     while True:
         ids = rounds.next_round()
-        request = replace(plain, haves=(*rounds.common, *ids), done=not ids)
+        request = plain.but(haves=(*rounds.common, *ids), done=not ids)
         arguments = fetch_request.format_arguments(request)
         yield Send(request_v2(offer, b"fetch", order.agent, arguments))
         yield EndRequest()

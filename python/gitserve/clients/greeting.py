@@ -59,7 +59,8 @@ def list_refs(offer: Offer, prefixes: Sequence[bytes], agent: bytes) -> Dialogue
     """The refs of the server; in v2 it is asked for them."""
     wanted = tuple(prefixes)
     if isinstance(offer, RefAdvertisement):
-        return RefList(offer.refs, offer.peeled, offer.symrefs).beginning_with(wanted)
+        listed = RefList(dict(offer.refs), dict(offer.peeled), dict(offer.symrefs))
+        return listed.beginning_with(wanted)
     if b"ls-refs" not in offer.capabilities:
         raise Malformed("the server offers no ls-refs")
     question = LsRefsRequest(

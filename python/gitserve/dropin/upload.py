@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from gitserve._core import RefSnapshot
@@ -155,7 +154,7 @@ class UploadPackHandler(PackHandler):
         manner = Manner(self._version, self.stateless_rpc, self.advertise_refs)
         config = upload_config(repository, refs, manner, self.options)
         if repository.config.get_optional_bool("uploadpack.allowfilter") is None:
-            config = replace(config, allow_filter=True)
+            config = config.but(allow_filter=True)
         return config
 
     def _advertised(self, offered: bytes) -> bytes:

@@ -9,10 +9,10 @@ are never computed anew. Must not know packets or sessions.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from gitserve._core import RefSnapshot, Snapshot
+from gitserve.record import Record
 from gitserve.repository.config import Config, Origin
 
 _KIND_NUMBERS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
@@ -37,8 +37,7 @@ class ForeignRepository:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignObjects:
+class ForeignObjects(Record):
     """Somebody's object store."""
 
     store: Any
@@ -51,8 +50,7 @@ class ForeignObjects:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRefs:
+class ForeignRefs(Record):
     """Somebody's refs."""
 
     repo: Any

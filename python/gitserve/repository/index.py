@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from gitserve.errors import RepositoryError
+from gitserve.record import Record
 
 _STAT_LEN = 40
 _EXTENDED = 0x4000
@@ -18,8 +18,7 @@ _STAGE_MASK = 0x3000
 _NAME_MASK = 0x0FFF
 
 
-@dataclass(frozen=True, slots=True)
-class IndexEntry:
+class IndexEntry(Record):
     """One staged file."""
 
     path: bytes

@@ -9,10 +9,10 @@ guesses ``.git``. Must not know who may see what: exports and ownership are othe
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from stat import S_ISDIR, S_ISREG
 
 from gitserve.errors import RepositoryError
+from gitserve.record import Record
 from gitserve.repository.files import read_small
 
 SUFFIXES = ("/.git", "", ".git/.git", ".git")
@@ -24,8 +24,7 @@ MAX_POINTER_FILE = 64 << 10
 _HEX = frozenset(b"0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(Record):
     """Where a repository is. Absolute paths."""
 
     git_dir: str

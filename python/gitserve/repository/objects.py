@@ -5,14 +5,12 @@ In: ids as hexadecimal bytes. Out: :class:`GitObject` values. The serving path d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from gitserve._core import Snapshot
+from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
 
 
-@dataclass(frozen=True, slots=True)
-class GitObject:
+class GitObject(Record):
     """One object: its id, what it is, and its content."""
 
     id: bytes

@@ -6,9 +6,8 @@ Two things have it: :class:`~gitserve.repository.native.NativeRepository`, and
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from gitserve._core import RefSnapshot, Snapshot
+from gitserve.record import Protocol
 from gitserve.repository.config import Config
 
 

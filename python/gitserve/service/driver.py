@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import GeneratorType
-from typing import Any, Protocol
 
 from gitserve.errors import GitServeError, InternalError
+from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.service.streams import Conversation
 from gitserve.session.effects import Dialogue, Effect, Flush, Read, Send
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Performer(Protocol):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Protocol
 
 from gitserve.options import HookRules
+from gitserve.record import Protocol
 from gitserve.repository.native import NativeRepository
 from gitserve.service.process import ProgramTimeout, run_program
 from gitserve.service.remarks import Remarks

@@ -7,7 +7,6 @@ the hooks, the way to the person at the other end. Must not decide anything.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
 from gitserve.options import HookRules
@@ -21,25 +20,35 @@ from gitserve.session.effects import Framing
 from gitserve.wire.receive_commands import Command
 
 
-@dataclass(slots=True)
 class Push:
     """One push."""
 
-    repository: NativeRepository
-    conversation: Conversation
-    refs: RefSnapshot
-    """As they were when the client connected, hidden ones too."""
-    tally: Tally
-    hook_rules: HookRules
-    aside: Aside
-    quarantine: Quarantine | None = None
-    push_options: tuple[bytes, ...] = ()
-    ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None
-    """Whoever embeds the server may have hooks of its own beside the repository's."""
-    unset_deny: Deny = Deny.UNSET
-    """What happens to the current branch where the repository is not configured."""
-    done: list[Command] = field(default_factory=list)
-    """What was asked for and has been done, for the hooks that follow."""
+    def __init__(
+        self,
+        repository: NativeRepository,
+        conversation: Conversation,
+        refs: RefSnapshot,
+        tally: Tally,
+        hook_rules: HookRules,
+        aside: Aside,
+        ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None,
+        unset_deny: Deny = Deny.UNSET,
+    ) -> None:
+        self.repository = repository
+        self.conversation = conversation
+        self.refs = refs
+        """As they were when the client connected, hidden ones too."""
+        self.tally = tally
+        self.hook_rules = hook_rules
+        self.aside = aside
+        self.ask_also = ask_also
+        """Whoever embeds the server may have hooks of its own beside the repository's."""
+        self.unset_deny = unset_deny
+        """What happens to the current branch where the repository is not configured."""
+        self.quarantine: Quarantine | None = None
+        self.push_options: tuple[bytes, ...] = ()
+        self.done: list[Command] = []
+        """What was asked for and has been done, for the hooks that follow."""
 
     def remarks(self, framing: Framing) -> Remarks:
         """The way to the person who pushes."""

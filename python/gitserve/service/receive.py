@@ -17,11 +17,11 @@ names nothing, never an answer that is not true.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from gitserve._core import PackReceiver
 from gitserve.errors import PackError, RepositoryError
 from gitserve.options import HookRules
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
@@ -43,6 +43,9 @@ from gitserve.session.effects import (
     Unpacked,
 )
 from gitserve.wire.report import CommandResult
+
+if TYPE_CHECKING:
+    from typing import Any
 
 NO_QUARANTINE = b"unable to create temporary object directory"
 NO_PACK = b"index-pack abnormal exit"

@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
 
 from gitserve import __version__
 from gitserve._core import RefSnapshot
 from gitserve.errors import InternalError
 from gitserve.options import HookRules
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
@@ -35,18 +34,16 @@ AGENT = f"gitserve/{__version__}".encode()
 _session_numbers = count()
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
+class ServiceOptions(Record):
     """What the server, not the repository, decides."""
 
-    limits: Limits = field(default_factory=Limits)
-    hooks: HookRules = field(default_factory=HookRules)
+    limits: Limits = Limits()
+    hooks: HookRules = HookRules()
     threads: int = 0
     """Of the core, for one request; 0: as many as there are processors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Manner:
+class Manner(Record):
     """How this client is spoken to."""
 
     version: int = 0

@@ -6,8 +6,7 @@ what the bytes mean beyond the packets in which they are cut.
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from gitserve.record import Protocol
 from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
 READ_SIZE = 64 << 10

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 
-
-@dataclass(slots=True)
 class Tally:
     """Counted while the request is served."""
 
-    objects: int = 0
-    """Objects in the pack sent or taken."""
-    pack_bytes: int = 0
-    """Bytes of that pack."""
-    commanded: bool = False
-    """It was a push that named refs."""
-    refused: int = 0
-    """Ref updates answered with ``ng``."""
-    updated: int = 0
-    """Ref updates answered with ``ok``."""
-    warnings: list[str] = field(default_factory=list)
-    """Damaged files of the repository that could be left out: for the log."""
-    trouble: str = ""
-    """What went wrong although the dialogue came to its end: for the log, never for the client."""
+    __slots__ = (
+        "commanded", "objects", "pack_bytes", "refused", "trouble", "updated", "warnings",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.objects = 0
+        """Objects in the pack sent or taken."""
+        self.pack_bytes = 0
+        """Bytes of that pack."""
+        self.commanded = False
+        """It was a push that named refs."""
+        self.refused = 0
+        """Ref updates answered with ``ng``."""
+        self.updated = 0
+        """Ref updates answered with ``ok``."""
+        self.warnings: list[str] = []
+        """Damaged files of the repository that could be left out: for the log."""
+        self.trouble = ""
+        """What went wrong although the dialogue came to its end: for the log, never for the
+        client."""
 
     def outcome(self, result: str) -> str:
         """``result`` of the dialogue, and what else the log should say of the request."""

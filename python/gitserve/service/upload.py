@@ -7,10 +7,10 @@ Must not know which protocol version asks, nor over which road.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
 
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
 from gitserve.errors import InternalError
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
@@ -31,6 +31,9 @@ from gitserve.session.effects import (
     ShallowUpdate,
     WantReach,
 )
+
+if TYPE_CHECKING:
+    from typing import Any
 
 INFINITE_DEPTH = 0x7FFFFFFF
 """Git's word for "all of it"."""

@@ -6,14 +6,12 @@ server's options. They must not name a road: a stateless one is a property of th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from gitserve.record import Record
 from gitserve.session.effects import WantReach
 from gitserve.wire.object_id import HEX_LENGTHS
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """How much of anything one request may bring. Beyond it the answer is a refusal.
 
     Counts are of lines, and generous: the largest public mirrors have some 50,000 refs.
@@ -40,8 +38,7 @@ class Limits:
     """Each becomes an environment variable of every hook."""
 
 
-@dataclass(frozen=True, slots=True)
-class UploadConfig:
+class UploadConfig(Record):
     """A fetch or clone."""
 
     agent: bytes = b"gitserve"
@@ -66,7 +63,7 @@ class UploadConfig:
     allow_sideband_all: bool = False
     advertise_unborn: bool = True
     session_id: bytes | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
     @property
     def hex_length(self) -> int:
@@ -74,8 +71,7 @@ class UploadConfig:
         return HEX_LENGTHS[self.object_format]
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiveConfig:
+class ReceiveConfig(Record):
     """A push."""
 
     agent: bytes = b"gitserve"
@@ -86,7 +82,7 @@ class ReceiveConfig:
     advertise_ofs_delta: bool = True
     advertise_push_options: bool = False
     session_id: bytes | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: Limits = Limits()
 
     @property
     def hex_length(self) -> int:

@@ -14,19 +14,20 @@ Object ids are hexadecimal digits as bytes, as on the wire; ref names are bytes.
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.pktline import Run
 from gitserve.wire.receive_commands import Command
 from gitserve.wire.report import CommandResult as CommandResult
 
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
 # --- dialogue ---------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Record):
     """What comes next. Reply: :class:`~gitserve.wire.pktline.Run`; ``None`` at a clean end.
 
     One run, not one packet: at least one packet, and whatever else has arrived already, up to and
@@ -34,20 +35,17 @@ class Read:
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Record):
     """These bytes, already framed. Reply: ``None``."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Flush:
+class Flush(Record):
     """Everything sent so far must leave now; the client waits for it. Reply: ``None``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Agreed:
+class Agreed(Record):
     """What a v0 or v1 client has chosen of the capabilities offered. Reply: ``None``.
 
     A performer that demands something of clients raises.
@@ -59,8 +57,7 @@ class Agreed:
 # --- refs -------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AdvertiseRefs:
+class AdvertiseRefs(Record):
     """The v0/v1 advertisement of the visible refs, peeled, with a closing flush.
 
     Reply: ``None``. Done by the core straight into the sink. ``capabilities`` goes behind the
@@ -72,8 +69,7 @@ class AdvertiseRefs:
     """For receive-pack: no HEAD, no peeled values, ``.have`` lines."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListRefs:
+class ListRefs(Record):
     """The v2 ``ls-refs`` answer without its flush. Reply: ``None``; written to the sink."""
 
     prefixes: tuple[bytes, ...]
@@ -96,8 +92,7 @@ class WantReach(Enum):
     """Whatever is stored: v2, where clients with filters ask for single trees and blobs."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckWants:
+class CheckWants(Record):
     """May the client have these? Reply: the first id it may not have, or ``None``."""
 
     wants: tuple[bytes, ...]
@@ -115,8 +110,7 @@ class DeepenKind(Enum):
     SINCE_OR_NOT = "since-or-not"
 
 
-@dataclass(frozen=True, slots=True)
-class Deepen:
+class Deepen(Record):
     """Where the client's history shall end. Reply: :class:`ShallowUpdate`."""
 
     wants: tuple[bytes, ...]
@@ -131,8 +125,7 @@ class Deepen:
     """Ref names of ``deepen-not``."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShallowUpdate:
+class ShallowUpdate(Record):
     """The new boundary: commits that lose their parents, commits that get them back."""
 
     shallow: tuple[bytes, ...] = ()
@@ -141,8 +134,7 @@ class ShallowUpdate:
     """A ``deepen-not`` that names no visible ref; nothing else holds then."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddHaves:
+class AddHaves(Record):
     """Ids the client says it has. Reply: :class:`Common`.
 
     The service keeps the state of the negotiation, begun by the preceding
@@ -155,8 +147,7 @@ class AddHaves:
     haves."""
 
 
-@dataclass(frozen=True, slots=True)
-class BeginNegotiation:
+class BeginNegotiation(Record):
     """Fixes the wants and the client's shallow commits. Reply: ``None``."""
 
     wants: tuple[bytes, ...]
@@ -167,8 +158,7 @@ class BeginNegotiation:
     may end the negotiation early."""
 
 
-@dataclass(frozen=True, slots=True)
-class Common:
+class Common(Record):
     """Which of the haves of one :class:`AddHaves` the repository has."""
 
     common: Sequence[bytes]
@@ -188,8 +178,7 @@ class Framing(Enum):
     SIDE_BAND_64K = 65520
 
 
-@dataclass(frozen=True, slots=True)
-class SendPack:
+class SendPack(Record):
     """Compute the pack and stream it. Reply: ``None``; all of it is written to the sink.
 
     The common commits are those that the negotiation found. No flush is written after it.
@@ -197,7 +186,7 @@ class SendPack:
 
     wants: tuple[bytes, ...]
     client_shallow: tuple[bytes, ...] = ()
-    shallow_update: ShallowUpdate = field(default_factory=ShallowUpdate)
+    shallow_update: ShallowUpdate = ShallowUpdate()
     filter_spec: bytes | None = None
     thin: bool = False
     ofs_delta: bool = False
@@ -210,8 +199,7 @@ class SendPack:
 # --- receiving --------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TakePack:
+class TakePack(Record):
     """Read a raw pack off the input into a quarantine. Reply: :class:`Unpacked`."""
 
     commands: tuple[Command, ...]
@@ -221,15 +209,13 @@ class TakePack:
     quiet: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(Record):
     """What became of the pack: ``error`` is git's word for the report, ``None`` when well."""
 
     error: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyCommands:
+class ApplyCommands(Record):
     """Policy, connectivity, hooks, publication, ref transaction - in that order.
 
     Reply: a sequence of :class:`~gitserve.wire.report.CommandResult`, one a command, in order.
@@ -245,8 +231,7 @@ class ApplyCommands:
     pack_taken: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AfterReport:
+class AfterReport(Record):
     """The report has been sent: run post-receive and post-update. Reply: ``None``."""
 
     results: Sequence[CommandResult]
@@ -272,4 +257,4 @@ Effect = (
 Reply = Run | None | bytes | ShallowUpdate | Common | Unpacked | Sequence[CommandResult]
 # Sent values are Any for the sessions' sake: which reply an effect has is said in its docstring,
 # and each `yield` there names the type that it expects.
-Dialogue = Generator[Effect, Any, None]
+Dialogue: TypeAlias = "Generator[Effect, Any, None]"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from enum import Enum
-from typing import Any
 
 from gitserve.errors import (
     Cancelled,
@@ -20,10 +19,14 @@ from gitserve.errors import (
     Refused,
     RepositoryError,
 )
+from gitserve.record import TYPE_CHECKING
 from gitserve.session.effects import Effect, Flush, Framing, Send
 from gitserve.wire import error_line, sideband
 from gitserve.wire.malformed import Malformed
 from gitserve.wire.sideband import Band
+
+if TYPE_CHECKING:
+    from typing import Any
 
 INTERNAL = b"internal server error"
 

@@ -6,14 +6,17 @@ In: parts of a request. Out: effects. It must not know which version is spoken.
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 from gitserve.errors import PeerError
+from gitserve.record import TYPE_CHECKING
 from gitserve.session.config import Limits
 from gitserve.session.effects import Deepen, DeepenKind, Effect, ShallowUpdate
 from gitserve.session.reading import check_count
 from gitserve.wire.deepening import Deepening
 from gitserve.wire.malformed import quoted
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def not_our_ref(object_id: bytes) -> PeerError:

@@ -6,12 +6,15 @@ In: runs of packets. Out: all lines of a section at once. It must not know what 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 from gitserve.errors import HangupError, PeerError
+from gitserve.record import TYPE_CHECKING
 from gitserve.session.effects import Effect, Read
 from gitserve.wire.malformed import Malformed
 from gitserve.wire.pktline import Marker, Run
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class TooMuch(PeerError):
@@ -29,14 +32,14 @@ def read_section(
     run: Run | None = first if first is not None else (yield Read())
     if run is None:
         return None
-    lines, end = run
+    lines, end = run.lines, run.end
     if end is None:
         size = sum(map(len, lines))
         while end is None:
             run = yield Read()
             if run is None:
                 raise HangupError("input ended in the middle of a section")
-            more, end = run
+            more, end = run.lines, run.end
             size += sum(map(len, more))
             if size > max_bytes or len(lines) + len(more) > max_lines:
                 raise _too_much(max_lines, max_bytes)

@@ -9,9 +9,9 @@ Git's document: gitprotocol-pack, "Pushing Data To a Server"; gitprotocol-capabi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from gitserve.errors import GitServeError, PackError, PeerError, Refused
+from gitserve.record import Record
 from gitserve.session.config import ReceiveConfig
 from gitserve.session.effects import (
     AdvertiseRefs,
@@ -72,7 +72,7 @@ def capabilities(config: ReceiveConfig) -> bytes:
     return format_capabilities(offered)
 
 
-class _Manner(NamedTuple):
+class _Manner(Record):
     """How the client wants to hear of its push."""
 
     framing: Framing

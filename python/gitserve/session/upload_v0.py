@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from enum import IntEnum
-from typing import Any
 
 from gitserve.errors import HangupError, PeerError
+from gitserve.record import TYPE_CHECKING
 from gitserve.session.config import UploadConfig
 from gitserve.session.effects import (
     AddHaves,
@@ -42,6 +42,9 @@ from gitserve.wire.malformed import Malformed
 from gitserve.wire.pktline import FLUSH_PKT, Marker, Run, encode_all
 from gitserve.wire.protocol_version import VERSION_1
 from gitserve.wire.upload_request import UploadRequest
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _ALWAYS: tuple[Capability, ...] = tuple(
     (name, None)

@@ -9,9 +9,9 @@ Git's document: gitprotocol-v2.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
 
 from gitserve.errors import PeerError
+from gitserve.record import TYPE_CHECKING
 from gitserve.session.config import UploadConfig
 from gitserve.session.effects import (
     AddHaves,
@@ -44,6 +44,9 @@ from gitserve.wire.fetch_request import FetchRequest
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, Marker, encode
 from gitserve.wire.sideband import Band
+
+if TYPE_CHECKING:
+    from typing import Any
 
 PACKFILE = b"packfile\n"
 

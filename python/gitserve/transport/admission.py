@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 
+from gitserve.record import Record
 from gitserve.repository.files import RACY_NS
 from gitserve.repository.native import NativeRepository, open_location
 from gitserve.transport.exports import Exports
@@ -26,8 +26,7 @@ repository whose name fits better - is noticed by then."""
 Folder = tuple[int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Admitted:
+class _Admitted(Record):
     repository: NativeRepository
     folders: tuple[Folder, ...]
     until: float

@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
+from gitserve.record import Record
 from gitserve.transport.exports import Exports
 from gitserve.transport.services import ServiceRule, service_rules
 
@@ -25,8 +25,7 @@ Without --export-all only repositories that hold a file git-daemon-export-ok are
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Record):
     """One of the two."""
 
     name: str

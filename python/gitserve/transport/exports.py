@@ -10,9 +10,9 @@ may begin with a dash.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from gitserve.errors import GitServeError, Refused
+from gitserve.record import Record
 from gitserve.repository.locate import Location, locate
 
 MAX_PATH = 4096
@@ -30,8 +30,7 @@ class NotExported(Refused):
         self.brief = brief
 
 
-@dataclass(frozen=True, slots=True)
-class Exports:
+class Exports(Record):
     """The operator's rules. Folders are absolute."""
 
     base_path: str | None = None

@@ -24,6 +24,7 @@ from gitserve.errors import (
     Refused,
 )
 from gitserve.options import HttpLimits
+from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, upload_steps
 from gitserve.service.streams import Conversation
@@ -194,15 +195,14 @@ def failed_body(failure: GitServeError) -> HttpError:
     return HttpError(status, client_text(failure).decode(), f"client failed: {failure}")
 
 
-@dataclass(frozen=True, slots=True)
-class GitHttp:
+class GitHttp(Record):
     """The application. Serves any number of requests at once."""
 
     find: Find
-    services: Mapping[str, ServiceRule] = field(default_factory=lambda: DEFAULT_SERVICES)
-    options: ServiceOptions = field(default_factory=ServiceOptions)
-    limits: HttpLimits = field(default_factory=HttpLimits)
-    log: Log = field(default_factory=Log)
+    services: Mapping[str, ServiceRule] = DEFAULT_SERVICES
+    options: ServiceOptions = ServiceOptions()
+    limits: HttpLimits = HttpLimits()
+    log: Log = Log()
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse, /

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl
 
+from gitserve.record import Record
 from gitserve.wire.protocol_version import requested_version, split_parameters
 
 Headers = list[tuple[str, str]]
@@ -89,8 +89,7 @@ _ROUTES = tuple(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Record):
     """One request, understood."""
 
     method: str

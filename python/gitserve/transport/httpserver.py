@@ -15,7 +15,6 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 from wsgiref.handlers import SimpleHandler
@@ -24,6 +23,7 @@ from wsgiref.simple_server import WSGIRequestHandler
 from gitserve import __version__
 from gitserve.errors import GitServeError, PeerTimeout
 from gitserve.options import ConnectionOptions, DaemonOptions
+from gitserve.record import Record
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import GitHttp, find_exported
@@ -201,8 +201,7 @@ class HttpConnection(WSGIRequestHandler):
         self._http.log.detail(f"{shown_address(self.client_address)} {format % args}")
 
 
-@dataclass(frozen=True, slots=True)
-class HttpServer:
+class HttpServer(Record):
     """What is served, and how."""
 
     app: WSGIApplication

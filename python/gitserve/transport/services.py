@@ -7,17 +7,17 @@ settings of git-http-backend(1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
+from gitserve.record import Record
 from gitserve.repository.config import Config
 
 UPLOAD_PACK = "upload-pack"
 RECEIVE_PACK = "receive-pack"
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceRule:
+class ServiceRule(Record):
     """One service."""
 
     enabled: bool
@@ -40,11 +40,13 @@ class ServiceRule:
         return self.enabled or self.overridable
 
 
-DEFAULT_SERVICES: dict[str, ServiceRule] = {
-    UPLOAD_PACK: ServiceRule(enabled=True),
-    # Nobody is asked who he is, so nothing may be pushed until someone says so.
-    RECEIVE_PACK: ServiceRule(enabled=False),
-}
+DEFAULT_SERVICES: Mapping[str, ServiceRule] = MappingProxyType(
+    {
+        UPLOAD_PACK: ServiceRule(enabled=True),
+        # Nobody is asked who he is, so nothing may be pushed until someone says so.
+        RECEIVE_PACK: ServiceRule(enabled=False),
+    }
+)
 
 
 def service_rules(
@@ -60,7 +62,7 @@ def service_rules(
         for name in names:
             if name not in rules:
                 raise ValueError(f"unknown service {name}")
-            rules[name] = replace(rules[name], **change)
+            rules[name] = rules[name].but(**change)
 
     change(enable, enabled=True)
     change(disable, enabled=False)

@@ -12,9 +12,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from gitserve.errors import GitServeError, HangupError, NoRepository
+from gitserve.record import Record
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
@@ -58,8 +58,7 @@ or sshd does, as a forced command.
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Record):
     """A command line, understood."""
 
     directory: str

@@ -11,10 +11,10 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 
 from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
+from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
 from gitserve.service.streams import Conversation
@@ -41,8 +41,7 @@ REFUSING_SECONDS = 1.0
 """For telling one client too many so; it must not keep a thread from others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Daemon:
+class Daemon(Record):
     """What is served, and how. Serves any number of connections at once."""
 
     find: Callable[[bytes], NativeRepository]

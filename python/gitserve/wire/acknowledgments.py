@@ -9,13 +9,15 @@ Git's document: gitprotocol-pack, "Packfile Negotiation" (server-response); gitp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final
 
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import is_object_id
 from gitserve.wire.pktline import chomp
+
+if TYPE_CHECKING:
+    from typing import Final
 
 NAK: Final = b"NAK\n"
 SECTION: Final = b"acknowledgments\n"
@@ -35,8 +37,7 @@ class AckStatus(Enum):
     """multi_ack_detailed: this is enough for a pack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ack:
+class Ack(Record):
     """One line."""
 
     object_id: bytes

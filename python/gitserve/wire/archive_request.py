@@ -8,10 +8,13 @@ Git's document: git-upload-archive(1); the lines are as ``git archive --remote``
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
+from gitserve.record import TYPE_CHECKING
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
+
+if TYPE_CHECKING:
+    from typing import Final
 
 ACK: Final = b"ACK"
 """The archive follows in band 1."""

@@ -9,9 +9,12 @@ Git's document: gitprotocol-capabilities; gitprotocol-v2, "Capability Advertisem
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
+from gitserve.record import TYPE_CHECKING
 from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
+
+if TYPE_CHECKING:
+    from typing import Final
 
 Capability = tuple[bytes, bytes | None]
 """Name, and what follows the ``=`` if there is one."""

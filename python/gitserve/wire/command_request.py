@@ -9,14 +9,13 @@ Git's document: gitprotocol-v2, "Command Request", "Capabilities".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, chomp, encode
 
 
-@dataclass(frozen=True, slots=True)
-class CommandRequest:
+class CommandRequest(Record):
     """One command; its arguments are a message of their own."""
 
     command: bytes

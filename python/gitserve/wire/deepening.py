@@ -7,10 +7,11 @@ Git's document: gitprotocol-pack, "Packfile Negotiation" (depth-request); gitpro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
+
+if TYPE_CHECKING:
+    from typing import Final
 
 INFINITE_DEPTH: Final = 0x7FFFFFFF
 """What ``--unshallow`` asks for; anything deeper means the same."""
@@ -19,8 +20,7 @@ _DIGITS_MAX: Final = 20
 """Digits of a number that are read: a 64-bit time has no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deepening:
+class Deepening(Record):
     """Nothing of it set: the client takes the history as it is."""
 
     depth: int = 0

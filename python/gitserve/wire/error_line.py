@@ -7,9 +7,11 @@ Git's document: gitprotocol-common and gitprotocol-pack (error-line).
 
 from __future__ import annotations
 
-from typing import Final
-
+from gitserve.record import TYPE_CHECKING
 from gitserve.wire.pktline import chomp, encode
+
+if TYPE_CHECKING:
+    from typing import Final
 
 TEXT_MAX: Final = 1000
 """Bytes of a reason: a client prints it on a line, and side-band's packets hold no more."""

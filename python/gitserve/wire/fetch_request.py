@@ -8,16 +8,14 @@ Git's document: gitprotocol-v2, "fetch".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from gitserve.record import Record
 from gitserve.wire.deepening import Deepening, DeepenLines, format_lines
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import all_object_ids, is_object_id, lower_case
 from gitserve.wire.pktline import chomp
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(Record):
     """One round: v2 keeps nothing from the round before."""
 
     wants: tuple[bytes, ...] = ()
@@ -31,7 +29,7 @@ class FetchRequest:
     wait_for_done: bool = False
     sideband_all: bool = False
     shallow: tuple[bytes, ...] = ()
-    deepening: Deepening = field(default_factory=Deepening)
+    deepening: Deepening = Deepening()
     filter_spec: bytes | None = None
 
 

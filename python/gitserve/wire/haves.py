@@ -8,14 +8,13 @@ Git's document: gitprotocol-pack, "Packfile Negotiation" (upload-haves).
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import all_object_ids, is_object_id, lower_case
 from gitserve.wire.pktline import chomp, encode
 
 
-class Haves(NamedTuple):
+class Haves(Record):
     """Some of what the client has."""
 
     ids: list[bytes]

@@ -8,18 +8,18 @@ Git's document: gitprotocol-v2, "ls-refs".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
-
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import chomp
+
+if TYPE_CHECKING:
+    from typing import Final
 
 TOO_MANY_PREFIXES: Final = 65536
 """From here on prefixes are ignored, as in git: they only ever save what the client would drop."""
 
 
-@dataclass(frozen=True, slots=True)
-class LsRefsRequest:
+class LsRefsRequest(Record):
     """Which refs, and what of them."""
 
     peel: bool = False

@@ -10,7 +10,11 @@ from __future__ import annotations
 
 from binascii import Error as NotHex
 from binascii import unhexlify
-from typing import Final
+
+from gitserve.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Final
 
 HEX_LENGTHS: Final = {"sha1": 40, "sha256": 64}
 """Digits of an id by ``extensions.objectFormat``."""

@@ -12,10 +12,13 @@ from binascii import Error as NotHex
 from binascii import unhexlify
 from collections.abc import Iterable
 from enum import Enum
-from typing import Final, Literal, NamedTuple
 
 from gitserve.errors import HangupError
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
+
+if TYPE_CHECKING:
+    from typing import Final, Literal
 
 MAX_LENGTH: Final = 65520
 """Longest packet, length digits included: the protocol's own limit."""
@@ -54,7 +57,7 @@ Packet = bytes | Marker
 _MARKERS: Final = (Marker.FLUSH, Marker.DELIM, Marker.RESPONSE_END)
 
 
-class Run(NamedTuple):
+class Run(Record):
     """Packets that arrived together: payloads, and the marker behind the last of them if any."""
 
     lines: list[bytes]

@@ -8,14 +8,12 @@ Git's document: gitprotocol-pack, "Git Transport".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.protocol_version import requested_version
 
 
-@dataclass(frozen=True, slots=True)
-class ProtoRequest:
+class ProtoRequest(Record):
     """A service on a repository. Nothing here has been checked against anything."""
 
     service: bytes

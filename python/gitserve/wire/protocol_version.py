@@ -9,7 +9,11 @@ Git's document: gitprotocol-v2, "Initial Client Request"; git, environment varia
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+
+from gitserve.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Final
 
 VERSION_1: Final = b"000eversion 1\n"
 """The packet by which a server says, in front of its advertisement, that it speaks version 1."""

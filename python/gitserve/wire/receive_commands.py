@@ -8,17 +8,16 @@ Git's document: gitprotocol-pack, "Reference Update Request and Packfile Transfe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 
+from gitserve.record import EMPTY, Record
 from gitserve.wire.capabilities import format_capabilities, parse_capabilities
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import is_object_id
 from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Record):
     """One ref update. Ids are hexadecimal digits; zeros stand for "does not exist"."""
 
     ref: bytes
@@ -36,13 +35,12 @@ class Command:
         return not self.new.strip(b"0")
 
 
-@dataclass(frozen=True, slots=True)
-class ReceiveRequest:
+class ReceiveRequest(Record):
     """A push, up to its pack."""
 
     commands: tuple[Command, ...] = ()
     """In the client's order; names may repeat."""
-    capabilities: dict[bytes, bytes | None] = field(default_factory=dict)
+    capabilities: Mapping[bytes, bytes | None] = EMPTY
     shallow: tuple[bytes, ...] = ()
     """Commits whose parents the client lacks."""
     push_certificate: bool = False

@@ -9,14 +9,16 @@ Git's document: gitprotocol-pack, "Reference Discovery"; gitprotocol-capabilitie
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Mapping, Sequence
 
+from gitserve.record import EMPTY, TYPE_CHECKING, Record
 from gitserve.wire.capabilities import parse_capabilities
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import HEX_LENGTHS, all_object_ids
 from gitserve.wire.pktline import chomp
+
+if TYPE_CHECKING:
+    from typing import Final
 
 PEELED: Final = b"^{}"
 """Behind the name of a tag: what the tag leads to in the end."""
@@ -24,20 +26,19 @@ PEELED: Final = b"^{}"
 _NO_REFS: Final = b"capabilities^{}"
 
 
-@dataclass(frozen=True, slots=True)
-class RefAdvertisement:
+class RefAdvertisement(Record):
     """What a server shows before it is asked anything."""
 
-    refs: dict[bytes, bytes] = field(default_factory=dict)
+    refs: Mapping[bytes, bytes] = EMPTY
     """Name to id, ``HEAD`` included."""
-    peeled: dict[bytes, bytes] = field(default_factory=dict)
+    peeled: Mapping[bytes, bytes] = EMPTY
     """Name of a tag's ref to the id behind the tag."""
-    symrefs: dict[bytes, bytes] = field(default_factory=dict)
+    symrefs: Mapping[bytes, bytes] = EMPTY
     haves: tuple[bytes, ...] = ()
     """Ids that the server can reach without a ref that it shows (``.have``)."""
     shallow: tuple[bytes, ...] = ()
     """Commits at which the server's own history ends."""
-    capabilities: dict[bytes, bytes | None] = field(default_factory=dict)
+    capabilities: Mapping[bytes, bytes | None] = EMPTY
 
     @property
     def object_format(self) -> str:

@@ -9,14 +9,13 @@ Git's document: gitprotocol-pack, "Report Status"; gitprotocol-capabilities, "re
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import FLUSH_PKT, MAX_PAYLOAD, chomp, encode
 
 
-@dataclass(frozen=True, slots=True)
-class CommandResult:
+class CommandResult(Record):
     """One command's fate. ``error`` is what follows ``ng <ref> ``; ``None`` means ``ok``."""
 
     ref: bytes
@@ -25,8 +24,7 @@ class CommandResult:
     """``option ...`` lines of report-status-v2, without the word ``option``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Record):
     """A whole report."""
 
     unpack_error: bytes | None

@@ -10,16 +10,19 @@ Git's document: gitprotocol-pack, "Packfile Negotiation" (shallow-update); gitpr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
 
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import is_object_id
 from gitserve.wire.pktline import chomp
 
+if TYPE_CHECKING:
+    from typing import Final
+
 SECTION: Final = b"shallow-info\n"
 
 
-class ShallowInfo(NamedTuple):
+class ShallowInfo(Record):
     """The lines of one answer, by what they say."""
 
     shallow: tuple[bytes, ...] = ()

@@ -8,8 +8,9 @@ Git's document: gitprotocol-pack, "Packfile Negotiation" (upload-request).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 
+from gitserve.record import EMPTY, Record
 from gitserve.wire.capabilities import format_capabilities, parse_capabilities
 from gitserve.wire.deepening import Deepening, DeepenLines, format_lines
 from gitserve.wire.malformed import Malformed, quoted
@@ -17,16 +18,15 @@ from gitserve.wire.object_id import is_object_id
 from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
+class UploadRequest(Record):
     """Wants, with no want the client has changed its mind."""
 
     wants: tuple[bytes, ...] = ()
     """In the client's order, each once."""
-    capabilities: dict[bytes, bytes | None] = field(default_factory=dict)
+    capabilities: Mapping[bytes, bytes | None] = EMPTY
     shallow: tuple[bytes, ...] = ()
     """Commits whose parents the client lacks."""
-    deepening: Deepening = field(default_factory=Deepening)
+    deepening: Deepening = Deepening()
     filter_spec: bytes | None = None
 
 

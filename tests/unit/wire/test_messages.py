@@ -155,8 +155,8 @@ def test_depths_without_end_are_all_the_same() -> None:
 
 def test_haves() -> None:
     said = haves.parse([b"have " + A + b"\n", b"have " + B.upper(), b"done\n", b"junk"], 40)
-    assert said == ([A, B], True)
-    assert haves.parse([], 40) == ([], False)
+    assert said == haves.Haves([A, B], True)
+    assert haves.parse([], 40) == haves.Haves([], False)
 
 
 @pytest.mark.parametrize(
