@@ -32,6 +32,7 @@ build: $(CORE)
 $(TOOLS): requirements/dev.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python tests/parity/dulwich_source.py >/dev/null
 	touch $@
 
 $(CORE): $(TOOLS) $(RUST_SOURCES)
@@ -97,7 +98,7 @@ wheel: $(TOOLS)
 lock:
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/python -m pip install --quiet pip-tools
-	$(VENV)/lock/bin/pip-compile --quiet --upgrade --generate-hashes --strip-extras --no-header \
+	$(VENV)/lock/bin/pip-compile --quiet --upgrade --allow-unsafe --generate-hashes --strip-extras --no-header \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file requirements/dev.txt requirements/dev.in
 

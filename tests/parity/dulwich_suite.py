@@ -2,11 +2,11 @@
 
     python tests/parity/dulwich_suite.py [--tests FOLDER] [--all] [unittest names...]
 
-In: the ``tests`` folder of dulwich's source distribution, from ``--tests``, ``$DULWICH_TESTS``, or
-downloaded by pip, pinned by its hash. Out: the results; exit status 1 when a test fails that is
-not listed in EXCEPTIONS, or passes although it is. ``dulwich.server``, ``dulwich.protocol`` and,
-once there is one, ``dulwich.web`` are replaced by gitserve's modules before anything of dulwich
-that uses them is imported.
+In: the ``tests`` folder of dulwich's source distribution (:mod:`dulwich_source` finds it). Out:
+the results; exit status 1 when a test fails that is not listed in EXCEPTIONS, or passes although it
+is. ``dulwich.server``, ``dulwich.web`` and ``dulwich.protocol`` are replaced by gitserve's modules
+before anything of dulwich that uses them is imported. ``make test`` runs all suites, by
+``test_dulwich_suite.py``.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import io
-import os
-import subprocess
+import socketserver
 import sys
-import tarfile
 import types
 import unittest
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-PINNED = HERE / "dulwich-sdist.txt"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gitserve"
-
-REPLACED = ("server", "protocol")
-SUITES = ("tests.test_server", "tests.test_protocol", "tests.compat.test_server")
+REPLACED = ("protocol", "server", "web")
+SUITES = (
+    "tests.test_server",
+    "tests.test_protocol",
+    "tests.test_web",
+    "tests.compat.test_server",
+    "tests.compat.test_web",
+)
 
 PRIVATE = "pokes a private name that gitserve does not have"
 APPLY = "calls the private _apply_pack; what it asserts is in test_better.py"
@@ -70,34 +70,6 @@ def replace_modules() -> None:
             setattr(server, private, _Absent)
 
 
-def find_tests(given: str | None) -> Path:
-    """The folder that holds dulwich's ``tests`` package."""
-    named = given or os.environ.get("DULWICH_TESTS")
-    if named:
-        folder = Path(named).resolve()
-        return folder.parent if folder.name == "tests" else folder
-    return download()
-
-
-def download() -> Path:
-    """Fetches the pinned source distribution once; the unpacked folder."""
-    pin = PINNED.read_text().split()[0]
-    folder = CACHE / pin.replace("==", "-")
-    if not (folder / "tests").is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [
-                sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                "--no-binary=:all:",
-                "--require-hashes", "-r", str(PINNED), "-d", str(CACHE),
-            ],
-            check=True,
-        )  # fmt: skip
-        with tarfile.open(folder.with_suffix(folder.suffix + ".tar.gz")) as archive:
-            archive.extractall(CACHE, filter="data")
-    return folder
-
-
 def reason(test: unittest.TestCase) -> str | None:
     """Why this test is an exception, if it is."""
     parts = test.id().split(".")
@@ -123,8 +95,16 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="show the exceptions' failures, too")
     parser.add_argument("names", nargs="*", default=SUITES)
     options = parser.parse_args()
-    folder = find_tests(options.tests)
+    if options.tests:
+        folder = Path(options.tests).resolve()
+        folder = folder.parent if folder.name == "tests" else folder
+    else:
+        from dulwich_source import source
+
+        folder = source()
     replace_modules()
+    # every test waits for its server to notice that it is to end: half a second each, else
+    socketserver.BaseServer.serve_forever.__defaults__ = (0.02,)
     sys.path.insert(0, str(folder))
     # the source distribution's own package must not hide the installed one
     sys.modules.pop("tests", None)

@@ -1,4 +1,5 @@
-"""docs/tutorial.md, line by line: its first part without dulwich, its second beside it."""
+"""docs/tutorial.md, line by line: its first part without dulwich, its second beside it. dulwich's
+own tutorial of remote repositories, with the import of the server changed and nothing else."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.parity.dulwich_source import source
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/tutorial.md"
 
@@ -27,10 +30,22 @@ sys.exit(runner.failures)
 def test_the_page_is_true(title: str, tmp_path: Path) -> None:
     (part,) = [part for part in PAGE.read_text().split("\n## ") if part.startswith(title)]
     code = part.replace("```pycon\n", "").replace("```\n", "\n")
+    run(code, tmp_path, alone="alone" in title)
+
+
+def test_dulwichs_own_tutorial(tmp_path: Path) -> None:
+    text = (source() / "docs" / "tutorial" / "remote.txt").read_text()
+    line = ">>> from dulwich.server import DictBackend, TCPGitServer\n"
+    assert text.count("dulwich.server") == text.count(line) == 1
+    run(text.replace(line, line.replace("dulwich", "gitserve")), tmp_path, alone=False)
+
+
+def run(text: str, folder: Path, *, alone: bool) -> None:
+    """``alone``: with no dulwich to be had."""
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUN.format(alone="alone" in title)],
-        input=code.encode(),
-        cwd=tmp_path,
+        [sys.executable, "-W", "error", "-c", RUN.format(alone=alone)],
+        input=text.encode(),
+        cwd=folder,
         capture_output=True,
         timeout=60,
         check=False,

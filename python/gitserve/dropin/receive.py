@@ -25,7 +25,11 @@ from gitserve.dropin.handlers import (
 from gitserve.dropin.lines import capability_agent
 from gitserve.dropin.road import converse, hang_up
 from gitserve.dropin.served import python_hook, served
-from gitserve.dropin.words import CAPABILITY_SIDE_BAND_64K, SIDE_BAND_CHANNEL_PROGRESS
+from gitserve.dropin.words import (
+    CAPABILITY_NO_DONE,
+    CAPABILITY_SIDE_BAND_64K,
+    SIDE_BAND_CHANNEL_PROGRESS,
+)
 from gitserve.errors import HookError
 from gitserve.repository.foreign import ForeignRepository
 from gitserve.repository.readable import ReadableRepository
@@ -84,7 +88,8 @@ class ReceivePackHandler(PackHandler):
         else:
             config = of._config(served(of.repo))
             left_out = (b"agent=",)
-        offered = capabilities(config).split(b" ")
+        # a word of upload-pack that says nothing here; dulwich offers it, so people test for it
+        offered = [CAPABILITY_NO_DONE, *capabilities(config).split(b" ")]
         return Words(word for word in offered if not word.startswith(left_out))
 
     def handle(self) -> None:
@@ -122,7 +127,7 @@ class ReceivePackHandler(PackHandler):
     def _advertised(self, offered: bytes) -> bytes:
         """What somebody's own ``capabilities`` makes of our offer."""
         if not changed(self, ReceivePackHandler, ("capabilities",)):
-            return offered
+            return offered + b" " + CAPABILITY_NO_DONE
         words = list(self.capabilities())
         if not any(word.startswith(b"agent=") for word in words):
             words.append(capability_agent())
