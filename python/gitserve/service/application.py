@@ -6,10 +6,11 @@ what is left at the end has happened. The order is told and reasoned in :mod:`.r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from gitserve.errors import RepositoryError
 from gitserve.options import Reflogs
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
 from gitserve.service.advertise import alternate_tips
 from gitserve.service.keepalive import kept_alive
@@ -18,6 +19,9 @@ from gitserve.service.push import Push
 from gitserve.session.effects import ApplyCommands
 from gitserve.wire.receive_commands import Command
 from gitserve.wire.report import CommandResult
+
+if TYPE_CHECKING:
+    from gitserve.service.proc_receive import Rewrite
 
 ATOMIC_FAILURE = b"atomic push failure"
 """Git's word for commands that were well but stand beside one that was not."""
@@ -37,6 +41,8 @@ class Application:
         """Deletions of what is not there: done by doing nothing."""
         self.done_by_other: set[int] = set()
         """Updates of symbolic refs that the same update of their target does too."""
+        self.done_by_hook: dict[int, tuple[Rewrite, ...]] = {}
+        """Commands that the proc-receive hook has carried out, and what it made of them."""
 
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
@@ -48,6 +54,7 @@ class Application:
             self.refuse_unconnected,
             self.refuse_inconsistent_aliases,
             self.ask_pre_receive,
+            self.hand_over,
             lambda: self.judge(policy),
             self.publish,
             self.move_refs,
@@ -57,19 +64,34 @@ class Application:
             if effect.atomic and self.errors:
                 self.fail_rest(ATOMIC_FAILURE)
                 break
-        push.done = [command for index, command in self.left() if index not in self.absent]
-        return tuple(
-            CommandResult(command.ref, self.errors.get(index))
-            for index, command in enumerate(effect.commands)
-        )
+        for index, command in self.left():
+            rewrites = self.done_by_hook.get(index)
+            if rewrites:
+                push.done += [rewrite.done for rewrite in rewrites]
+            elif index not in self.absent:
+                push.done.append(command)
+        return tuple(self.results())
+
+    def results(self) -> Iterator[CommandResult]:
+        for index, command in enumerate(self.effect.commands):
+            rewrites = self.done_by_hook.get(index)
+            if index in self.errors or not rewrites:
+                yield CommandResult(command.ref, self.errors.get(index))
+            else:
+                for rewrite in rewrites:
+                    yield CommandResult(command.ref, None, rewrite.options)
 
     def left(self) -> list[tuple[int, Command]]:
         """The commands that nothing speaks against so far."""
         return [(i, c) for i, c in enumerate(self.effect.commands) if i not in self.errors]
 
     def fail_rest(self, word: bytes) -> None:
-        for index, _ in self.left():
+        for index, _ in self.to_do():
             self.errors[index] = word
+
+    def to_do(self) -> list[tuple[int, Command]]:
+        """Those left that nobody has done yet."""
+        return [(i, c) for i, c in self.left() if i not in self.done_by_hook]
 
     def refuse_by(self, rule: Callable[[Command], bytes | None]) -> None:
         for index, command in self.left():
@@ -140,11 +162,36 @@ class Application:
         if left and not self.push.hooks().pre_receive(left, self.remarks):
             self.fail_rest(b"pre-receive hook declined")
 
+    def hand_over(self) -> None:
+        """What ``receive.procReceiveRefs`` names is the proc-receive hook's to do."""
+        if "receive.procreceiverefs" not in self.repository.config:
+            return
+        from gitserve.service.proc_receive import NOT_RUN, HandedOver, ProcReceive
+
+        handed_over = HandedOver(self.repository.config)
+        handed = [(index, command) for index, command in self.left() if command in handed_over]
+        if not handed:
+            return
+        self.publish()
+        if self.errors.keys() & {index for index, _ in handed}:
+            return
+        hook = ProcReceive(self.push.own_hooks(), self.remarks, atomic=self.effect.atomic)
+        all_refs = frozenset(command.ref for command in self.effect.commands)
+        outcomes = hook.run([command for _, command in handed], all_refs)
+        for index, command in handed:
+            outcome = outcomes[command.ref]
+            if outcome.error is not None:
+                self.errors[index] = outcome.error
+            elif not outcome.falls_through:
+                self.done_by_hook[index] = outcome.rewrites
+        if hook.failed and self.effect.atomic:
+            self.fail_rest(NOT_RUN)
+
     def judge(self, policy: Policy) -> None:
         """The repository's rules, then the update hook, one command after the other."""
         hooks = self.push.hooks()
         objects = self.push.objects()
-        for index, command in self.left():
+        for index, command in self.to_do():
             if index in self.done_by_other:
                 continue
             word = policy.check(command, objects)
@@ -167,20 +214,19 @@ class Application:
 
     def publish(self) -> None:
         """From here on the objects stay, whatever becomes of the refs."""
-        if self.push.quarantine is None:
+        if self.push.quarantine is None or self.push.published:
             return
         if not any(not command.is_delete for _, command in self.left()):
             return
         try:
             self.push.quarantine.publish()
+            self.push.published = True
         except (RepositoryError, OSError) as error:
             self.push.tally.trouble = f"publish: {error}"
             self.fail_rest(b"unable to migrate objects to permanent storage")
 
     def move_refs(self) -> None:
-        moving = [
-            (i, c) for i, c in self.left() if i not in self.absent and i not in self.done_by_other
-        ]
+        moving = [(i, c) for i, c in self.to_do() if i not in self.absent | self.done_by_other]
         if not moving:
             return
         objects = self.repository.objects.snapshot()

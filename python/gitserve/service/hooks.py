@@ -9,14 +9,17 @@ be run is a refusal, never a pass.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gitserve.options import HookRules
-from gitserve.record import Protocol
+from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.repository.native import NativeRepository
 from gitserve.service.process import ProgramTimeout, run_program
 from gitserve.service.remarks import Remarks
 from gitserve.wire.receive_commands import Command
+
+if TYPE_CHECKING:
+    from gitserve.service.coprocess import Coprocess
 
 _NOT_FOR_HOOKS = frozenset(
     (
@@ -61,7 +64,7 @@ class Hooks:
         self._repository = repository
         self._rules = rules
         self._folder = repository.hooks_dir
-        self._push_options = push_options
+        self.push_options = push_options
         self._quarantine = quarantine
 
     def pre_receive(self, commands: Sequence[Command], remarks: Remarks) -> bool:
@@ -81,6 +84,25 @@ class Hooks:
         names = [command.ref for command in commands]
         self._run("post-update", names, b"", remarks, afterwards=True)
 
+    def start(self, name: str, on_error_output: Callable[[bytes], None]) -> Coprocess | None:
+        """A hook to talk with; None when there is none. Raises OSError when it cannot run."""
+        from gitserve.service.coprocess import Coprocess
+
+        path = self._find(name)
+        if path is None:
+            return None
+        return Coprocess(
+            [path],
+            cwd=self._repository.git_dir,
+            environ=self._environ(with_options=True),
+            on_error_output=on_error_output,
+            timeout=self._rules.timeout,
+        )
+
+    def _find(self, name: str) -> str | None:
+        path = os.path.join(self._folder, name)
+        return path if os.access(path, os.X_OK) and not os.path.isdir(path) else None
+
     def _run(
         self,
         name: str,
@@ -90,8 +112,8 @@ class Hooks:
         *,
         afterwards: bool = False,
     ) -> bool:
-        path = os.path.join(self._folder, name)
-        if not os.access(path, os.X_OK) or os.path.isdir(path):
+        path = self._find(name)
+        if path is None:
             return True
         try:
             status = run_program(
@@ -120,8 +142,8 @@ class Hooks:
         env[b"GIT_DIR"] = b"."
         if with_options:
             # also when the client spoke of none: githooks(5) says otherwise, git does this
-            env[b"GIT_PUSH_OPTION_COUNT"] = b"%d" % len(self._push_options)
-            for number, option in enumerate(self._push_options):
+            env[b"GIT_PUSH_OPTION_COUNT"] = b"%d" % len(self.push_options)
+            for number, option in enumerate(self.push_options):
                 env[b"GIT_PUSH_OPTION_%d" % number] = option
         if self._quarantine is not None:
             quarantine = os.path.abspath(self._quarantine)

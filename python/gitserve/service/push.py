@@ -46,6 +46,8 @@ class Push:
         self.unset_deny = unset_deny
         """What happens to the current branch where the repository is not configured."""
         self.quarantine: Quarantine | None = None
+        self.published = False
+        """What was in quarantine is in the repository."""
         self.push_options: tuple[bytes, ...] = ()
         self.done: list[Command] = []
         """What was asked for and has been done, for the hooks that follow."""
@@ -67,7 +69,7 @@ class Push:
 
     def objects(self) -> Snapshot:
         """What is stored, and what waits in quarantine."""
-        if self.quarantine is None:
+        if self.quarantine is None or self.published:
             return self.repository.objects.snapshot()
         main = [self.repository.objects_dir]
         return Store.open(
@@ -76,9 +78,14 @@ class Push:
 
     def hooks(self) -> AsksHooks:
         """The repository's hooks, as they see this moment of the push."""
-        waiting = None if self.quarantine is None else self.quarantine.path
-        hooks = Hooks(self.repository, self.hook_rules, self.push_options, waiting)
+        hooks = self.own_hooks()
         return hooks if self.ask_also is None else self.ask_also(hooks, self)
+
+    def own_hooks(self) -> Hooks:
+        """The same without those of whoever embeds the server."""
+        quarantine = None if self.published else self.quarantine
+        waiting = None if quarantine is None else quarantine.path
+        return Hooks(self.repository, self.hook_rules, self.push_options, waiting)
 
     def discard(self) -> None:
         """Removes what still waits in quarantine. Safe to call at any time."""

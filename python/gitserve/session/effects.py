@@ -218,7 +218,8 @@ class Unpacked(Record):
 class ApplyCommands(Record):
     """Policy, connectivity, hooks, publication, ref transaction - in that order.
 
-    Reply: a sequence of :class:`~gitserve.wire.report.CommandResult`, one a command, in order.
+    Reply: a sequence of :class:`~gitserve.wire.report.CommandResult`, one a command, in order;
+    more than one for a command that a hook made several refs of.
     What hooks print goes to band 2 while they run when ``framing`` has bands.
     """
 

@@ -35,8 +35,12 @@ class Report(Record):
 def format(unpack_error: bytes | None, results: Sequence[CommandResult], *, v2: bool) -> bytes:
     """The pkt-lines, flush included. Reasons are cut to one line, and to what a packet holds."""
     packets = [encode(_line(b"unpack ", unpack_error or b"ok"))]
+    said: set[bytes] = set()
     for result in results:
         if result.error is None:
+            if not v2 and result.ref in said:
+                continue  # One command that became several refs, which only options can tell.
+            said.add(result.ref)
             packets.append(encode(_line(b"ok ", result.ref)))
             if v2:
                 packets += [encode(_line(b"option ", option)) for option in result.options]
