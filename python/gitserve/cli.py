@@ -73,13 +73,15 @@ def _server(command: str, words: Sequence[str]) -> int:
     from gitserve.errors import GitServeError
     from gitserve.transport.daemonoptions import DAEMON, HTTP, configured, parse
     from gitserve.transport.listen import CannotListen
+    from gitserve.transport.process import end_by
 
     try:
         namespace = parse(words, HTTP if command == "http" else DAEMON)
     except SystemExit as ended:
         return EXIT_USAGE if ended.code else 0
     try:
-        options, exports, services = configured(namespace)
+        chosen = HTTP if command == "http" else DAEMON
+        options, exports, services = configured(namespace, chosen)
     except ValueError as error:
         sys.stderr.write(f"fatal: {error}\n")
         return EXIT_FATAL
@@ -87,12 +89,18 @@ def _server(command: str, words: Sequence[str]) -> int:
         if command == "http":
             from gitserve.transport.httpserver import run_http
 
-            run_http(options, exports, services)
+            sign = run_http(options, exports, services)
+        elif namespace.inetd:
+            from gitserve.transport.inetd import serve_standard_input
+
+            serve_standard_input(options, exports, services)
+            return 0
         else:
             from gitserve.transport.tcp import run_daemon
 
-            run_daemon(options, exports, services)
-    except (GitServeError, CannotListen, OSError) as error:
+            sign = run_daemon(options, exports, services)
+    except (GitServeError, CannotListen, OSError, ValueError) as error:
         sys.stderr.write(f"fatal: {error}\n")
         return EXIT_FATAL
-    return 0
+    end_by(sign)
+    return 128 + sign

@@ -51,10 +51,16 @@ class DaemonOptions(Record):
     pid_file: str | None = None
     verbose: bool = False
     """Log connections too, not only requests."""
-    logged: bool = True
-    """Log at all."""
+    log_destination: Literal["stderr", "syslog", "none"] = "stderr"
     informative_errors: bool = False
     """Tell clients why a repository is not to be had; strangers learn from it what exists."""
+    access_hook: str | None = None
+    """A program that is asked before each request on git://."""
+    user: str | None = None
+    """Whom to become once the sockets are there."""
+    group: str | None = None
+    detached: bool = False
+    """Go on in the background, in a session of its own."""
     connections: ConnectionOptions = ConnectionOptions()
 
     @property

@@ -86,7 +86,7 @@ def test_running_transfers_finish(
             assert idle.rest() == b"", "who asked for nothing is not waited for"
             until(lambda: refuses(server), "it still takes connections")
             pack = b"PACK" + raw.rest()
-        assert server.process.wait(20) == 0
+        assert server.process.wait(20) == -sign
         judged = newest_git.run("index-pack", "--stdin", cwd=slow, stdin=pack, check=False)
         assert judged.returncode == 0, judged.stderr
 
@@ -106,7 +106,7 @@ def test_grace_ends(
     options = ["--export-all", "--grace=1"]
     with running_server(programs, base, tmp_path / "log", options) as server:
         raw = begin_clone(server, slow, newest_git)
-        assert server.stop() == 0
+        assert server.stop() == -signal.SIGTERM
         raw.rest()
         raw.connection.close()
 
@@ -126,7 +126,7 @@ def test_a_dead_worker_is_replaced(
             "workers were not replaced",
         )
         assert answers(server, repository)
-    assert server.process.returncode == 0
+    assert server.process.returncode == -signal.SIGTERM
 
 
 def test_workers_do_not_outlive_the_watcher(programs: Programs, base: Path, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_any_free_port_is_told(programs: Programs, base: Path, form: Form, tmp_p
         process.wait(15)
         assert process.stderr is not None
         process.stderr.close()
-    assert process.returncode == 0
+    assert process.returncode == -signal.SIGTERM
     assert not pid_file.exists()
 
 

@@ -14,6 +14,7 @@ from gitserve.record import Record
 from gitserve.repository.files import RACY_NS
 from gitserve.repository.native import NativeRepository, open_location
 from gitserve.transport.exports import Exports
+from gitserve.transport.hostnames import HostNames
 
 MAX_REMEMBERED = 1024
 """Paths; the oldest is forgotten first. Clients choose them, though only those that lead somewhere
@@ -41,8 +42,11 @@ class Admission:
         self.exports = exports
         self._admitted: dict[bytes, _Admitted] = {}
 
-    def open(self, requested: bytes) -> NativeRepository:
-        """Raises NotExported, RepositoryError."""
+    def open(self, requested: bytes, names: HostNames | None = None) -> NativeRepository:
+        """``names``: how the client calls us. Raises NotExported, RepositoryError."""
+        if names is not None and self.exports.interpolated_path is not None:
+            # not remembered: the path alone does not say which repository is meant
+            return open_location(self.exports.find(requested, names))
         known = self._admitted.get(requested)
         if (
             known is not None

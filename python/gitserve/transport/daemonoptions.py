@@ -99,6 +99,12 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
         "--user-path", metavar="PATH",
         help="allow ~user/...; PATH, which may be left out, is a folder in the user's home",
     )  # fmt: skip
+    if command is DAEMON:
+        which.add_argument(
+            "--interpolated-path", metavar="TEMPLATE",
+            help="where a repository is, by the host that the client calls: %%H host, %%CH its"
+            " canonical name, %%IP address, %%P port, %%D the path asked for, %%%% percent",
+        )  # fmt: skip
 
     what = parser.add_argument_group("which services (upload-pack, receive-pack)")
     for name, text in (
@@ -111,29 +117,40 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
             help=text.format(settings=command.settings),
         )  # fmt: skip
 
+    if command is DAEMON:
+        what.add_argument(
+            "--access-hook", metavar="PROGRAM",
+            help="ask it before each request; its line of output is why it refuses",
+        )  # fmt: skip
+
     where = parser.add_argument_group("where to listen")
+    if command is DAEMON:
+        where.add_argument(
+            "--inetd", action="store_true",
+            help="nowhere: serve the one client on standard input and output",
+        )  # fmt: skip
     where.add_argument(
         "--listen", metavar="HOST", action="append", default=[],
         help="an address or name; may be given more than once (all addresses)",
     )  # fmt: skip
     where.add_argument(
-        "--port", type=_count, default=command.port, help="0 takes any free one (%(default)s)"
-    )
+        "--port", type=_count, help=f"0 takes any free one ({command.port})"
+    )  # fmt: skip
     where.add_argument(
         "--reuseaddr", action="store_true", help="do not wait for old connections to expire"
     )
 
     limits = parser.add_argument_group("limits")
     limits.add_argument(
-        "--init-timeout", type=_count, metavar="SECONDS", default=int(connections.init_timeout),
+        "--init-timeout", metavar="SECONDS", default=str(int(connections.init_timeout)),
         help="until the client has said what it wants (%(default)s)",
     )  # fmt: skip
     limits.add_argument(
-        "--timeout", type=_count, metavar="SECONDS", default=int(connections.timeout),
+        "--timeout", metavar="SECONDS", default=str(int(connections.timeout)),
         help="in which the client neither sends nor takes a byte; 0: for ever (%(default)s)",
     )  # fmt: skip
     limits.add_argument(
-        "--max-connections", type=_count, metavar="N", default=connections.max_connections,
+        "--max-connections", metavar="N", default=str(connections.max_connections),
         help="at once; 0: no limit (%(default)s)",
     )  # fmt: skip
     limits.add_argument(
@@ -154,9 +171,16 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
             help="tell clients why they cannot have a repository",
         )  # fmt: skip
     life.add_argument(
-        "--log-destination", choices=("stderr", "none"), default="stderr",
-        help="where the log goes (%(default)s)",
+        "--log-destination", choices=("stderr", "syslog", "none"),
+        help="where the log goes (stderr; with --detach or --inetd, syslog)",
     )  # fmt: skip
+    life.add_argument(
+        "--syslog", action="store_const", const="syslog", dest="log_destination",
+        help="--log-destination=syslog",
+    )  # fmt: skip
+    life.add_argument("--detach", action="store_true", help="go on in the background")
+    life.add_argument("--user", metavar="NAME", help="become this user once it listens")
+    life.add_argument("--group", metavar="NAME", help="and of this group")
     return parser
 
 
@@ -169,7 +193,7 @@ def parse(words: Sequence[str], command: Command = DAEMON) -> argparse.Namespace
 
 
 def configured(
-    namespace: argparse.Namespace,
+    namespace: argparse.Namespace, command: Command = DAEMON
 ) -> tuple[DaemonOptions, Exports, dict[str, ServiceRule]]:
     """What the options mean. Raises ValueError, in words for the operator."""
     directories = tuple(_absolute(name) for name in namespace.directory)
@@ -178,8 +202,14 @@ def configured(
     base_path = None if namespace.base_path is None else _absolute(namespace.base_path)
     if base_path is not None and not os.path.isdir(base_path):
         raise ValueError(f"base-path '{namespace.base_path}' does not exist or is not a directory")
-    if namespace.port > 65535:
-        raise ValueError(f"there is no port {namespace.port}")
+    inetd = getattr(namespace, "inetd", False)
+    if inetd and (namespace.listen or namespace.port is not None):
+        raise ValueError("--listen= and --port= are incompatible with --inetd")
+    if inetd and (namespace.detach or namespace.user is not None or namespace.group is not None):
+        raise ValueError("--detach, --user and --group are incompatible with --inetd")
+    port = command.port if namespace.port is None else namespace.port
+    if port > 65535:
+        raise ValueError(f"there is no port {port}")
     exports = Exports(
         base_path=base_path,
         base_path_relaxed=namespace.base_path_relaxed,
@@ -187,21 +217,27 @@ def configured(
         strict_paths=namespace.strict_paths,
         export_all=namespace.export_all,
         user_path=namespace.user_path,
+        interpolated_path=getattr(namespace, "interpolated_path", None),
     )
     options = DaemonOptions(
         addresses=tuple(namespace.listen),
-        port=namespace.port,
+        port=port,
         reuse_address=namespace.reuseaddr,
         workers=namespace.workers,
         grace=float(namespace.grace),
         pid_file=namespace.pid_file,
         verbose=namespace.verbose,
-        logged=namespace.log_destination != "none",
+        log_destination=namespace.log_destination
+        or ("syslog" if namespace.detach or inetd else "stderr"),
+        access_hook=getattr(namespace, "access_hook", None),
+        user=namespace.user,
+        group=namespace.group,
+        detached=namespace.detach,
         informative_errors=getattr(namespace, "informative_errors", False),
         connections=ConnectionOptions(
-            init_timeout=float(namespace.init_timeout),
-            timeout=float(namespace.timeout),
-            max_connections=namespace.max_connections,
+            init_timeout=_seconds("init-timeout", namespace.init_timeout),
+            timeout=_seconds("timeout", namespace.timeout),
+            max_connections=_number("max-connections", namespace.max_connections),
         ),
     )
     services = service_rules(
@@ -212,6 +248,19 @@ def configured(
 
 def _absolute(path: str) -> str:
     return os.path.normpath(os.path.join(os.getcwd(), path))
+
+
+def _seconds(name: str, text: str) -> float:
+    if not text.isdecimal() or len(text) > 9:
+        raise ValueError(f"invalid {name} '{text}', expecting a non-negative integer")
+    return float(text)
+
+
+def _number(name: str, text: str) -> int:
+    """One below zero means what zero does."""
+    if not text.removeprefix("-").isdecimal() or len(text) > 9:
+        raise ValueError(f"invalid {name} '{text}', expecting an integer")
+    return max(0, int(text))
 
 
 def _count(text: str) -> int:

@@ -2,9 +2,9 @@
 
 In: the path that a client asks for. Out: a repository's location, or :class:`NotExported`. Follows
 git-daemon(1): ``--base-path``, ``--base-path-relaxed``, ``--strict-paths``, ``--user-path``,
-``--export-all`` and the list of directories. Stricter than git in two things, because clients are
-strangers: a symbolic link may not lead out of the folders that the operator named, and no name
-may begin with a dash.
+``--export-all``, ``--interpolated-path`` and the list of directories. Stricter than git in two
+things, because clients are strangers: a symbolic link may not lead out of the folders that the
+operator named, and no name may begin with a dash.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 from gitserve.errors import GitServeError, Refused
 from gitserve.record import Record
 from gitserve.repository.locate import Location, locate
+from gitserve.transport.hostnames import HostNames, fixed_part
 
 MAX_PATH = 4096
 """Bytes of a requested path; what the operating system could not open anyway."""
@@ -46,10 +47,13 @@ class Exports(Record):
     user_path: str | None = None
     """None: no ``~user``. Else the folder within a home that ``~user`` means; "" is the home."""
 
-    def find(self, requested: bytes) -> Location:
+    interpolated_path: str | None = None
+    """For clients that say under which name they reach us: a template of :mod:`.hostnames`."""
+
+    def find(self, requested: bytes, names: HostNames | None = None) -> Location:
         """Raises :class:`NotExported`; the reason is for the log."""
         path = _checked(requested)
-        for candidate, root in self._candidates(path):
+        for candidate, root in self._candidates(path, names):
             try:
                 location = locate(candidate, strict=self.strict_paths)
             except (GitServeError, OSError, ValueError) as error:
@@ -68,7 +72,7 @@ class Exports(Record):
             return location
         raise NotExported(f"'{path}' does not appear to be a git repository")
 
-    def _candidates(self, path: str) -> list[tuple[str, str | None]]:
+    def _candidates(self, path: str, names: HostNames | None) -> list[tuple[str, str | None]]:
         """What the path may mean: a folder, and the one that it must not leave."""
         if path.lstrip("/").startswith("~"):
             if self.strict_paths or self.user_path is None:
@@ -81,6 +85,12 @@ class Exports(Record):
             return [(os.path.join(home, rest), home)]
         if not path.startswith("/"):
             raise NotExported(f"'{path}': aliased")
+        if self.interpolated_path is not None and names is not None:
+            try:
+                made = names.interpolate(self.interpolated_path, path)
+            except ValueError as error:
+                raise NotExported(f"'{path}': {error}") from error
+            return [(made, fixed_part(self.interpolated_path))]
         if self.base_path is None:
             return [(path, None)]
         based = (self.base_path.rstrip("/") + path, self.base_path)

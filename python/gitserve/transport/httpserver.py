@@ -32,7 +32,7 @@ from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, ServiceRule
 from gitserve.transport.streams import SocketStream
-from gitserve.transport.workers import run_workers
+from gitserve.transport.workers import opened_log, run_workers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -233,15 +233,15 @@ def run_http(
     service_options: ServiceOptions | None = None,
     *,
     on_listening: Callable[[list[socket.socket]], None] | None = None,
-) -> None:
-    """Serves until SIGTERM or SIGINT. Raises CannotListen; OSError for the pid file."""
+) -> int:
+    """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
     import gitserve.service.receive  # before the workers are forked, which then share it
     import gitserve.service.upload
     import gitserve.session.receive
     import gitserve.session.upload_v0
     import gitserve.session.upload_v2  # noqa: F401
 
-    log = Log(2 if options.logged else None, verbose=options.verbose)
+    log = opened_log(options)
     app = GitHttp(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
@@ -257,4 +257,4 @@ def run_http(
         "SCRIPT_NAME": "",
     }
     server = HttpServer(app, options.connections, log, base_environ)
-    run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)
+    return run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)

@@ -52,6 +52,12 @@ class PipeStream:
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
 
+    def expect_within(self, seconds: float) -> None:
+        """Nothing: whoever started us for one client looks after its time."""
+
+    def drain(self) -> None:
+        """Nothing: a pipe keeps what was written."""
+
     def _wait(self, descriptor: int, event: int) -> None:
         poll = select.poll()
         poll.register(descriptor, event)

@@ -59,9 +59,10 @@ class Watcher:
         self._due: list[tuple[float, int]] = []
         """When to replace which worker."""
         self._stops = 0
+        self._stopped_by = 0
 
-    def run(self, *, on_stop: Callable[[], None], on_death: Callable[[int], None]) -> None:
-        """Until a signal says stop and the workers have ended.
+    def run(self, *, on_stop: Callable[[], None], on_death: Callable[[int], None]) -> int:
+        """Until a signal says stop and the workers have ended. The first such signal.
 
         ``on_stop``: called once, first. ``on_death``: with the number of a worker that is gone.
         """
@@ -97,8 +98,10 @@ class Watcher:
             signal.set_wakeup_fd(old_wakeup)
             for descriptor in (wake, wake_write, lifeline, lifeline_write):
                 os.close(descriptor)
+        return self._stopped_by
 
-    def _on_stop(self, _sign: int, _frame: FrameType | None) -> None:
+    def _on_stop(self, sign: int, _frame: FrameType | None) -> None:
+        self._stopped_by = self._stopped_by or sign
         self._stops += 1
 
     def _signal_all(self, sign: signal.Signals) -> None:

@@ -11,10 +11,22 @@ import struct
 import time
 
 from gitserve.errors import HangupError, PeerTimeout
+from gitserve.record import Protocol
+from gitserve.service.streams import ByteSink, ByteSource
 
 LINGER_SECONDS = 2.0
 """How long a client that was refused may go on sending before the connection is cut. Closing a
 socket with unread bytes makes the kernel reset it, and the client never reads why."""
+
+
+class ClientStream(ByteSource, ByteSink, Protocol):
+    """A client's connection, whatever it is made of."""
+
+    def expect_within(self, seconds: float) -> None:
+        """All reads from now on have to be done by then; 0 takes the limit away."""
+
+    def drain(self) -> None:
+        """Lets the client read what it was told last."""
 
 
 class SocketStream:

@@ -20,14 +20,16 @@ from gitserve.service.requests import Manner, ServiceOptions, serve_receive, ser
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.failure import client_text
+from gitserve.transport.accesshook import ask_access_hook
 from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
+from gitserve.transport.hostnames import HostNames
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
-from gitserve.transport.streams import SocketStream
-from gitserve.transport.workers import run_workers
+from gitserve.transport.streams import ClientStream, SocketStream
+from gitserve.transport.workers import opened_log, run_workers
 from gitserve.wire import error_line, proto_request
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.proto_request import ProtoRequest
@@ -44,13 +46,17 @@ REFUSING_SECONDS = 1.0
 class Daemon(Record):
     """What is served, and how. Serves any number of connections at once."""
 
-    find: Callable[[bytes], NativeRepository]
-    """From a requested path to a repository. Raises :class:`NotExported`."""
+    find: Callable[[bytes, HostNames | None], NativeRepository]
+    """From a requested path, and the name we are called by, to a repository.
+
+    Raises :class:`NotExported`.
+    """
     services: Mapping[str, ServiceRule]
     options: ServiceOptions
     connections: ConnectionOptions
     log: Log
     informative_errors: bool = False
+    access_hook: str | None = None
 
     def serve(self, connection: Connection) -> None:
         """One connection, from its first packet to its last. Raises nothing."""
@@ -70,9 +76,15 @@ class Daemon(Record):
 
     def _serve(self, connection: Connection) -> None:
         self.log.detail(f"Connection from {shown_address(connection.peer)}")
-        begun = time.perf_counter()
         limits = self.connections
         stream = SocketStream(connection.socket, limits.timeout, limits.init_timeout)
+        self.serve_on(stream, connection.peer, connection)
+
+    def serve_on(
+        self, stream: ClientStream, peer: object, connection: Connection | None = None
+    ) -> None:
+        """One client over any stream. Raises what went wrong before there was a request."""
+        begun = time.perf_counter()
         conversation = Conversation(stream, stream)
         try:
             request = self._read_request(conversation)
@@ -83,12 +95,13 @@ class Daemon(Record):
             raise
         if request is None:
             return  # somebody looks whether we are there
-        connection.asked = True
+        if connection is not None:
+            connection.asked = True
         stream.expect_within(0)
         tally = Tally()
         result = "ok"
         try:
-            self._run(request, conversation, tally)
+            self._run(request, conversation, tally, peer)
         except GitServeError as error:
             result = _shown_error(error)
             _tell_if_silent(conversation, error)
@@ -99,7 +112,7 @@ class Daemon(Record):
             self.log.line(f"warning: {warning}")
         well = result == "ok" and not tally.trouble
         result = tally.outcome(result)
-        self.log.line(_request_line(connection, request, result, conversation, tally, begun))
+        self.log.line(_request_line(peer, request, result, conversation, tally, begun))
         if not well:
             stream.drain()
 
@@ -111,9 +124,15 @@ class Daemon(Record):
             raise Malformed("invalid request: an empty packet")
         return proto_request.parse(run)
 
-    def _run(self, request: ProtoRequest, conversation: Conversation, tally: Tally) -> None:
+    def _run(
+        self, request: ProtoRequest, conversation: Conversation, tally: Tally, peer: object
+    ) -> None:
+        if request.host is not None:
+            self.log.detail(f'Extended attribute "host": {quoted(request.host)}')
+        name = quoted(request.service.removeprefix(b"git-"))
+        self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:
-            service, repository = self._admit(request)
+            service, repository = self._admit(request, peer)
         except (NotExported, Refused) as error:
             brief = error.brief if isinstance(error, NotExported) else b"service not enabled"
             told = brief if self.informative_errors else DENIED
@@ -130,15 +149,23 @@ class Daemon(Record):
         else:
             serve_receive(repository, conversation, manner, self.options, tally)
 
-    def _admit(self, request: ProtoRequest) -> tuple[str, NativeRepository]:
+    def _admit(self, request: ProtoRequest, peer: object) -> tuple[str, NativeRepository]:
         """Service and repository, if this client may have them."""
         name = os.fsdecode(request.service).removeprefix("git-")
         rule = self.services.get(name)
         if rule is None or not request.service.startswith(b"git-") or not rule.possible:
             raise Refused(f"service not enabled: {name}")
-        repository = self.find(request.path)
+        try:
+            names = None if request.host is None else HostNames(request.host)
+        except ValueError as error:
+            raise NotExported(f"'{quoted(request.host or b'')}': {error}") from error
+        repository = self.find(request.path, names)
         if not rule.allows(name, repository.config):
             raise Refused(f"service not enabled: {name}")
+        if self.access_hook is not None:
+            reason = ask_access_hook(self.access_hook, name, repository.git_dir, names, peer)
+            if reason is not None:
+                raise NotExported(f"access hook: {quoted(reason)}", reason)
         return name, repository
 
 
@@ -160,7 +187,7 @@ def _shown_error(error: GitServeError) -> str:
 
 
 def _request_line(
-    connection: Connection,
+    peer: object,
     request: ProtoRequest,
     result: str,
     conversation: Conversation,
@@ -170,9 +197,28 @@ def _request_line(
     seconds = time.perf_counter() - begun
     pushed = f" updated={tally.updated} refused={tally.refused}" if tally.commanded else ""
     return (
-        f"{shown_address(connection.peer)} {quoted(request.service)} '{quoted(request.path)}'"
+        f"{shown_address(peer)} {quoted(request.service)} '{quoted(request.path)}'"
         f" v{request.version}: {result}; objects={tally.objects}{pushed}"
         f" sent={conversation.sent} received={conversation.received} seconds={seconds:.3f}"
+    )
+
+
+def made_daemon(
+    options: DaemonOptions,
+    exports: Exports,
+    services: Mapping[str, ServiceRule] | None,
+    service_options: ServiceOptions | None,
+    log: Log,
+) -> Daemon:
+    """What :func:`run_daemon` runs; and what serves one connection that somebody else took."""
+    return Daemon(
+        find=Admission(exports).open,
+        services=DEFAULT_SERVICES if services is None else services,
+        options=service_options or ServiceOptions(),
+        connections=options.connections,
+        log=log,
+        informative_errors=options.informative_errors,
+        access_hook=options.access_hook,
     )
 
 
@@ -183,21 +229,14 @@ def run_daemon(
     service_options: ServiceOptions | None = None,
     *,
     on_listening: Callable[[list[socket.socket]], None] | None = None,
-) -> None:
-    """Serves until SIGTERM or SIGINT. Raises CannotListen; OSError for the pid file."""
+) -> int:
+    """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
     import gitserve.service.receive  # before the workers are forked, which then share it
     import gitserve.service.upload
     import gitserve.session.receive
     import gitserve.session.upload_v0
     import gitserve.session.upload_v2  # noqa: F401
 
-    log = Log(2 if options.logged else None, verbose=options.verbose)
-    daemon = Daemon(
-        find=Admission(exports).open,
-        services=DEFAULT_SERVICES if services is None else services,
-        options=service_options or ServiceOptions(),
-        connections=options.connections,
-        log=log,
-        informative_errors=options.informative_errors,
-    )
-    run_workers(options, daemon.serve, daemon.refuse, log, on_listening=on_listening)
+    log = opened_log(options)
+    daemon = made_daemon(options, exports, services, service_options, log)
+    return run_workers(options, daemon.serve, daemon.refuse, log, on_listening=on_listening)

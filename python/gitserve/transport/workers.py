@@ -17,6 +17,19 @@ from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Pool, Serve
 from gitserve.transport.prefork import StopSignal, Watcher
+from gitserve.transport.process import become, credentials, detach
+
+READY = "Ready to rumble"
+"""Git's word for it, which its tests wait for."""
+
+
+def opened_log(options: DaemonOptions) -> Log:
+    """Where the operator wants it."""
+    return Log(
+        2 if options.log_destination == "stderr" else None,
+        verbose=options.verbose,
+        syslog=options.log_destination == "syslog",
+    )
 
 
 def run_workers(
@@ -26,8 +39,12 @@ def run_workers(
     log: Log,
     *,
     on_listening: Callable[[list[socket.socket]], None] | None = None,
-) -> None:
-    """Serves until it is stopped. Raises CannotListen; OSError for the pid file."""
+) -> int:
+    """Serves until it is stopped, by the signal returned.
+
+    Raises CannotListen; OSError for the pid file; ValueError for users that there are not.
+    """
+    wanted = credentials(options.user, options.group)
     listeners = listen(
         options.addresses,
         options.port,
@@ -50,16 +67,21 @@ def run_workers(
                 listener.shutdown(socket.SHUT_RDWR)  # wakes every worker's threads
             listener.close()
 
+    if options.detached:
+        detach()
     if options.pid_file is not None:
         with open(options.pid_file, "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
-    for listener in listeners:
-        log.line(f"Listening on {shown(listener)}")
+    if wanted is not None:
+        become(wanted)
+    addresses = [f"Listening on {shown(listener)}" for listener in listeners]
+    # git's first line is the other one; before it stands only what its reader could not know
+    for line in (*addresses, READY) if not options.port else (READY, *addresses):
+        log.line(line)
     if on_listening is not None:
         on_listening(listeners)
-    log.line("Ready to rumble")
     try:
-        Watcher(options.worker_count, work, log, grace=options.grace).run(
+        return Watcher(options.worker_count, work, log, grace=options.grace).run(
             on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
         )
     finally:
