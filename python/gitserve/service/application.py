@@ -12,7 +12,7 @@ from gitserve.errors import RepositoryError
 from gitserve.options import Reflogs
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
-from gitserve.service.advertise import alternate_tips
+from gitserve.service.alternates import alternate_tips
 from gitserve.service.keepalive import kept_alive
 from gitserve.service.policy import Policy
 from gitserve.service.push import Push
@@ -112,7 +112,7 @@ class Application:
     def refuse_unconnected(self) -> None:
         """No new tip may lead to an object that is not here. All at once, since mostly all do."""
         tips = [command.new for _, command in self.left() if not command.is_delete]
-        if not tips or self.is_connected(tips, ()):
+        if not tips or not self.push.check_connectivity or self.is_connected(tips, ()):
             return
         boundary = self.effect.client_shallow
         for index, command in self.left():

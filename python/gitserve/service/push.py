@@ -33,6 +33,7 @@ class Push:
         aside: Aside,
         ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None,
         unset_deny: Deny = Deny.UNSET,
+        check_connectivity: bool = True,
     ) -> None:
         self.repository = repository
         self.conversation = conversation
@@ -45,6 +46,7 @@ class Push:
         """Whoever embeds the server may have hooks of its own beside the repository's."""
         self.unset_deny = unset_deny
         """What happens to the current branch where the repository is not configured."""
+        self.check_connectivity = check_connectivity
         self.quarantine: Quarantine | None = None
         self.published = False
         """What was in quarantine is in the repository."""

@@ -70,6 +70,7 @@ class ReceiveService:
         hook_rules: HookRules | None = None,
         aside: Aside = nowhere,
         threads: int = 0,
+        check_connectivity: bool = True,
         ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None,
         unset_deny: Deny = Deny.UNSET,
     ) -> None:
@@ -82,6 +83,7 @@ class ReceiveService:
             aside=aside,
             ask_also=ask_also,
             unset_deny=unset_deny,
+            check_connectivity=check_connectivity,
         )
         self._threads = threads
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {

@@ -41,6 +41,9 @@ class ServiceOptions(Record):
     hooks: HookRules = HookRules()
     threads: int = 0
     """Of the core, for one request; 0: as many as there are processors."""
+    check_connectivity: bool = True
+    """Refuse a push whose objects lead to missing ones. Without, whoever calls has to know that
+    they do not."""
 
 
 class Manner(Record):
@@ -125,7 +128,7 @@ def _receiver(
 
         return ReceiveService(
             repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
-            threads=options.threads,
+            threads=options.threads, check_connectivity=options.check_connectivity,
         )  # fmt: skip
     from gitserve.repository.foreign import ForeignRepository
     from gitserve.service.foreign_push import ForeignReceiveService

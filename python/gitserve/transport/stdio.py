@@ -44,7 +44,7 @@ or sshd does, as a forced command.
 """,
     "receive-pack": """\
 usage: gitserve receive-pack [--timeout=<n>] [--stateless-rpc] [--advertise-refs]
-                             <directory>
+                             [--skip-connectivity-check] <directory>
 
 Takes what a push brings. Not for people: git calls it, as in
     git push --receive-pack='gitserve receive-pack' host:/path/to/project.git
@@ -54,6 +54,8 @@ or sshd does, as a forced command.
   --stateless-rpc       one request and its answer, for a caller that speaks HTTP
   --advertise-refs, --http-backend-info-refs
                         only the first answer, for such a caller
+  --skip-connectivity-check
+                        believe that what is pushed leads to no missing object
 """,
 }
 
@@ -66,6 +68,7 @@ class Call(Record):
     timeout: float = 0.0
     stateless: bool = False
     advertise_only: bool = False
+    check_connectivity: bool = True
 
 
 class UsageError(Exception):
@@ -75,7 +78,7 @@ class UsageError(Exception):
 def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
     """Raises :class:`UsageError`."""
     directory: str | None = None
-    flags = {"strict": False, "stateless": False, "advertise": False}
+    flags = {"strict": False, "stateless": False, "advertise": False, "trusting": False}
     timeout = 0.0
     names = {
         "--stateless-rpc": ("stateless", True),
@@ -84,6 +87,8 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
     }
     if service == "upload-pack":
         names |= {"--strict": ("strict", True), "--no-strict": ("strict", False)}
+    else:
+        names["--skip-connectivity-check"] = ("trusting", True)
     words = iter(arguments)
     for word in words:
         if word in names:
@@ -110,7 +115,14 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
             raise UsageError("too many arguments")
     if directory is None:
         raise UsageError("you must specify a directory")
-    return Call(directory, flags["strict"], timeout, flags["stateless"], flags["advertise"])
+    return Call(
+        directory,
+        flags["strict"],
+        timeout,
+        flags["stateless"],
+        flags["advertise"],
+        check_connectivity=not flags["trusting"],
+    )
 
 
 def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> int:
@@ -151,7 +163,7 @@ def _serve(service: str, call: Call, environ: Mapping[str, str]) -> None:
         advertise_only=call.advertise_only,
     )
     tally = Tally()
-    options = ServiceOptions()
+    options = ServiceOptions(check_connectivity=call.check_connectivity)
     if service == "upload-pack":
         serve_upload(repository, conversation, manner, options, tally)
     else:
