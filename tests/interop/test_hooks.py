@@ -73,8 +73,9 @@ def test_the_contract(
     client.git.run("config", "receive.advertisePushOptions", "true", cwd=lively)
     shutil.copytree(lively, by_git)
     refspecs = ["main", "+main~3:refs/heads/topic", ":refs/tags/v0.19-1", "main:refs/tags/new"]
-    client.push(clone, *options, *refspecs)
-    client.git.run("push", "-q", *options, f"file://{by_git}", *refspecs, cwd=clone)
+    # together, because otherwise newer gits (and we) ask about deletions first, older ones do not
+    client.push(clone, "--atomic", *options, *refspecs)
+    client.git.run("push", "-q", "--atomic", *options, f"file://{by_git}", *refspecs, cwd=clone)
     assert refs(client.git, lively) == refs(client.git, by_git)
     ours, theirs = seen(lively), seen(by_git)
     # ours asks the update hook while the objects still wait, so that what it declines leaves no

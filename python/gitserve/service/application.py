@@ -191,7 +191,10 @@ class Application:
         """The repository's rules, then the update hook, one command after the other."""
         hooks = self.push.hooks()
         objects = self.push.objects()
-        for index, command in self.to_do():
+        to_do = self.to_do()
+        if not self.effect.atomic:
+            to_do.sort(key=lambda numbered: not numbered[1].is_delete)  # as git since 2.50
+        for index, command in to_do:
             if index in self.done_by_other:
                 continue
             word = policy.check(command, objects)

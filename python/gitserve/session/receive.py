@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gitserve.errors import GitServeError, PackError, PeerError, Refused
+from gitserve.errors import GitServeError, HangupError, PackError, PeerError, Refused
 from gitserve.record import Record
 from gitserve.session.config import ReceiveConfig
 from gitserve.session.effects import (
@@ -92,7 +92,8 @@ def _receive(config: ReceiveConfig, version: int, outlet: Outlet) -> Dialogue:
     limits = config.limits
     first: Run | None = yield Read()
     if first is None:
-        return  # The client has seen the refs, and has nothing to push.
+        # A client that has nothing to push says so; one that finds it cannot only leaves.
+        raise HangupError(HangupError.GONE)
     if b"side-band-64k" in receive_commands.capabilities_of(first.lines):
         # Before anything can be wrong: behind its commands the client takes everything for a band.
         outlet.into_band(Framing.SIDE_BAND_64K)

@@ -190,11 +190,14 @@ def test_version_1_announces_itself() -> None:
     assert unpkts(played.sent)[0] == b"version 1\n"
 
 
-@pytest.mark.parametrize("data", [b"", pkts(None)], ids=["hang up", "flush"])
-def test_nothing_to_push_is_a_clean_end(data: bytes) -> None:
-    played = push(data, config=ReceiveConfig())
+def test_nothing_to_push_is_a_clean_end() -> None:
+    played = push(pkts(None), config=ReceiveConfig())
     assert played.error is None
     assert [type(effect) for effect in played.effects] == [AdvertiseRefs]
+
+
+def test_a_client_that_leaves_instead_of_saying_so_has_hung_up() -> None:
+    assert isinstance(push(b"", config=ReceiveConfig()).error, HangupError)
 
 
 def test_the_pack_is_left_to_whoever_takes_it(ids: dict[str, str]) -> None:
