@@ -16,8 +16,9 @@ use crate::plan::{PackPlan, PlanCounts, PlanOptions};
 use crate::source::{ObjectSource, SourceError};
 use crate::watch::Watch;
 
-/// Chunks written ahead of whoever sends them: 8 MiB of pack.
-const AHEAD: usize = 32;
+/// Chunks written ahead of whoever sends them: 4 MiB of pack, for each client that is slow to
+/// take them.
+const AHEAD: usize = 16;
 
 /// How often a waiting side looks whether it should stop, or has progress to tell.
 const LOOK: Duration = Duration::from_millis(50);

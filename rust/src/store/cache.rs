@@ -84,12 +84,23 @@ impl BaseCache {
         if let Some(doubled) = self.places.insert(key, slot) {
             self.remove(doubled);
         }
-        while self.used > self.budget && self.oldest != slot {
+        self.make_room(slot);
+        slot
+    }
+
+    /// Keeps another number of bytes from now on.
+    pub(super) fn set_budget(&mut self, budget: usize) {
+        self.budget = budget;
+        self.make_room(NONE);
+    }
+
+    /// Lets go of the oldest, but not of `kept`.
+    fn make_room(&mut self, kept: u32) {
+        while self.used > self.budget && self.oldest != kept {
             let oldest = self.oldest;
             self.places.remove(&self.slots[oldest as usize].key);
             self.remove(oldest);
         }
-        slot
     }
 
     fn remove(&mut self, slot: u32) {
@@ -174,6 +185,18 @@ mod tests {
         assert_eq!(cache.places.len(), 1);
         cache.insert((0, 3), ObjectKind::Tree, vec![3; 5]);
         assert!(cache.find((0, 2)).is_none());
+    }
+
+    #[test]
+    fn a_smaller_budget_holds_at_once() {
+        let mut cache = BaseCache::new(300);
+        for at in 0..3 {
+            cache.insert((0, at), ObjectKind::Tree, Vec::with_capacity(100));
+        }
+        cache.set_budget(150);
+        assert!(cache.used == 100 && cache.find((0, 2)).is_some());
+        cache.set_budget(0);
+        assert!(cache.used == 0 && cache.find((0, 2)).is_none());
     }
 
     #[test]

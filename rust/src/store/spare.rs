@@ -6,14 +6,23 @@
 
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cache::BaseCache;
 use super::loose::Scratch;
 use crate::zlib::Inflater;
 
-/// Bytes that waiting caches hold together: those of three readers, as many as a request uses.
-const MAX_BYTES: usize = 48 << 20;
+/// Bytes that waiting caches hold together.
+const MAX_BYTES: usize = 32 << 20;
+/// Bytes that the caches of all readers at work share, about: each gets a part of what is left, so
+/// that many clones at once take hardly more memory than a few.
+const MAX_LENT: usize = 64 << 20;
+/// The share of what is left that the next reader gets.
+const SHARE: usize = 4;
+/// The least that any reader gets. Walking git's history costs a tenth more with it than with
+/// four times as much, and with half of it a third more.
+const LEAST: usize = 4 << 20;
 /// The most that wait; one without a warm cache is worth its inflate state.
 const MAX_WAITING: usize = 16;
 /// A buffer above this is let go of: one large object should not cost memory for ever.
@@ -53,14 +62,18 @@ impl Parts {
 /// The parts while a reader has them; they wait for the next when it is dropped.
 pub(super) struct Lent {
     snapshot: u64,
+    budget: usize,
     parts: ManuallyDrop<Box<Parts>>,
 }
 
 impl Lent {
-    /// Parts for a reader of this snapshot, warm if there are any; their cache keeps `budget`
-    /// bytes.
-    pub(super) fn take(snapshot: u64, budget: usize) -> Self {
-        Self { snapshot, parts: ManuallyDrop::new(take(snapshot, budget)) }
+    /// Parts for a reader of this snapshot, warm if there are any; their cache keeps `most` bytes,
+    /// or less when there are many readers.
+    pub(super) fn take(snapshot: u64, most: usize) -> Self {
+        let left = MAX_LENT.saturating_sub(LENT.load(Ordering::Relaxed));
+        let budget = (left / SHARE).max(LEAST).min(most);
+        LENT.fetch_add(budget, Ordering::Relaxed);
+        Self { snapshot, budget, parts: ManuallyDrop::new(take(snapshot, budget)) }
     }
 }
 
@@ -82,6 +95,7 @@ impl Drop for Lent {
         // SAFETY: nothing looks at the parts again, because they are taken only here, where their
         // owner ends.
         let parts = unsafe { ManuallyDrop::take(&mut self.parts) };
+        LENT.fetch_sub(self.budget, Ordering::Relaxed);
         give_back(self.snapshot, parts);
     }
 }
@@ -92,6 +106,8 @@ struct Waiting {
     parts: Box<Parts>,
 }
 
+/// The budgets of all readers at work.
+static LENT: AtomicUsize = AtomicUsize::new(0);
 static WAITING: Mutex<Vec<Waiting>> = Mutex::new(Vec::new());
 
 fn waiting() -> MutexGuard<'static, Vec<Waiting>> {
@@ -110,8 +126,9 @@ fn take(snapshot: u64, budget: usize) -> Box<Parts> {
     };
     let mut parts = list.remove(at).parts;
     drop(list);
-    if warm.is_none() {
-        parts.cache = BaseCache::new(budget);
+    match warm {
+        Some(_) => parts.cache.set_budget(budget),
+        None => parts.cache = BaseCache::new(budget),
     }
     parts
 }
@@ -155,6 +172,17 @@ mod tests {
         assert!(take(theirs, 1000).cache.find((0, 7)).is_none());
         assert!(take(ours, 1000).cache.find((0, 7)).is_some());
         assert!(take(ours, 1000).cache.find((0, 7)).is_none(), "taken is taken");
+    }
+
+    #[test]
+    fn many_readers_share_what_there_is() {
+        let ours = u64::MAX - 4;
+        let lent: Vec<_> = (0..40).map(|_| Lent::take(ours, 16 << 20)).collect();
+        assert!(lent.iter().all(|one| (LEAST..=16 << 20).contains(&one.budget)));
+        assert_eq!(lent[39].budget, LEAST);
+        assert!(Lent::take(ours, 1000).budget == 1000);
+        drop(lent);
+        forget(ours);
     }
 
     #[test]
