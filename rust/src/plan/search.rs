@@ -5,7 +5,8 @@
 //! when it takes thin packs. What is read here and has to be compressed anyway is compressed here,
 //! on all threads, as far as the memory for keeping it goes.
 
-use std::collections::HashSet;
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -65,6 +66,11 @@ impl Candidate {
         self.slot == EXTERNAL
     }
 
+    /// Are both found at paths of the same name?
+    pub(super) fn shares_name(&self, other: &Candidate) -> bool {
+        self.kind == other.kind && self.name_hash == other.name_hash
+    }
+
     /// Its compressed bytes can be copied as they are.
     pub(super) fn is_stored(&self) -> bool {
         self.stored > 0
@@ -103,7 +109,7 @@ pub(super) fn search(
     let targets = candidates.iter().filter(|c| !c.is_external()).count();
     watch.add((searched - targets) as u64);
     candidates.sort_unstable_by(|a, b| {
-        let key = |c: &Candidate| (c.kind, c.name_hash, !c.is_external());
+        let key = |c: &Candidate| (c.kind, Reverse(c.name_hash), !c.is_external());
         key(a).cmp(&key(b)).then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
     });
     let deadline = Instant::now().checked_add(options.search_time);
@@ -141,7 +147,8 @@ fn candidates(
     let max_size = options.big_file_threshold.min(options.search_memory / SHARES);
     let mut shapes = Shapes::new(source, options.remember);
     let mut found = Vec::new();
-    let mut names = HashSet::new();
+    // how many bases each name may still have
+    let mut names = HashMap::new();
     for (at, slot) in slots.all.iter().enumerate() {
         let stored = match slot.how {
             How::Stored => slots.end_of(slot)? - slot.offset,
@@ -156,7 +163,7 @@ fn candidates(
         if size < MIN_SIZE || size > max_size {
             continue;
         }
-        names.insert((kind, slot.name_hash));
+        names.insert((kind, slot.name_hash), options.window);
         found.push(Candidate {
             number: slot.number,
             slot: at as u32,
@@ -172,9 +179,12 @@ fn candidates(
     }
     for (seq, base) in thin_bases.iter().enumerate() {
         // of all that the client has, only what bears the name of something sent is of use
-        if !names.contains(&(base.kind, base.name_hash)) || slots.of(base.number).is_some() {
+        let Some(room) = names.get_mut(&(base.kind, base.name_hash)) else { continue };
+        // nor would more of one name than the window holds: the first come from the newest commits
+        if *room == 0 || slots.of(base.number).is_some() {
             continue;
         }
+        *room -= 1;
         watch.check()?;
         let (kind, size) = shapes.of(base.number)?;
         if size < MIN_SIZE || size > max_size {

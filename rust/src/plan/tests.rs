@@ -227,6 +227,36 @@ fn what_the_client_has_serves_when_thin() {
     }
 }
 
+/// Side branches: each version is like one of the bases, which are not like each other. All have
+/// one name, and more come in between than the window holds.
+#[test]
+fn bases_of_the_client_wait_for_the_one_that_is_like_them() {
+    let mut memory = Memory::default();
+    let (mut bases, mut objects) = (Vec::new(), Vec::new());
+    let mut noise = 1u32;
+    for nth in 0..10usize {
+        let mut text = Vec::new();
+        while text.len() < 4000 - nth * 100 {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            text.extend_from_slice(&noise.to_be_bytes());
+        }
+        for copy in 0..4 {
+            let number = memory.add(ObjectKind::Blob, text.clone());
+            let found = Found { number, name_hash: name_hash(b"a"), kind: ObjectKind::Blob };
+            if copy == 0 {
+                bases.push(found)
+            } else {
+                objects.push(found)
+            }
+            text.push(copy);
+        }
+    }
+    let options = PlanOptions { thin: true, ofs_delta: true, ..PlanOptions::default() };
+    let plan = plan(&memory, objects.clone(), bases, &options);
+    assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+    assert_eq!(plan.counts.deltas, 30);
+}
+
 #[test]
 fn without_ofs_delta_bases_have_names() {
     let mut memory = Memory::default();

@@ -41,7 +41,7 @@ pub(super) struct Match {
     made: bool,
 }
 
-/// The window of one thread.
+/// The window of one thread: the last few objects, and what the client has of the same name.
 pub(super) struct Window<'c, 's> {
     held: VecDeque<Held<'c>>,
     source: &'s dyn ObjectSource,
@@ -109,7 +109,7 @@ impl<'c, 's> Window<'c, 's> {
             let depth = base.depth + 1;
             if depth + u32::from(target.below) > self.max_depth
                 || !plausible(base.candidate, target, limit)
-                || best.is_some() && base.candidate.name_hash != target.name_hash
+                || best.is_some() && !base.candidate.shares_name(target)
             {
                 continue;
             }
@@ -204,9 +204,20 @@ impl<'c, 's> Window<'c, 's> {
         let held = Held { candidate: target, key, depth, content, index: None };
         self.memory += held.memory();
         self.held.push_front(held);
-        while self.held.len() > self.size || (self.memory > self.max_memory && self.held.len() > 1)
-        {
+        while self.memory > self.max_memory && self.held.len() > 1 {
             self.drop_last();
+        }
+        // what the client has of this name stays until the name changes: of many versions to be
+        // sent, the later ones would find it gone
+        let stays =
+            |held: &Held<'_>| held.candidate.is_external() && held.candidate.shares_name(target);
+        let mut surplus =
+            self.held.iter().filter(|held| !stays(held)).count().saturating_sub(self.size);
+        for place in (0..self.held.len()).rev() {
+            if surplus > 0 && !stays(&self.held[place]) {
+                self.drop_at(place);
+                surplus -= 1;
+            }
         }
     }
 
@@ -225,7 +236,11 @@ impl<'c, 's> Window<'c, 's> {
     }
 
     fn drop_last(&mut self) {
-        let Some(gone) = self.held.pop_back() else { return };
+        self.drop_at(self.held.len().saturating_sub(1));
+    }
+
+    fn drop_at(&mut self, place: usize) {
+        let Some(gone) = self.held.remove(place) else { return };
         self.memory -= gone.memory();
         if let Some(content) = gone.content.filter(|c| c.capacity() <= KEEP_BUFFER) {
             self.spare_buffers.push(content);
