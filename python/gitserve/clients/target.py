@@ -9,16 +9,15 @@ that no ref names yet.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
 from gitserve._core import PackReceiver, Quarantine
 from gitserve.clients.fetch_order import Fetched
-from gitserve.errors import HangupError, PackError, RepositoryError
+from gitserve.errors import HangupError, PackError
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.shallow import move_boundary, moved
 from gitserve.wire.shallow_info import ShallowInfo
 
 
@@ -70,7 +69,8 @@ class Intake:
         if not self._receiver.complete:
             raise HangupError("the server hung up in the middle of the pack")
         count = self._receiver.finish(on_progress)
-        boundary = _moved(self._repository.shallow, fetched.shallow_info)
+        info = fetched.shallow_info or ShallowInfo()
+        boundary = moved(self._repository.shallow, info.shallow, info.unshallow)
         if fetched.filtered:
             # Objects are missing on purpose, and git knows by these files that they are promised.
             for pack in Path(self._quarantine.path, "pack").glob("pack-*.pack"):
@@ -82,46 +82,5 @@ class Intake:
                 raise PackError(f"the server did not send {missing.decode()}, which is needed")
         self._quarantine.publish()
         if fetched.shallow_info is not None:
-            write_shallow(self._repository.common_dir, fetched.shallow_info)
+            move_boundary(self._repository.common_dir, info.shallow, info.unshallow)
         return count
-
-
-def _moved(shallow: Iterable[bytes], info: ShallowInfo | None) -> list[bytes]:
-    kept = dict.fromkeys(shallow)
-    if info is not None:
-        kept |= dict.fromkeys(info.shallow)
-        for commit_id in info.unshallow:
-            kept.pop(commit_id, None)
-    return list(kept)
-
-
-def write_shallow(common_dir: str, info: ShallowInfo) -> None:
-    """Moves the boundary under git's lock. Raises RepositoryError when somebody else holds it."""
-    path = os.path.join(common_dir, "shallow")
-    lock = path + ".lock"
-    try:
-        file = open(lock, "xb")  # noqa: SIM115 - closed below, before it is renamed
-    except OSError as error:
-        raise RepositoryError(f"{lock}: {error.strerror}") from error
-    try:
-        with file:
-            try:
-                with open(path, "rb") as old:
-                    before = old.read().split()
-            except FileNotFoundError:
-                before = []
-            after = sorted(_moved(before, info))
-            file.write(b"".join([commit_id + b"\n" for commit_id in after]))
-            file.flush()
-            os.fsync(file.fileno())
-        if after:
-            os.rename(lock, path)
-            return
-        # A repository with its whole history has no such file.
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        os.unlink(lock)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(lock)
-        raise RepositoryError(f"{path}: {error.strerror}") from error

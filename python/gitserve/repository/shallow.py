@@ -1,12 +1,15 @@
 """The commits at which a shallow repository's own history ends.
 
-In: the ``shallow`` file (gitformat: one id a line). Out: ids as hexadecimal bytes. Git's document:
-the "Shallow" sections of git-clone(1) and gitrepository-layout(5).
+In: the ``shallow`` file (one id a line), and how it shall change. Out: ids as hexadecimal bytes;
+the file, rewritten under git's lock. Git's document: the "Shallow" sections of git-clone(1) and
+gitrepository-layout(5).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 
 from gitserve.errors import RepositoryError
 from gitserve.repository.files import Witness
@@ -35,3 +38,47 @@ class ShallowFile:
                 raise RepositoryError(f"{self._path}: bad shallow line")
         self._ids, self._witness = ids, witness
         return ids
+
+
+def moved(
+    ids: Iterable[bytes], shallow: Iterable[bytes], unshallow: Iterable[bytes] = ()
+) -> list[bytes]:
+    """A boundary with these commits added, and those gone."""
+    kept = dict.fromkeys(ids) | dict.fromkeys(shallow)
+    for commit_id in unshallow:
+        kept.pop(commit_id, None)
+    return list(kept)
+
+
+def move_boundary(
+    common_dir: str, shallow: Iterable[bytes], unshallow: Iterable[bytes] = ()
+) -> None:
+    """Changes the file. Raises RepositoryError, also when somebody else holds git's lock."""
+    path = os.path.join(common_dir, "shallow")
+    lock = path + ".lock"
+    try:
+        file = open(lock, "xb")  # noqa: SIM115 - closed below, before it is renamed
+    except OSError as error:
+        raise RepositoryError(f"{lock}: {error.strerror}") from error
+    try:
+        with file:
+            try:
+                with open(path, "rb") as old:
+                    before = old.read().split()
+            except FileNotFoundError:
+                before = []
+            after = sorted(moved(before, shallow, unshallow))
+            file.write(b"".join([commit_id + b"\n" for commit_id in after]))
+            file.flush()
+            os.fsync(file.fileno())
+        if after:
+            os.rename(lock, path)
+            return
+        # A repository with its whole history has no such file.
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+        os.unlink(lock)
+    except OSError as error:
+        with suppress(OSError):
+            os.unlink(lock)
+        raise RepositoryError(f"{path}: {error.strerror}") from error

@@ -12,10 +12,12 @@ from gitserve.errors import RepositoryError
 from gitserve.options import Reflogs
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
+from gitserve.repository.shallow import move_boundary
 from gitserve.service.alternates import alternate_tips
 from gitserve.service.keepalive import kept_alive
 from gitserve.service.policy import Policy
 from gitserve.service.push import Push
+from gitserve.service.shallow_push import new_roots
 from gitserve.session.effects import ApplyCommands
 from gitserve.wire.receive_commands import Command
 from gitserve.wire.report import CommandResult
@@ -43,6 +45,8 @@ class Application:
         """Updates of symbolic refs that the same update of their target does too."""
         self.done_by_hook: dict[int, tuple[Rewrite, ...]] = {}
         """Commands that the proc-receive hook has carried out, and what it made of them."""
+        self.needs_roots: set[int] = set()
+        """Commands whose history ends where the pusher's does."""
 
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
@@ -119,7 +123,9 @@ class Application:
             if command.is_delete or self.is_connected([command.new], ()):
                 continue
             if boundary and self.is_connected([command.new], boundary):
-                self.errors[index] = b"shallow update not allowed"
+                self.needs_roots.add(index)
+                if not self.repository.config.get_bool("receive.shallowupdate"):
+                    self.errors[index] = b"shallow update not allowed"
             else:
                 self.errors[index] = b"missing necessary objects"
 
@@ -224,9 +230,19 @@ class Application:
         try:
             self.push.quarantine.publish()
             self.push.published = True
+            self.take_over_roots()
         except (RepositoryError, OSError) as error:
             self.push.tally.trouble = f"publish: {error}"
             self.fail_rest(b"unable to migrate objects to permanent storage")
+
+    def take_over_roots(self) -> None:
+        """What a shallow pusher does not have, this repository need not have either from now on."""
+        tips = [command.new for index, command in self.left() if index in self.needs_roots]
+        if not tips:
+            return
+        repository = self.repository
+        roots = new_roots(self.push.objects(), tips, self.effect.client_shallow, repository.shallow)
+        move_boundary(repository.common_dir, roots)
 
     def move_refs(self) -> None:
         moving = [(i, c) for i, c in self.to_do() if i not in self.absent | self.done_by_other]

@@ -16,11 +16,10 @@ from gitserve.client import (
     get_transport_and_path_from_url,
 )
 from gitserve.clients.asking import ask_wants, deepening_of, moves_of
-from gitserve.clients.target import write_shallow
 from gitserve.errors import RepositoryError
+from gitserve.repository.shallow import move_boundary
 from gitserve.wire.deepening import Deepening
 from gitserve.wire.ref_advertisement import RefAdvertisement
-from gitserve.wire.shallow_info import ShallowInfo
 
 A, B, C = b"a" * 40, b"b" * 40, b"c" * 40
 ZERO = b"0" * 40
@@ -102,13 +101,13 @@ def test_moves() -> None:
 
 def test_shallow_file(tmp_path: Path) -> None:
     path = tmp_path / "shallow"
-    write_shallow(str(tmp_path), ShallowInfo((B, A), ()))
+    move_boundary(str(tmp_path), (B, A), ())
     assert path.read_bytes() == A + b"\n" + B + b"\n"
-    write_shallow(str(tmp_path), ShallowInfo((C,), (A,)))
+    move_boundary(str(tmp_path), (C,), (A,))
     assert path.read_bytes() == B + b"\n" + C + b"\n"
     (tmp_path / "shallow.lock").touch()
     with pytest.raises(RepositoryError, match=r"shallow\.lock"):
-        write_shallow(str(tmp_path), ShallowInfo((), (B,)))
+        move_boundary(str(tmp_path), (), (B,))
     (tmp_path / "shallow.lock").unlink()
-    write_shallow(str(tmp_path), ShallowInfo((), (B, C)))
+    move_boundary(str(tmp_path), (), (B, C))
     assert not list(tmp_path.iterdir())
