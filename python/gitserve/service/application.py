@@ -51,6 +51,10 @@ class Application:
     def run(self) -> tuple[CommandResult, ...]:
         push, effect = self.push, self.effect
         push.push_options = effect.push_options
+        if effect.certificate is not None:
+            from gitserve.service.signed_push import SignedPush
+
+            push.signed = SignedPush(effect.certificate, effect.nonce, effect.stateless)
         policy = Policy(self.repository, self.refs, self.remarks, push.unset_deny)
         stages: tuple[Callable[[], None], ...] = (
             self.refuse_repeated,

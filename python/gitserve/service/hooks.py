@@ -19,6 +19,8 @@ from gitserve.service.remarks import Remarks
 from gitserve.wire.receive_commands import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gitserve.service.coprocess import Coprocess
 
 _NOT_FOR_HOOKS = frozenset(
@@ -59,8 +61,10 @@ class Hooks:
         rules: HookRules,
         push_options: Sequence[bytes],
         quarantine: str | None = None,
+        certificate_variables: Callable[[], Mapping[bytes, bytes]] | None = None,
     ) -> None:
         """``quarantine``: where the objects wait, while they do."""
+        self._certificate_variables = certificate_variables
         self._repository = repository
         self._rules = rules
         self._folder = repository.hooks_dir
@@ -145,6 +149,8 @@ class Hooks:
             env[b"GIT_PUSH_OPTION_COUNT"] = b"%d" % len(self.push_options)
             for number, option in enumerate(self.push_options):
                 env[b"GIT_PUSH_OPTION_%d" % number] = option
+            if self._certificate_variables is not None:
+                env.update(self._certificate_variables())
         if self._quarantine is not None:
             quarantine = os.path.abspath(self._quarantine)
             env[b"GIT_QUARANTINE_PATH"] = os.fsencode(quarantine)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
 from gitserve.options import HookRules
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
 from gitserve.service.hooks import AsksHooks, Hooks
 from gitserve.service.policy import Deny
@@ -18,6 +19,11 @@ from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.effects import Framing
 from gitserve.wire.receive_commands import Command
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gitserve.service.signed_push import SignedPush
 
 
 class Push:
@@ -51,6 +57,8 @@ class Push:
         self.published = False
         """What was in quarantine is in the repository."""
         self.push_options: tuple[bytes, ...] = ()
+        self.signed: SignedPush | None = None
+        self._certificate_variables: Mapping[bytes, bytes] | None = None
         self.done: list[Command] = []
         """What was asked for and has been done, for the hooks that follow."""
 
@@ -87,7 +95,23 @@ class Push:
         """The same without those of whoever embeds the server."""
         quarantine = None if self.published else self.quarantine
         waiting = None if quarantine is None else quarantine.path
-        return Hooks(self.repository, self.hook_rules, self.push_options, waiting)
+        return Hooks(
+            self.repository,
+            self.hook_rules,
+            self.push_options,
+            waiting,
+            self.certificate_variables if self.signed is not None else None,
+        )
+
+    def certificate_variables(self) -> Mapping[bytes, bytes]:
+        """Of a signed push, found out when a hook is there to read them."""
+        if self.signed is None:
+            return {}
+        if self._certificate_variables is None:
+            from gitserve.service.signed_push import hook_variables
+
+            self._certificate_variables = hook_variables(self.repository, self.signed)
+        return self._certificate_variables
 
     def discard(self) -> None:
         """Removes what still waits in quarantine. Safe to call at any time."""

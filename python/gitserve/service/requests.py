@@ -176,9 +176,20 @@ def receive_config(
         advertise_atomic=config.get_bool("receive.advertiseatomic", True),
         advertise_ofs_delta=config.get_bool("repack.usedeltabaseoffset", True),
         advertise_push_options=config.get_bool("receive.advertisepushoptions"),
+        certificate_nonce=_nonce(repository),
         session_id=_session_id(config),
         limits=options.limits,
     )
+
+
+def _nonce(repository: ReadableRepository) -> bytes | None:
+    """``receive.certNonceSeed``: without it no certificate can be told from a copy."""
+    seed = repository.config.get("receive.certnonceseed")
+    if not seed or not isinstance(repository, NativeRepository):
+        return None
+    from gitserve.service import nonce
+
+    return nonce.make(seed, os.fsencode(repository.git_dir), int(time.time()))
 
 
 def _session_id(config: Config) -> bytes | None:

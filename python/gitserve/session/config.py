@@ -81,6 +81,8 @@ class ReceiveConfig(Record):
     advertise_atomic: bool = True
     advertise_ofs_delta: bool = True
     advertise_push_options: bool = False
+    certificate_nonce: bytes | None = None
+    """To be in the certificates of signed pushes; None: they are not taken."""
     session_id: bytes | None = None
     limits: Limits = Limits()
 

@@ -18,6 +18,7 @@ from enum import Enum
 
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.pktline import Run
+from gitserve.wire.push_certificate import PushCertificate
 from gitserve.wire.receive_commands import Command
 from gitserve.wire.report import CommandResult as CommandResult
 
@@ -230,6 +231,11 @@ class ApplyCommands(Record):
     framing: Framing = Framing.NONE
     quiet: bool = False
     pack_taken: bool = False
+    certificate: PushCertificate | None = None
+    nonce: bytes = b""
+    """What the certificate was asked to contain."""
+    stateless: bool = False
+    """It was asked so by another process."""
 
 
 class AfterReport(Record):

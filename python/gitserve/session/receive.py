@@ -65,6 +65,8 @@ def capabilities(config: ReceiveConfig) -> bytes:
         offered.append((b"ofs-delta", None))
     if config.advertise_push_options:
         offered.append((b"push-options", None))
+    if config.certificate_nonce is not None:
+        offered.append((b"push-cert", config.certificate_nonce))
     if config.session_id is not None:
         offered.append((b"session-id", config.session_id))
     offered.append((b"object-format", config.object_format.encode()))
@@ -126,6 +128,10 @@ def _receive(config: ReceiveConfig, version: int, outlet: Outlet) -> Dialogue:
             raise
         pack_taken = True
 
+    if request.certificate is not None and request.certificate.push_options != options:
+        yield from _refuse_all(request, manner, None, b"inconsistent push options", outlet)
+        return
+
     try:
         results: Sequence[CommandResult] = yield ApplyCommands(
             request.commands,
@@ -135,6 +141,9 @@ def _receive(config: ReceiveConfig, version: int, outlet: Outlet) -> Dialogue:
             framing=manner.framing,
             quiet=manner.quiet,
             pack_taken=pack_taken,
+            certificate=request.certificate,
+            nonce=config.certificate_nonce or b"",
+            stateless=config.stateless,
         )
     except Exception as error:
         yield from _refuse_all(request, manner, None, client_text(error), outlet)
@@ -164,7 +173,7 @@ def _manner(request: ReceiveRequest) -> _Manner:
 def _check(config: ReceiveConfig, request: ReceiveRequest) -> None:
     check_count(len(request.commands), config.limits.max_commands, b"commands")
     check_count(len(request.shallow), config.limits.max_shallow, b"shallow lines")
-    if request.push_certificate:
+    if request.certificate is not None and config.certificate_nonce is None:
         raise Refused("push certificate", wire=b"push certificates are not supported")
     # Clients name their format only since there are two.
     spoken = request.capabilities.get(b"object-format") or b"sha1"

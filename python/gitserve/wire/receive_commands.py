@@ -8,13 +8,15 @@ Git's document: gitprotocol-pack, "Reference Update Request and Packfile Transfe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gitserve.record import EMPTY, Record
+from gitserve.wire import push_certificate
 from gitserve.wire.capabilities import format_capabilities, parse_capabilities
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.object_id import is_object_id
 from gitserve.wire.pktline import FLUSH_PKT, chomp, encode
+from gitserve.wire.push_certificate import PushCertificate
 
 
 class Command(Record):
@@ -43,8 +45,8 @@ class ReceiveRequest(Record):
     capabilities: Mapping[bytes, bytes | None] = EMPTY
     shallow: tuple[bytes, ...] = ()
     """Commits whose parents the client lacks."""
-    push_certificate: bool = False
-    """The commands are in a signed certificate, which is not read here."""
+    certificate: PushCertificate | None = None
+    """Where the commands stood, if the push is signed."""
 
 
 def capabilities_of(lines: list[bytes]) -> dict[bytes, bytes | None]:
@@ -61,31 +63,47 @@ def parse(lines: list[bytes], hex_length: int) -> ReceiveRequest:
     capabilities = capabilities_of(lines)
     commands: list[Command] = []
     shallow: list[bytes] = []
-    end_of_old = hex_length
-    start_of_new = hex_length + 1
-    end_of_new = start_of_new + hex_length
-    for raw in lines:
+    certificate: PushCertificate | None = None
+    rest = iter(lines)
+    for raw in rest:
         line = chomp(raw.partition(b"\0")[0])
         if line[:8] == b"shallow ":
             if not is_object_id(line[8:], hex_length):
                 raise Malformed(f"protocol error: expected shallow sha, got '{quoted(line[8:])}'")
             shallow.append(line[8:].lower())
             continue
-        if line == b"push-cert":
-            return ReceiveRequest(capabilities=capabilities, push_certificate=True)
-        old = line[:end_of_old]
-        new = line[start_of_new:end_of_new]
-        ref = line[end_of_new + 1 :]
-        if (
-            not ref
-            or line[end_of_old:start_of_new] != b" "
-            or line[end_of_new : end_of_new + 1] != b" "
-            or not is_object_id(old, hex_length)
-            or not is_object_id(new, hex_length)
-        ):
-            raise Malformed(f"protocol error: expected old/new/ref, got '{quoted(line)}'")
-        commands.append(Command(ref, old.lower(), new.lower()))
-    return ReceiveRequest(tuple(commands), capabilities, tuple(dict.fromkeys(shallow)))
+        if line == push_certificate.BEGIN and certificate is None:
+            certificate = push_certificate.parse(_up_to_end(rest))
+            commands += [_command(line, hex_length) for line in certificate.command_lines]
+            continue
+        commands.append(_command(line, hex_length))
+    return ReceiveRequest(tuple(commands), capabilities, tuple(dict.fromkeys(shallow)), certificate)
+
+
+def _up_to_end(lines: Iterator[bytes]) -> Iterator[bytes]:
+    for line in lines:
+        if chomp(line) == push_certificate.END:
+            return
+        yield line
+    raise Malformed("protocol error: expected push-cert-end")
+
+
+def _command(line: bytes, hex_length: int) -> Command:
+    end_of_old = hex_length
+    start_of_new = hex_length + 1
+    end_of_new = start_of_new + hex_length
+    old = line[:end_of_old]
+    new = line[start_of_new:end_of_new]
+    ref = line[end_of_new + 1 :]
+    if (
+        not ref
+        or line[end_of_old:start_of_new] != b" "
+        or line[end_of_new : end_of_new + 1] != b" "
+        or not is_object_id(old, hex_length)
+        or not is_object_id(new, hex_length)
+    ):
+        raise Malformed(f"protocol error: expected old/new/ref, got '{quoted(line)}'")
+    return Command(ref, old.lower(), new.lower())
 
 
 def format(request: ReceiveRequest) -> bytes:

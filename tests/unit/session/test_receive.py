@@ -240,7 +240,7 @@ def test_options_of_results_are_for_report_v2_only(ids: dict[str, str]) -> None:
         assert sent.count(b"option refname refs/changes/1\n") == expected
 
 
-def test_push_certificates_are_refused() -> None:
+def test_push_certificates_are_refused_where_none_is_asked_for() -> None:
     data = pkts(f"push-cert\0{BAND}", "certificate version 0.1\n", "push-cert-end\n", None)
     played = push(data)
     assert played.sent == pkts(b"\3push certificates are not supported\n")
