@@ -129,10 +129,13 @@ class RefSnapshot:
         refs: Sequence[tuple[bytes, bytes]],
         head: bytes | None = None,
         object_format: str = "sha1",
+        *,
+        before: RefSnapshot | None = None,
     ) -> RefSnapshot:
         """Of (name, id) pairs that somebody's own store gave, ``HEAD`` not among them.
 
-        ``head`` is the full name of its branch, or the id it is detached at.
+        ``head`` is the full name of its branch, or the id it is detached at. ``before``: what the
+        same store gave earlier, so that tags are not read again.
         """
 
     def __len__(self) -> int: ...

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dulwich.repo import Repo as DulwichRepo
 from gitserve.repo import Repo
-from gitserve.server import BackendRepo, DictBackend
+from gitserve.server import BackendRepo, DictBackend, UploadPackHandler
 
 from tests.support.gits import Git, assert_sound, object_ids
 
@@ -42,7 +43,7 @@ class Plain:
         return [object_id for object_id in closure(self.inner, wants) if object_id not in known]
 
 
-def closure(repo: Repo, tips: list[bytes]) -> list[bytes]:
+def closure(repo: Repo, tips: list[bytes], ends: Collection[bytes] = ()) -> list[bytes]:
     """All that the tips reach, in plain Python."""
     seen: dict[bytes, None] = {}
     todo = list(tips)
@@ -53,7 +54,7 @@ def closure(repo: Repo, tips: list[bytes]) -> list[bytes]:
         seen[object_id] = None
         found = repo[object_id]
         if found.type_name == b"commit":
-            todo += [found.tree, *found.parents]
+            todo += [found.tree, *(() if object_id in ends else found.parents)]
         elif found.type_name == b"tag":
             todo.append(found.data.split(b"\n")[0].split(b" ")[1])
         elif found.type_name == b"tree":
@@ -133,6 +134,71 @@ def test_it_chooses(
     wants, common = repo.asked[1]
     assert project.head() in wants
     assert common
+
+
+class Aware(New):
+    """Cuts history where the walker says."""
+
+    def choose(self, determine_wants: Any, graph_walker: Any, progress: Any) -> list[bytes]:
+        wants = determine_wants(self.get_refs())
+        haves = list(iter(graph_walker.next, None))
+        cut = graph_walker.client_shallow
+        assert not (cut and haves), "the client lacks what is behind its haves"
+        known = set(closure(self.inner, [have for have in haves if have in self.object_store]))
+        found = closure(self.inner, wants, graph_walker.shallow)
+        return [object_id for object_id in found if object_id not in known]
+
+
+class Delegating(DulwichRepo):
+    """A folder, but in charge of what is sent."""
+
+    def find_missing_objects(self, *arguments: Any, **options: Any) -> Any:
+        return super().find_missing_objects(*arguments, **options)
+
+
+@pytest.mark.parametrize("version", [0, 2])
+@pytest.mark.parametrize("kind", [New, Old, Aware, Delegating])
+def test_shallow_and_back(
+    kind: Any, version: int, project: Repo, serve: Callable[..., str], newest_git: Git,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """The client gets all that it lacks, whether or not a repository knows of boundaries."""
+    repo = kind(project.path if kind is Delegating else project)
+    git, clone, original = newest_git, tmp_path / "clone", Path(project.path)
+    url = serve(DictBackend({b"/": repo})) + "/"
+    options = ["-c", f"protocol.version={version}"]
+    git.run(*options, "clone", "--quiet", "--single-branch", "--depth=2", url, clone)
+    for depth, options_ in ((2, None), (5, ["--depth=5"]), (7, ["--deepen=2"])):
+        if options_ is not None:
+            git.run(*options, "fetch", "--quiet", *options_, cwd=clone)
+        assert_sound(git, clone)
+        whole = tmp_path / f"whole{depth}"
+        git.run("clone", "--quiet", "--bare", "--single-branch", f"--depth={depth}",
+                f"file://{original}", whole)  # fmt: skip
+        assert object_ids(git, clone, "origin/main") == object_ids(git, whole, "main")
+        if kind in (Aware, Delegating):
+            count = int(git.text("count-objects", "-v", cwd=clone).split("in-pack: ")[1].split()[0])
+            assert count < len(object_ids(git, original)) / 2
+    git.run("commit", "--quiet", "--allow-empty", "-m", "mine", cwd=clone)
+    git.run(*options, "fetch", "--quiet", "--unshallow", cwd=clone)
+    assert git.text("rev-parse", "--is-shallow-repository", cwd=clone) == "false"
+    assert_sound(git, clone)
+    assert object_ids(git, clone, "origin/main") == object_ids(git, original, "main")
+    if kind is Delegating:
+        repo.close()
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_no_filter_is_offered_that_would_not_be_applied(
+    version: int, project: Repo, serve: Callable[..., str], newest_git: Git, tmp_path: Path
+) -> None:
+    url = serve(DictBackend({b"/": New(project)})) + "/"
+    done = newest_git.run("-c", f"protocol.version={version}", "clone", "--bare",
+                          "--filter=blob:none", url, tmp_path / "clone")  # fmt: skip
+    assert b"filtering not recognized by server, ignoring" in done.stderr
+    assert_sound(newest_git, tmp_path / "clone")
+    handler = UploadPackHandler(DictBackend({b"/": New(project)}), ["/"], None)
+    assert b"filter" not in handler.capabilities()
 
 
 def test_what_it_raises_comes_out_and_the_client_is_told(

@@ -4,9 +4,10 @@ In: a repository with a ``find_missing_objects`` (or, before dulwich 0.21, ``fet
 own, and a session. Out: a pack of the objects it named, in its order.
 
 Such a repository is in charge: it calls ``determine_wants`` with the refs to tell, then asks a
-graph walker for haves one by one and acknowledges those it knows. The session is a generator, so it
-can wait while the repository thinks: :class:`_Steps` runs it to the next effect that the repository
-has to answer.
+graph walker for haves one by one and acknowledges those it knows. Where the client's history is to
+end, the walker's ``shallow`` says, and ``unshallow`` where it no longer does; ``depth`` stays None,
+as with dulwich's server. The session is a generator, so it can wait while the repository thinks:
+:class:`_Steps` runs it to the next effect that the repository has to answer.
 """
 
 from __future__ import annotations
@@ -17,6 +18,11 @@ from hashlib import sha1, sha256
 from typing import Any
 
 from gitserve._core import Negotiation, RefSnapshot
+from gitserve.dropin.words import (
+    CAPABILITY_INCLUDE_TAG,
+    CAPABILITY_NO_PROGRESS,
+    CAPABILITY_SIDE_BAND_64K,
+)
 from gitserve.errors import GitServeError, InternalError
 from gitserve.repository.foreign import ForeignRepository
 from gitserve.repository.native import NativeRepository
@@ -30,14 +36,15 @@ from gitserve.session.effects import (
     BeginNegotiation,
     CheckWants,
     Common,
+    Deepen,
     Dialogue,
     Effect,
     Flush,
     Framing,
-    ListRefs,
     Read,
     Send,
     SendPack,
+    ShallowUpdate,
 )
 from gitserve.session.upload_v0 import upload_v0
 from gitserve.session.upload_v2 import upload_v2
@@ -65,19 +72,19 @@ def serve_asking(
         if version == 2:
             # refs have been told, and wants checked, before there is anything to choose from
             while steps.next() is not None:
-                _choose_and_send(handler, service, steps, choose)
+                _choose_and_send(handler, service, steps, choose, v2=True)
                 steps.reply(None)
         else:
-            _choose_and_send(handler, service, steps, choose)
+            _choose_and_send(handler, service, steps, choose, v2=False)
             steps.finish()
     except Exception as error:  # noqa: BLE001 - a repository's own; the client hears of it first
         steps.fail(error)
 
 
 def _choose_and_send(
-    handler: Any, service: _Service, steps: _Steps, choose: Callable[..., Any]
+    handler: Any, service: _Service, steps: _Steps, choose: Callable[..., Any], *, v2: bool
 ) -> None:
-    walker = _Walker(handler, service, steps)
+    walker = _Walker(handler, service, steps, v2=v2)
     chosen = choose(walker.determine_wants, walker, handler.progress, get_tagged=handler.get_tagged)
     if not walker.wants:
         return
@@ -162,8 +169,9 @@ class _Steps:
 class _Walker:
     """What dulwich calls a graph walker: the client's haves, as the repository asks for them."""
 
-    def __init__(self, handler: Any, service: _Service, steps: _Steps) -> None:
+    def __init__(self, handler: Any, service: _Service, steps: _Steps, *, v2: bool) -> None:
         self.handler = handler
+        self._v2 = v2
         self.wants: list[bytes] = []
         self.shallow: set[bytes] = set()
         self.client_shallow: set[bytes] = set()
@@ -185,9 +193,9 @@ class _Walker:
         if not isinstance(effect, BeginNegotiation):
             return []
         self.wants = list(effect.wants)
-        self.client_shallow.update(effect.client_shallow)
-        self.unshallow.update(effect.unshallow)
+        self.client_shallow.update(effect.client_shallow, effect.unshallow)
         self._begin(effect)
+        self._learn(None)
         return list(self.wants)
 
     def _begin(self, effect: BeginNegotiation) -> None:
@@ -198,19 +206,41 @@ class _Walker:
         self._steps.reply(None)
 
     def next(self) -> bytes | None:
-        """The next have; None when the client has told enough."""
+        """The next have; None when the client has told enough.
+
+        A client whose history ends somewhere does not have what is beyond, which a repository
+        cannot be expected to think of: it hears of no haves then, as dulwich's drops them.
+        """
         while True:
-            for have in self._haves:
-                return have
+            if not self.client_shallow:
+                for have in self._haves:
+                    return have
             if isinstance(self._steps.at, AddHaves):
                 self._steps.reply(self._common())
             effect = self._steps.next()
+            self._learn(effect)
             if isinstance(effect, AddHaves):
                 self._haves = iter(effect.haves)
             elif isinstance(effect, BeginNegotiation) and self._negotiation is not None:
                 self._steps.reply(None)  # v2: the same fetch, with more haves
             else:
                 return None
+
+    def _learn(self, effect: Effect | None) -> None:
+        """What the client has said beside haves; version 2 says it last, and in no capabilities."""
+        boundary = self._service.boundary
+        self.unshallow.update(boundary.unshallow)
+        self.shallow.update(self.client_shallow, boundary.shallow)
+        self.shallow.difference_update(boundary.unshallow)
+        if not self._v2:
+            return
+        chosen = {CAPABILITY_SIDE_BAND_64K}
+        if isinstance(effect, SendPack):
+            if effect.include_tag:
+                chosen.add(CAPABILITY_INCLUDE_TAG)
+            if not effect.progress:
+                chosen.add(CAPABILITY_NO_PROGRESS)
+        self.handler._client_capabilities = chosen
 
     def __next__(self) -> bytes | None:
         return self.next()
@@ -246,6 +276,8 @@ class _Service(UploadService):
         self.repository = repository
         self.tell: dict[bytes, bytes] | None = None
         """The refs that the repository wants told, once it has said so."""
+        self.boundary = ShallowUpdate()
+        """Where the client has been told that its history will end."""
         self._handler = handler
 
     def agreed(self, effect: Agreed) -> None:
@@ -256,8 +288,9 @@ class _Service(UploadService):
         offered = self._handler._advertised(effect.capabilities)
         super().advertise_refs(AdvertiseRefs(offered, effect.receive))
 
-    def list_refs(self, effect: ListRefs) -> None:
-        super().list_refs(effect)
+    def deepen(self, effect: Deepen) -> ShallowUpdate:
+        self.boundary = super().deepen(effect)
+        return self.boundary
 
     def check_wants(self, effect: CheckWants) -> bytes | None:
         self._use_told()
@@ -269,7 +302,9 @@ class _Service(UploadService):
             head = self.refs.symbolic(b"HEAD")
             if head not in self.tell or b"HEAD" not in self.tell:
                 head = self.tell.get(b"HEAD")
-            self.refs = RefSnapshot.given(pairs, head, self.repository.object_format)
+            self.refs = RefSnapshot.given(
+                pairs, head, self.repository.object_format, before=self.refs
+            )
             self.tell = None
 
     def send(self, chosen: list[Any], framing: Framing) -> None:

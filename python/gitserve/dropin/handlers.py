@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from gitserve.dropin.lines import capability_agent
 from gitserve.dropin.words import (
+    CAPABILITY_FILTER,
     CAPABILITY_INCLUDE_TAG,
     CAPABILITY_NO_PROGRESS,
     CAPABILITY_OFS_DELTA,
@@ -124,7 +125,8 @@ class PackHandler(Handler):
         allowed |= {capability.partition(b"=")[0] + b"=" for capability in allowed}
         for capability in chosen:
             name, equals, _ = capability.partition(b"=")
-            if capability in allowed or name == b"agent":
+            # git names its wish for a filter to servers that offer none, too
+            if capability in allowed or name == b"agent" or capability == CAPABILITY_FILTER:
                 continue
             if equals and name in _FREE_VALUED and (name in allowed or name + b"=" in allowed):
                 continue

@@ -150,10 +150,13 @@ class UploadPackHandler(PackHandler):
         drive(dialogue, conversation, service)
 
     def _config(self, repository: ReadableRepository, refs: RefSnapshot) -> UploadConfig:
-        """dulwich offers filters always; here too, unless the repository says no."""
+        """dulwich offers filters always; here too, unless the repository says no, or chooses itself
+        what is sent."""
         manner = Manner(self._version, self.stateless_rpc, self.advertise_refs)
         config = upload_config(repository, refs, manner, self.options)
-        if repository.config.get_optional_bool("uploadpack.allowfilter") is None:
+        if chooser(self.repo) is not None:
+            config = config.but(allow_filter=False)
+        elif repository.config.get_optional_bool("uploadpack.allowfilter") is None:
             config = config.but(allow_filter=True)
         return config
 

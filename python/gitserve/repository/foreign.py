@@ -8,6 +8,7 @@ are never computed anew. Must not know packets or sessions.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -57,15 +58,69 @@ class ForeignRefs(Record):
     object_format: str
 
     def snapshot(self) -> RefSnapshot:
-        """All refs as of now."""
+        """All refs as of now. What they peel to is asked of the store once, and while they are the
+        same, the answers made of them are kept."""
         refs: Mapping[bytes, bytes] = self.repo.get_refs()
         head = _head_branch(self.repo) or refs.get(b"HEAD")
+        store = self.repo.object_store
+        last = _seen.get(store)
+        if last is not None and last.is_of(refs, head, self.object_format):
+            return last.snapshot
         pairs = [
             (bytes(name), bytes(value))
             for name, value in refs.items()
             if name != b"HEAD" and value is not None
         ]
-        return RefSnapshot.given(pairs, head, self.object_format)
+        before = None if last is None else last.snapshot
+        snapshot = RefSnapshot.given(pairs, head, self.object_format, before=before)
+        # a copy: the mapping may be the very one that the next push changes
+        _seen.put(store, _Seen(dict(refs), head, self.object_format, snapshot))
+        return snapshot
+
+
+class _Seen(Record):
+    """What a store's refs were when they were asked for last."""
+
+    refs: Mapping[bytes, bytes]
+    head: bytes | None
+    object_format: str
+    snapshot: RefSnapshot
+
+    def is_of(self, refs: Mapping[bytes, bytes], head: bytes | None, object_format: str) -> bool:
+        return self.refs == refs and self.head == head and self.object_format == object_format
+
+
+class _LastSeen:
+    """The last :class:`_Seen` of each store, for as long as the store lives.
+
+    By identity: somebody's class may compare by value, or not be hashable. What cannot be referred
+    to weakly is not remembered.
+    """
+
+    def __init__(self) -> None:
+        self._by_id: dict[int, tuple[weakref.ref[Any], _Seen]] = {}
+
+    def get(self, store: Any) -> _Seen | None:
+        reference, seen = self._by_id.get(id(store), (None, None))
+        return seen if reference is not None and reference() is store else None
+
+    def put(self, store: Any, seen: _Seen) -> None:
+        key = id(store)
+        by_id = self._by_id
+        try:
+            by_id[key] = weakref.ref(store, lambda gone: _forget(by_id, key, gone)), seen
+        except TypeError:
+            return
+
+
+def _forget(by_id: dict[int, tuple[weakref.ref[Any], _Seen]], key: int, gone: Any) -> None:
+    """The id may have been given to another store since."""
+    kept = by_id.get(key)
+    if kept is not None and kept[0] is gone:
+        del by_id[key]
+
+
+_seen = _LastSeen()
 
 
 def _object_format(repo: Any) -> str:
@@ -79,8 +134,16 @@ def _object_format(repo: Any) -> str:
 def _head_branch(repo: Any) -> bytes | None:
     """The branch that HEAD names, where the repository can tell."""
     container = getattr(repo, "refs", None)
-    symrefs = _call(container, "get_symrefs") if container is not None else None
-    target = symrefs.get(b"HEAD") if symrefs else None
+    read = getattr(container, "read_ref", None)
+    if callable(read):
+        try:
+            value = read(b"HEAD") or b""
+        except KeyError:
+            value = b""
+        target = value[5:].strip() if value.startswith(b"ref: ") else None
+    else:
+        symrefs = _call(container, "get_symrefs") if container is not None else None
+        target = symrefs.get(b"HEAD") if symrefs else None
     return bytes(target) if target else None
 
 

@@ -149,11 +149,12 @@ impl RefSnapshot {
 #[pymethods]
 impl RefSnapshot {
     #[staticmethod]
-    #[pyo3(signature = (refs, head = None, object_format = "sha1"))]
+    #[pyo3(signature = (refs, head = None, object_format = "sha1", *, before = None))]
     fn given(
         refs: Vec<(PyBackedBytes, PyBackedBytes)>,
         head: Option<&[u8]>,
         object_format: &str,
+        before: Option<&Self>,
     ) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
         let refs = refs
@@ -165,7 +166,8 @@ impl RefSnapshot {
             Some(name) if name.starts_with(b"refs/") => GivenHead::Branch(name.to_vec()),
             Some(id) => GivenHead::Detached(ids::parse(id, kind)?),
         };
-        let inner = refs::RefSnapshot::given(kind, refs, head).map_err(ref_error)?;
+        let before = before.map(|before| before.inner.as_ref());
+        let inner = refs::RefSnapshot::given(kind, refs, head, before).map_err(ref_error)?;
         Ok(Self { inner: Arc::new(inner) })
     }
 

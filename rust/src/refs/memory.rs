@@ -21,11 +21,13 @@ pub enum GivenHead {
 
 impl RefSnapshot {
     /// Of names and ids in any order. Names that Git does not allow are left out with a warning,
-    /// as they are when they stand in `packed-refs`.
+    /// as they are when they stand in `packed-refs`. `before`: what the same store said earlier, so
+    /// that tags are not read again.
     pub fn given<'a>(
         kind: HashKind,
         refs: impl IntoIterator<Item = (&'a [u8], ObjectId)>,
         head: GivenHead,
+        before: Option<&Self>,
     ) -> Result<Self, RefError> {
         // packed-refs is the table that everything else works on, so the refs become one
         let mut text = Vec::new();
@@ -41,7 +43,11 @@ impl RefSnapshot {
             GivenHead::Branch(target) => Some(RawRef::Symbolic(target)),
             GivenHead::Detached(id) => Some(RawRef::Id(id)),
         };
-        Ok(Self::new(kind, head, Arc::new(packed), Arc::default(), Arc::default()))
+        let peels = match before.filter(|before| before.core.kind == kind) {
+            Some(before) => Arc::clone(&before.core.peels),
+            None => Arc::default(),
+        };
+        Ok(Self::new(kind, head, Arc::new(packed), Arc::default(), peels))
     }
 }
 
@@ -54,14 +60,18 @@ mod tests {
         let id = |byte: u8| ObjectId::from_bytes(&[byte; 20]).unwrap();
         let refs = [(&b"refs/tags/b"[..], id(2)), (b"refs/heads/a", id(1)), (b"refs/../x", id(3))];
         let head = GivenHead::Branch(b"refs/heads/a".to_vec());
-        let snapshot = RefSnapshot::given(HashKind::Sha1, refs, head).unwrap();
+        let snapshot = RefSnapshot::given(HashKind::Sha1, refs, head, None).unwrap();
         let names: Vec<_> = snapshot.items(b"").map(|(name, _)| name.to_vec()).collect();
         assert_eq!(names, [b"refs/heads/a".to_vec(), b"refs/tags/b".to_vec()]);
         assert_eq!(snapshot.get(b"HEAD"), Some(id(1)));
         assert_eq!(snapshot.symbolic(b"HEAD"), Some(&b"refs/heads/a"[..]));
         assert_eq!(snapshot.warnings().len(), 1);
-        let detached = RefSnapshot::given(HashKind::Sha1, [], GivenHead::Detached(id(7))).unwrap();
+        let head = GivenHead::Detached(id(7));
+        let detached = RefSnapshot::given(HashKind::Sha1, [], head, Some(&snapshot)).unwrap();
+        assert!(Arc::ptr_eq(&detached.core.peels, &snapshot.core.peels));
         assert_eq!(detached.get(b"HEAD"), Some(id(7)));
         assert!(detached.is_empty());
+        let other = RefSnapshot::given(HashKind::Sha256, [], GivenHead::Missing, Some(&snapshot));
+        assert!(!Arc::ptr_eq(&other.unwrap().core.peels, &snapshot.core.peels));
     }
 }
