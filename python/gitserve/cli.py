@@ -21,6 +21,7 @@ A Git server: clone, fetch and push for git and every other client.
 commands:
   daemon          serve repositories over git://
   http            serve repositories over HTTP
+  http-backend    answer one HTTP request as a CGI program, for a web server
   upload-pack     serve one fetch or clone on standard input and output (for ssh)
   receive-pack    take one push on standard input and output (for ssh)
 
@@ -40,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gitserve.transport.stdio import run
 
         return run(command, words[1:])
+    if command == "http-backend":
+        return _http_backend(words[1:])
     if command in ("daemon", "http"):
         return _server(command, words[1:])
     if command in ("--version", "-v", "version"):
@@ -67,6 +70,17 @@ def _version() -> int:
     debug = "" if build_profile == "release" else f" ({build_profile} build: slow)"
     sys.stdout.write(f"gitserve version {__version__}{debug}\n")
     return 0
+
+
+def _http_backend(words: Sequence[str]) -> int:
+    from gitserve.transport.httpbackend import HELP as BACKEND_HELP
+    from gitserve.transport.httpbackend import run
+
+    if not words:
+        return run()
+    wanted = words[0] in ("-h", "--help")
+    (sys.stdout if wanted else sys.stderr).write(BACKEND_HELP)
+    return 0 if wanted else EXIT_USAGE
 
 
 def _server(command: str, words: Sequence[str]) -> int:

@@ -61,6 +61,8 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 INTERNAL = "internal server error"
+EMPTY = "empty request body"
+"""A client that only looks whether it may push sends a flush."""
 
 Find = Callable[[bytes], NativeRepository]
 """From a requested path to a repository. Raises :class:`NotExported`, :class:`NoRepository`."""
@@ -203,6 +205,8 @@ class GitHttp(Record):
     options: ServiceOptions = ServiceOptions()
     limits: HttpLimits = HttpLimits()
     log: Log = Log()
+    log_well: bool = True
+    """Log what went well, too; a web server in front of us has a log of its own."""
 
     def __call__(
         self, environ: WSGIEnvironment, start_response: StartResponse, /
@@ -305,6 +309,8 @@ class GitHttp(Record):
             raise failed_body(body.failure)
         if not first and exchange.result != "ok":
             raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
+        if not conversation.received:
+            raise HttpError(BAD_REQUEST, EMPTY)
         headers = [*NO_CACHE, ("Content-Type", "application/x-git-upload-pack-result")]
         exchange.start(OK, headers)
         return Answer(first, pieces, lambda: self._log(exchange))
@@ -337,6 +343,8 @@ class GitHttp(Record):
             raise failed_body(body.failure)
         if exchange.result != "ok" and not answer.begun:
             raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
+        if not conversation.received:
+            raise HttpError(BAD_REQUEST, EMPTY)
         answer.begin()
         self._log(exchange)
         return ()
@@ -391,7 +399,8 @@ class GitHttp(Record):
         asked = exchange.request
         found = exchange.status != NOT_FOUND or asked is None or asked.service is not None
         # a dumb client asks for thousands of files that are not there: it is how it looks for them
-        say = self.log.line if found else self.log.detail
+        well = exchange.status == OK and exchange.result == "ok" and not exchange.tally.trouble
+        say = self.log.line if found and (self.log_well or not well) else self.log.detail
         environ, tally, said = exchange.environ, exchange.tally, exchange.conversation
         peer = environ.get("REMOTE_ADDR", "-")
         if environ.get("REMOTE_USER"):
