@@ -104,6 +104,13 @@ class Config:
         found = self._values.get(key)
         return _place(found[-1]) if found else "by default"
 
+    def section(self, section: str) -> list[tuple[str, str | None]]:
+        """Every key below a section with its value that counts, in order of appearance."""
+        prefix = section + "."
+        return [
+            (key, found[-1][1]) for key, found in self._values.items() if key.startswith(prefix)
+        ]
+
     def names(self, section: str) -> list[str]:
         """The variables that are set directly in a section."""
         prefix = section + "."

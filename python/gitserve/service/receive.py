@@ -96,6 +96,10 @@ class ReceiveService:
 
     def agreed(self, effect: Agreed) -> None:
         """Any choice will do."""
+        session_id = effect.capabilities.get(b"session-id")
+        if session_id is not None:
+            traced = self._push.tally.traced
+            traced.append(("client-sid", session_id.decode("utf-8", "replace")))
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """What the client compares its own refs with."""

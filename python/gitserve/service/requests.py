@@ -44,6 +44,8 @@ class ServiceOptions(Record):
     check_connectivity: bool = True
     """Refuse a push whose objects lead to missing ones. Without, whoever calls has to know that
     they do not."""
+    traced: bool = False
+    """Keep in the tally what was asked."""
 
 
 class Manner(Record):
@@ -157,6 +159,10 @@ def upload_config(
         allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
         allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
         allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
+        allow_ref_in_want=config.get_bool("uploadpack.allowrefinwant"),
+        advertise_object_info=config.get_bool("transfer.advertiseobjectinfo"),
+        advertise_bundles=config.get_bool("uploadpack.advertisebundleuris"),
+        traced=options.traced,
         advertise_unborn=(config.get("lsrefs.unborn") or "advertise").lower() == "advertise",
         session_id=_session_id(config),
         limits=options.limits,

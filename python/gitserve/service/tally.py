@@ -7,7 +7,8 @@ class Tally:
     """Counted while the request is served."""
 
     __slots__ = (
-        "commanded", "objects", "pack_bytes", "refused", "trouble", "updated", "warnings",
+        "commanded", "objects", "pack_bytes", "refused", "traced", "trouble", "updated",
+        "warnings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -23,6 +24,8 @@ class Tally:
         """Ref updates answered with ``ok``."""
         self.warnings: list[str] = []
         """Damaged files of the repository that could be left out: for the log."""
+        self.traced: list[tuple[str, object]] = []
+        """What was asked, when the request is traced."""
         self.trouble = ""
         """What went wrong although the dialogue came to its end: for the log, never for the
         client."""

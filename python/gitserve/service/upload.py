@@ -6,6 +6,7 @@ Must not know which protocol version asks, nor over which road.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
@@ -26,9 +27,13 @@ from gitserve.session.effects import (
     Deepen,
     DeepenKind,
     Effect,
+    ListBundles,
     ListRefs,
+    MeasureObjects,
+    ResolveRefs,
     SendPack,
     ShallowUpdate,
+    Traced,
     WantReach,
 )
 
@@ -70,6 +75,10 @@ class UploadService:
             AdvertiseRefs: self.advertise_refs,
             ListRefs: self.list_refs,
             CheckWants: self.check_wants,
+            ResolveRefs: self.resolve_refs,
+            MeasureObjects: self.measure_objects,
+            ListBundles: self.list_bundles,
+            Traced: self.trace,
             Deepen: self.deepen,
             BeginNegotiation: self.begin_negotiation,
             AddHaves: self.add_haves,
@@ -82,6 +91,13 @@ class UploadService:
 
     def agreed(self, effect: Agreed) -> None:
         """Any choice will do."""
+        session_id = effect.capabilities.get(b"session-id")
+        if session_id is not None:
+            self.tally.traced.append(("client-sid", session_id.decode("utf-8", "replace")))
+
+    def trace(self, effect: Traced) -> None:
+        """For whoever wants to know."""
+        self.tally.traced.append((effect.key, effect.value))
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """v0 and v1: every visible ref."""
@@ -100,6 +116,20 @@ class UploadService:
                 unborn=effect.unborn,
             )
         )
+
+    def resolve_refs(self, effect: ResolveRefs) -> list[bytes | None]:
+        """v2: wants by name."""
+        return [self.refs.get(name) for name in effect.names]
+
+    def measure_objects(self, effect: MeasureObjects) -> list[int | None]:
+        """v2's object-info."""
+        headers = map(self._objects.header, effect.ids)
+        return [None if header is None else header[1] for header in headers]
+
+    def list_bundles(self, _effect: ListBundles) -> list[bytes]:
+        """v2's bundle-uri: what ``bundle.*`` says, as it stands there."""
+        settings = self._repository.config.section("bundle")
+        return [os.fsencode(f"{key}={value}") for key, value in settings if value]
 
     def check_wants(self, effect: CheckWants) -> bytes | None:
         """The first want that the client may not have."""

@@ -62,6 +62,12 @@ class UploadConfig(Record):
     """git's v2 serves any object it has; a server that hides refs may want less."""
     allow_sideband_all: bool = False
     advertise_unborn: bool = True
+    allow_ref_in_want: bool = False
+    """v2: clients may name refs instead of ids."""
+    advertise_object_info: bool = False
+    advertise_bundles: bool = False
+    traced: bool = False
+    """Somebody wants to know what is asked."""
     session_id: bytes | None = None
     limits: Limits = Limits()
 

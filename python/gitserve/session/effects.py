@@ -55,6 +55,13 @@ class Agreed(Record):
     capabilities: Mapping[bytes, bytes | None]
 
 
+class Traced(Record):
+    """Something for whoever traces requests. Reply: ``None``."""
+
+    key: str
+    value: object
+
+
 # --- refs -------------------------------------------------------------------
 
 
@@ -109,6 +116,22 @@ class DeepenKind(Enum):
     """Not at all: the reply holds only what the repository's own shallow commits impose."""
     DEPTH = "depth"
     SINCE_OR_NOT = "since-or-not"
+
+
+class ResolveRefs(Record):
+    """What these full ref names stand for. Reply: an id each, ``None`` for one not to be seen."""
+
+    names: tuple[bytes, ...]
+
+
+class MeasureObjects(Record):
+    """How large these are. Reply: bytes each, ``None`` for one that is not there."""
+
+    ids: tuple[bytes, ...]
+
+
+class ListBundles(Record):
+    """Where a client could get most of this elsewhere. Reply: ``key=value`` lines."""
 
 
 class Deepen(Record):
@@ -253,6 +276,10 @@ Effect = (
     | AdvertiseRefs
     | ListRefs
     | CheckWants
+    | ResolveRefs
+    | MeasureObjects
+    | ListBundles
+    | Traced
     | Deepen
     | BeginNegotiation
     | AddHaves

@@ -26,6 +26,32 @@ def not_our_ref(object_id: bytes) -> PeerError:
     )
 
 
+def fetch_facts(
+    *,
+    wants: int,
+    want_refs: int = 0,
+    haves: int = 0,
+    shallows: int,
+    deepening: Deepening,
+    filter_spec: bytes | None,
+) -> dict[str, object]:
+    """What is traced of a request, by git's names; of a filter only its kind."""
+    facts: dict[str, object] = {
+        "haves": haves,
+        "wants": wants,
+        "want-refs": want_refs,
+        "depth": deepening.depth or 0,
+        "shallows": shallows,
+        "deepen-since": deepening.since is not None,
+        "deepen-not": len(deepening.exclude),
+        "deepen-relative": deepening.relative,
+    }
+    if filter_spec is not None:
+        kind = quoted(filter_spec.partition(b"=")[0])
+        facts["filter"] = "tree" if kind.startswith("tree:") else kind
+    return facts
+
+
 def check_deepening(deepening: Deepening, limits: Limits) -> None:
     """Raises :class:`~gitserve.session.reading.TooMuch`."""
     check_count(len(deepening.exclude), limits.max_deepen_not, b"deepen-not lines")
@@ -53,6 +79,6 @@ def deepen(
         name = quoted(update.unknown_ref)
         raise PeerError(
             f"deepen-not of {name}",
-            wire=f"git upload-pack: ambiguous deepen-not: {name}".encode(),
+            wire=f"git upload-pack: deepen-not is not a ref: {name}".encode(),
         )
     return update

@@ -30,10 +30,11 @@ from gitserve.session.effects import (
     Send,
     SendPack,
     ShallowUpdate,
+    Traced,
     WantReach,
 )
 from gitserve.session.failure import Outlet, tell
-from gitserve.session.fetching import check_deepening, deepen, not_our_ref
+from gitserve.session.fetching import check_deepening, deepen, fetch_facts, not_our_ref
 from gitserve.session.reading import TooMuch, check_count, expect_flush, read_section
 from gitserve.wire import acknowledgments, haves, shallow_info, upload_request
 from gitserve.wire.acknowledgments import NAK, AckStatus
@@ -126,6 +127,14 @@ def _upload(config: UploadConfig, version: int, outlet: Outlet) -> Dialogue:
         return
     yield Agreed(request.capabilities)
     _check(config, request)
+    if config.traced:
+        facts = fetch_facts(
+            wants=len(request.wants),
+            shallows=len(request.shallow),
+            deepening=request.deepening,
+            filter_spec=request.filter_spec,
+        )
+        yield Traced("fetch-info", facts)
     refused: bytes | None = yield CheckWants(
         request.wants, _reach(config), config.allow_tip_sha1_in_want
     )

@@ -8,9 +8,9 @@ Git's document: gitprotocol-v2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
-from gitserve.errors import PeerError
+from gitserve.errors import HangupError, PeerError
 from gitserve.record import TYPE_CHECKING
 from gitserve.session.config import UploadConfig
 from gitserve.session.effects import (
@@ -22,19 +22,24 @@ from gitserve.session.effects import (
     Effect,
     Flush,
     Framing,
+    ListBundles,
     ListRefs,
+    MeasureObjects,
+    ResolveRefs,
     Send,
     SendPack,
     ShallowUpdate,
+    Traced,
 )
 from gitserve.session.failure import Outlet, tell
-from gitserve.session.fetching import check_deepening, deepen, not_our_ref
+from gitserve.session.fetching import check_deepening, deepen, fetch_facts, not_our_ref
 from gitserve.session.reading import check_count, expect_flush, read_section
 from gitserve.wire import (
     acknowledgments,
     command_request,
     fetch_request,
     ls_refs,
+    object_info,
     shallow_info,
     sideband,
 )
@@ -42,13 +47,14 @@ from gitserve.wire.acknowledgments import NAK
 from gitserve.wire.capabilities import Capability, format_advertisement, sanitised_agent
 from gitserve.wire.fetch_request import FetchRequest
 from gitserve.wire.malformed import Malformed, quoted
-from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, Marker, encode
+from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, Marker, encode, encode_all
 from gitserve.wire.sideband import Band
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
 
 PACKFILE = b"packfile\n"
+WANTED_REFS = b"wanted-refs\n"
 
 _HEAD_LINES = 16
 """Lines of a request's head besides server options: each capability comes once."""
@@ -63,8 +69,9 @@ def upload_v2(config: UploadConfig) -> Dialogue:
             yield Flush()
             if config.advertise_only:
                 return
-        while (yield from _one_command(config, outlet)) and not config.stateless:
-            pass
+        answered = False
+        while (yield from _one_command(config, outlet, answered=answered)) and not config.stateless:
+            answered = True
     except Exception as error:
         yield from tell(error, outlet)
         raise
@@ -75,6 +82,8 @@ def advertisement(config: UploadConfig) -> bytes:
     features = b"shallow wait-for-done"
     if config.allow_filter:
         features += b" filter"
+    if config.allow_ref_in_want:
+        features += b" ref-in-want"
     if config.allow_sideband_all:
         features += b" sideband-all"
     offered: list[Capability] = [
@@ -86,15 +95,26 @@ def advertisement(config: UploadConfig) -> bytes:
     ]
     if config.session_id is not None:
         offered.append((b"session-id", config.session_id))
+    if config.advertise_object_info:
+        offered.append((b"object-info", None))
+    if config.advertise_bundles:
+        offered.append((b"bundle-uri", None))
     return format_advertisement(offered)
 
 
-def _one_command(config: UploadConfig, outlet: Outlet) -> Generator[Effect, Any, bool]:
-    """``False`` when the client has ended."""
+def _one_command(
+    config: UploadConfig, outlet: Outlet, *, answered: bool
+) -> Generator[Effect, Any, bool]:
+    """``False`` when the client has ended. ``answered``: it is not the first command."""
     limits = config.limits
-    head = yield from read_section(
-        limits.max_server_options + _HEAD_LINES, limits.max_section_bytes
-    )
+    try:
+        head = yield from read_section(
+            limits.max_server_options + _HEAD_LINES, limits.max_section_bytes
+        )
+    except HangupError:
+        if answered:
+            return False  # it has what it came for; git minds no broken rest either
+        raise
     if head is None:
         return False
     lines, end = head
@@ -102,16 +122,17 @@ def _one_command(config: UploadConfig, outlet: Outlet) -> Generator[Effect, Any,
         return False
     request = command_request.parse(lines, allow_session_id=config.session_id is not None)
     check_count(len(request.server_options), limits.max_server_options, b"server options")
-    perform = _COMMANDS.get(request.command)
+    if config.traced and request.session_id is not None:
+        yield Traced("client-sid", request.session_id.decode("utf-8", "replace"))
+    perform = _commands(config).get(request.command)
     if perform is None:
-        name = quoted(request.command)
-        raise PeerError(f"command {name}", wire=f"unknown command '{name}'".encode())
+        text = f"invalid command '{quoted(request.command)}'"
+        raise PeerError(text, wire=f"serve: {text}".encode())
     spoken = config.object_format.encode()
     if request.object_format != spoken:
-        raise PeerError(
-            "client speaks another object format",
-            wire=b"mismatched object format: server %b; client %b"
-            % (spoken, sanitised_agent(request.object_format)),
+        raise Malformed(
+            f"mismatched object format: server {config.object_format};"
+            f" client {quoted(sanitised_agent(request.object_format))}"
         )
     arguments: list[bytes] = []
     if end is Marker.DELIM:
@@ -148,9 +169,17 @@ def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dial
         config.hex_length,
         allow_filter=config.allow_filter,
         allow_sideband_all=config.allow_sideband_all,
+        allow_ref_in_want=config.allow_ref_in_want,
+        allow_packfile_uris=False,
     )
     _check(config, request)
-    if not request.wants and not request.wait_for_done:
+    if config.traced:
+        yield Traced("fetch-info", _facts(request))
+    wanted_refs: dict[bytes, bytes] = {}
+    if request.want_refs:
+        wanted_refs = yield from _wanted_refs(request)
+    wants = tuple(dict.fromkeys((*request.wants, *wanted_refs.values())))
+    if not wants and not request.wait_for_done:
         return  # git answers nothing to those who want nothing.
     if request.wants:
         refused: bytes | None = yield CheckWants(
@@ -160,7 +189,7 @@ def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dial
             raise not_our_ref(refused)
     frame = _banded if request.sideband_all else encode
 
-    yield BeginNegotiation(request.wants, request.shallow)
+    yield BeginNegotiation(wants, request.shallow)
     answer: list[bytes] = []
     if request.haves:
         common: Common = yield AddHaves(request.haves)
@@ -175,17 +204,22 @@ def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dial
 
     update = ShallowUpdate()
     if request.deepening.wanted or config.server_shallow:
-        update = yield from deepen(request.wants, request.shallow, request.deepening)
+        update = yield from deepen(wants, request.shallow, request.deepening)
         if request.deepening.wanted or update.shallow or update.unshallow:
             lines = shallow_info.format_lines(update.shallow, update.unshallow)
             answer += [frame(line) for line in (shallow_info.SECTION, *lines)]
             answer.append(DELIM_PKT)
 
+    if wanted_refs:
+        answer.append(frame(WANTED_REFS))
+        answer += [frame(b"%b %b\n" % (value, name)) for name, value in wanted_refs.items()]
+        answer.append(DELIM_PKT)
+
     answer.append(frame(PACKFILE))
     yield Send(b"".join(answer))
     outlet.into_band(Framing.SIDE_BAND_64K)
     yield SendPack(
-        wants=request.wants,
+        wants=wants,
         client_shallow=request.shallow,
         shallow_update=update,
         filter_spec=request.filter_spec,
@@ -200,10 +234,55 @@ def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dial
     outlet.back_to_lines()
 
 
-_COMMANDS: dict[bytes, Callable[[UploadConfig, list[bytes], Outlet], Dialogue]] = {
-    b"ls-refs": _ls_refs,
-    b"fetch": _fetch,
-}
+def _wanted_refs(request: FetchRequest) -> Generator[Effect, Any, dict[bytes, bytes]]:
+    """Their values. Raises :class:`Malformed` for one that the client may not see."""
+    values: Sequence[bytes | None] = yield ResolveRefs(request.want_refs)
+    found: dict[bytes, bytes] = {}
+    for name, value in zip(request.want_refs, values, strict=True):
+        if value is None:
+            raise Malformed(f"unknown ref {quoted(name)}")
+        found[name] = value
+    return found
+
+
+def _object_info(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+    request = object_info.parse(arguments, config.hex_length)
+    check_count(len(request.ids), config.limits.max_wants, b"oids")
+    sizes: Sequence[int | None] = ()
+    if request.size:
+        sizes = yield MeasureObjects(request.ids)
+    yield Send(encode_all(object_info.format_lines(request, sizes)) + FLUSH_PKT)
+
+
+def _bundle_uri(_config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+    if arguments:
+        raise Malformed(f"bundle-uri: unexpected argument: '{quoted(arguments[0])}'")
+    lines: Sequence[bytes] = yield ListBundles()
+    yield Send(encode_all(lines) + FLUSH_PKT)
+
+
+_Command: TypeAlias = "Callable[[UploadConfig, list[bytes], Outlet], Dialogue]"
+
+
+def _commands(config: UploadConfig) -> dict[bytes, _Command]:
+    """Those that are offered here."""
+    offered: dict[bytes, _Command] = {b"ls-refs": _ls_refs, b"fetch": _fetch}
+    if config.advertise_object_info:
+        offered[b"object-info"] = _object_info
+    if config.advertise_bundles:
+        offered[b"bundle-uri"] = _bundle_uri
+    return offered
+
+
+def _facts(request: FetchRequest) -> dict[str, object]:
+    return fetch_facts(
+        wants=len(request.wants),
+        want_refs=len(request.want_refs),
+        haves=len(request.haves),
+        shallows=len(request.shallow),
+        deepening=request.deepening,
+        filter_spec=request.filter_spec,
+    )
 
 
 def _check(config: UploadConfig, request: FetchRequest) -> None:

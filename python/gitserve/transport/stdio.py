@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from gitserve.errors import GitServeError, HangupError, NoRepository
-from gitserve.record import Record
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
@@ -23,6 +23,9 @@ from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.transport.pipes import PipeStream
 from gitserve.wire.protocol_version import requested_version, split_parameters
+
+if TYPE_CHECKING:
+    from gitserve.transport.tracing import TracedStream
 
 EXIT_FATAL = 128
 EXIT_USAGE = 129
@@ -136,34 +139,79 @@ def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | Non
     except UsageError as error:
         _complain(f"error: {error}\n{HELP[service]}")
         return EXIT_USAGE
+    if env.get("GIT_TRACE_PACKET") or env.get("GIT_TRACE2_EVENT"):
+        from gitserve.transport import tracing  # it is hardly ever asked for
+
+        if tracing.wanted(env):
+            return _traced(service, call, env, [service, *arguments])
+    return _guarded(lambda: _serve(service, call, env))[0]
+
+
+def _guarded(serve: Callable[[], None]) -> tuple[int, str]:
+    """Exit status, and the complaint if there was one."""
     try:
-        _serve(service, call, env)
+        serve()
     except HangupError:
-        _complain(f"fatal: {HangupError.GONE}\n")
-        return EXIT_FATAL
+        complaint = HangupError.GONE
     except (GitServeError, OSError) as error:
-        _complain(f"fatal: {error}\n")
-        return EXIT_FATAL
+        complaint = str(error)
     except KeyboardInterrupt:
-        return 130
-    return 0
+        return 130, ""
+    else:
+        return 0, ""
+    _complain(f"fatal: {complaint}\n")
+    return EXIT_FATAL, complaint
 
 
-def _serve(service: str, call: Call, environ: Mapping[str, str]) -> None:
+def _traced(service: str, call: Call, environ: Mapping[str, str], words: list[str]) -> int:
+    from gitserve.transport.tracing import CATEGORIES, Events, Target, TracedStream
+
+    events = Events(environ, words)
+    packets = Target(environ.get("GIT_TRACE_PACKET", ""))
+    tally = Tally()
+
+    def serve() -> None:
+        pipes = PipeStream(0, 1, call.timeout)
+        stream = TracedStream(pipes, pipes, service, packets, environ) if packets.open else pipes
+        _serve(service, call, environ, stream, tally)
+
+    version = _version(environ)
+    if service == "receive-pack" and version == 2:
+        version = 0
+    events.data("transfer", "negotiated-version", version)
+    status, complaint = _guarded(serve)
+    for key, value in tally.traced:
+        events.data(CATEGORIES.get(key, "transfer"), key, value)
+    events.end(status, complaint)
+    return status
+
+
+def _version(environ: Mapping[str, str]) -> int:
+    return requested_version(split_parameters(os.fsencode(environ.get("GIT_PROTOCOL", ""))))
+
+
+def _serve(
+    service: str,
+    call: Call,
+    environ: Mapping[str, str],
+    traced: PipeStream | TracedStream | None = None,
+    tally: Tally | None = None,
+) -> None:
+    """``traced``: a stream of somebody who writes down what passes; then ``tally``, too."""
     location = locate(call.directory, strict=call.strict)
     if location is None:
         raise NoRepository(f"'{call.directory}' does not appear to be a git repository")
     check_ownership(location, environ)
     repository = NativeRepository(location, environ)
-    stream = PipeStream(0, 1, call.timeout)
+    stream = PipeStream(0, 1, call.timeout) if traced is None else traced
     conversation = Conversation(stream, stream)
     manner = Manner(
-        version=requested_version(split_parameters(os.fsencode(environ.get("GIT_PROTOCOL", "")))),
+        version=_version(environ),
         stateless=call.stateless,
         advertise_only=call.advertise_only,
     )
-    tally = Tally()
-    options = ServiceOptions(check_connectivity=call.check_connectivity)
+    tally = tally or Tally()
+    options = ServiceOptions(check_connectivity=call.check_connectivity, traced=traced is not None)
     if service == "upload-pack":
         serve_upload(repository, conversation, manner, options, tally)
     else:

@@ -31,6 +31,10 @@ class FetchRequest(Record):
     shallow: tuple[bytes, ...] = ()
     deepening: Deepening = Deepening()
     filter_spec: bytes | None = None
+    want_refs: tuple[bytes, ...] = ()
+    """Full names of refs whose values are wanted."""
+    packfile_uris: tuple[bytes, ...] | None = None
+    """Protocols over which the client takes packs from elsewhere; None when it did not say."""
 
 
 _FLAGS = {
@@ -51,6 +55,8 @@ def parse(
     *,
     allow_filter: bool = True,
     allow_sideband_all: bool = True,
+    allow_ref_in_want: bool = True,
+    allow_packfile_uris: bool = True,
 ) -> FetchRequest:
     """Raises :class:`Malformed`, also for an argument that is not allowed."""
     wants: list[bytes] = []
@@ -59,6 +65,8 @@ def parse(
     flags: set[bytes] = set()
     deepen = DeepenLines()
     filter_spec: bytes | None = None
+    want_refs: dict[bytes, None] = {}
+    packfile_uris: tuple[bytes, ...] | None = None
     end_of_id = 5 + hex_length
     for raw in lines:
         # Most lines by far are these two, so they are cut without looking for the line feed.
@@ -80,6 +88,12 @@ def parse(
             if filter_spec is not None:
                 raise Malformed("multiple filter-specs cannot be combined")
             filter_spec = line[7:]
+        elif line[:9] == b"want-ref " and allow_ref_in_want:
+            if line[9:] in want_refs:
+                raise Malformed(f"duplicate want-ref {quoted(line[9:])}")
+            want_refs[line[9:]] = None
+        elif line[:14] == b"packfile-uris " and allow_packfile_uris:
+            packfile_uris = tuple(line[14:].split(b","))
         elif not deepen.take(line):
             raise _unexpected(line)
     if not all_object_ids(wants, hex_length):
@@ -104,6 +118,8 @@ def parse(
         shallow=tuple(dict.fromkeys(lower_case(shallow))),
         deepening=deepen.value(relative=b"deepen-relative" in flags),
         filter_spec=filter_spec,
+        want_refs=tuple(want_refs),
+        packfile_uris=packfile_uris,
     )
 
 
@@ -121,6 +137,9 @@ def format_arguments(request: FetchRequest) -> list[bytes]:
     lines += format_lines(request.deepening)
     if request.filter_spec is not None:
         lines.append(b"filter " + request.filter_spec)
+    lines += [b"want-ref " + name for name in request.want_refs]
+    if request.packfile_uris is not None:
+        lines.append(b"packfile-uris " + b",".join(request.packfile_uris))
     lines += [b"want " + object_id for object_id in request.wants]
     lines += [b"have " + object_id for object_id in request.haves]
     if request.done:

@@ -381,7 +381,7 @@ def test_a_client_that_never_flushes_is_answered_while_it_speaks() -> None:
 def test_an_error_behind_a_pack_is_a_line_again() -> None:
     data = pkts("command=fetch", ..., f"want {A}", "done", None, "command=frob", None)
     played = play(upload_v2(UploadConfig()), data, World().perform)
-    assert unpkts(played.sent)[-3:] == [b"\1PACK", None, b"ERR unknown command 'frob'"]
+    assert unpkts(played.sent)[-3:] == [b"\1PACK", None, b"ERR serve: invalid command 'frob'"]
 
 
 def test_v2_acknowledges_once_what_is_said_twice() -> None:

@@ -215,7 +215,7 @@ def test_a_damaged_request_is_told_in_gits_way(ask: Ask) -> None:
         CONTENT_TYPE=UPLOAD, HTTP_GIT_PROTOCOL="version=2",
     )  # fmt: skip
     assert reply.status == "200 OK"
-    assert reply.body == pkt(b"ERR unknown command 'none'")
+    assert reply.body == pkt(b"ERR serve: invalid command 'none'")
 
 
 def test_a_client_that_goes_away_ends_the_transfer(root: Path, newest_git: Git) -> None:

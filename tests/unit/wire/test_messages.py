@@ -11,6 +11,7 @@ from gitserve.wire import (
     fetch_request,
     haves,
     ls_refs,
+    object_info,
     proto_request,
     protocol_version,
     receive_commands,
@@ -200,11 +201,32 @@ def test_fetch_request() -> None:
         (b"filter x", "unexpected line: 'filter x'"),
         (b"sideband-all", "unexpected line: 'sideband-all'"),
         (b"want-ref refs/heads/x", "unexpected line"),
+        (b"packfile-uris https", "unexpected line"),
     ],
 )
 def test_bad_fetch_requests(line: bytes, words: str) -> None:
     with pytest.raises(Malformed, match=words):
-        fetch_request.parse([b"want " + A, line], 40, allow_filter=False, allow_sideband_all=False)
+        fetch_request.parse(
+            [b"want " + A, line], 40, allow_filter=False, allow_sideband_all=False,
+            allow_ref_in_want=False, allow_packfile_uris=False,
+        )  # fmt: skip
+
+
+def test_wants_by_name() -> None:
+    request = fetch_request.parse([b"want-ref refs/heads/x\n", b"want-ref HEAD"], 40)
+    assert request.want_refs == (b"refs/heads/x", b"HEAD")
+    with pytest.raises(Malformed, match="duplicate want-ref HEAD"):
+        fetch_request.parse([b"want-ref HEAD\n", b"want-ref HEAD"], 40)
+
+
+def test_object_info() -> None:
+    request = object_info.parse([b"size\n", b"oid " + A, b"oid " + A + b"\n"], 40)
+    assert request == object_info.ObjectInfoRequest((A, A), size=True)
+    assert object_info.format_lines(request, [7, None]) == [b"size", A + b" 7", A + b" "]
+    assert object_info.format_lines(object_info.ObjectInfoRequest((A,)), ()) == []
+    for line in (b"oid x", b"oid", b"type", b""):
+        with pytest.raises(Malformed, match="object-info: "):
+            object_info.parse([line], 40)
 
 
 def test_ls_refs_repeats_cost_nothing() -> None:
