@@ -15,6 +15,7 @@ from typing import Any
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.record import Record
 from gitserve.repository.config import Config, Origin
+from gitserve.repository.worktrees import Worktree
 
 _KIND_NUMBERS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 
@@ -33,7 +34,7 @@ class ForeignRepository:
         self.objects = ForeignObjects(repo.object_store, self.object_format)
         self.refs = ForeignRefs(repo, self.object_format)
 
-    def checked_out(self) -> list[tuple[str, bytes]]:
+    def checked_out(self) -> list[Worktree]:
         """None: work trees are of repositories on disk."""
         return []
 

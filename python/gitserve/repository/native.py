@@ -16,6 +16,7 @@ from gitserve.errors import NoRepository, RepositoryError
 from gitserve.repository.config import Config, ConfigFiles
 from gitserve.repository.locate import Location, locate, location_of
 from gitserve.repository.shallow import ShallowFile
+from gitserve.repository.worktrees import Worktree, worktrees
 
 MAX_OPEN = 256
 """Handles kept per process; each is a few kilobytes beside what the core keeps for itself."""
@@ -144,23 +145,10 @@ class NativeRepository:
             return os.path.basename(self.common_dir) != ".git"
         return bare
 
-    def checked_out(self) -> list[tuple[str, bytes]]:
-        """(folder, ref) of every worktree whose HEAD names a branch; a bare one's HEAD is not."""
-        found: list[tuple[str, bytes]] = []
-        if not self.is_bare:
-            head = _symbolic_head(self.common_dir)
-            if head is not None:
-                found.append((os.path.dirname(self.common_dir), head))
-        linked = os.path.join(self.common_dir, "worktrees")
-        try:
-            names = sorted(os.listdir(linked))
-        except (FileNotFoundError, NotADirectoryError):
-            return found
-        for name in names:
-            head = _symbolic_head(os.path.join(linked, name))
-            if head is not None:
-                found.append((os.path.join(linked, name), head))
-        return found
+    def checked_out(self) -> list[Worktree]:
+        """Every worktree whose HEAD names a branch; a bare repository's HEAD is not checked out."""
+        main = self.config.get_path("core.worktree")
+        return worktrees(self.common_dir, is_bare=self.is_bare, main=main)
 
 
 def _object_format(config: Config, common_dir: str) -> str:
@@ -180,15 +168,6 @@ def _object_format(config: Config, common_dir: str) -> str:
     if object_format not in ("sha1", "sha256"):
         raise RepositoryError(f"{common_dir}: unknown object format {object_format}")
     return object_format
-
-
-def _symbolic_head(git_dir: str) -> bytes | None:
-    try:
-        with open(os.path.join(git_dir, "HEAD"), "rb") as file:
-            line = file.read(4096)
-    except OSError:
-        return None
-    return line[4:].strip() if line.startswith(b"ref:") else None
 
 
 _open: dict[tuple[str, str, int, int], NativeRepository] = {}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.record import Protocol
 from gitserve.repository.config import Config
+from gitserve.repository.worktrees import Worktree
 
 
 class HasObjects(Protocol):
@@ -48,5 +49,5 @@ class ReadableRepository(Protocol):
     def refs(self) -> HasRefs:
         """Its refs."""
 
-    def checked_out(self) -> list[tuple[str, bytes]]:
-        """(folder, ref) of every worktree whose HEAD names a branch."""
+    def checked_out(self) -> list[Worktree]:
+        """Every worktree whose HEAD names a branch."""

@@ -65,6 +65,7 @@ class Application:
             self.hand_over,
             lambda: self.judge(policy),
             self.publish,
+            lambda: self.deploy(policy),
             self.move_refs,
         )
         for stage in stages:
@@ -247,6 +248,24 @@ class Application:
         repository = self.repository
         roots = new_roots(self.push.objects(), tips, self.effect.client_shallow, repository.shallow)
         move_boundary(repository.common_dir, roots)
+
+    def deploy(self, policy: Policy) -> None:
+        """``updateInstead``: files first, so that a branch is not moved away from them."""
+        for index, command in self.to_do():
+            worktree = policy.to_deploy(command)
+            if worktree is None:
+                continue
+            from gitserve.service.deploy import deploy
+
+            word = deploy(
+                worktree,
+                command.new,
+                self.push.own_hooks(),
+                self.remarks,
+                unborn=self.refs.get(command.ref) is None,
+            )
+            if word is not None:
+                self.errors[index] = word
 
     def move_refs(self) -> None:
         moving = [(i, c) for i, c in self.to_do() if i not in self.absent | self.done_by_other]

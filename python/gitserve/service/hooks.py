@@ -88,6 +88,19 @@ class Hooks:
         names = [command.ref for command in commands]
         self._run("post-update", names, b"", remarks, afterwards=True)
 
+    def push_to_checkout(
+        self, commit: bytes, place: dict[bytes, bytes], folder: str, remarks: Remarks
+    ) -> bool | None:
+        """May the current branch be moved, and has its work tree been? None: there is no hook."""
+        if self._find("push-to-checkout") is None:
+            return None
+        return self._run("push-to-checkout", (commit,), b"", remarks, place=place, folder=folder)
+
+    @property
+    def environ(self) -> dict[bytes, bytes]:
+        """What programs run in that are no hooks."""
+        return self._environ(with_options=False)
+
     def start(self, name: str, on_error_output: Callable[[bytes], None]) -> Coprocess | None:
         """A hook to talk with; None when there is none. Raises OSError when it cannot run."""
         from gitserve.service.coprocess import Coprocess
@@ -115,6 +128,8 @@ class Hooks:
         remarks: Remarks,
         *,
         afterwards: bool = False,
+        place: dict[bytes, bytes] | None = None,
+        folder: str | None = None,
     ) -> bool:
         path = self._find(name)
         if path is None:
@@ -122,8 +137,9 @@ class Hooks:
         try:
             status = run_program(
                 [path, *arguments],
-                cwd=self._repository.git_dir,
-                environ=self._environ(with_options=name in ("pre-receive", "post-receive")),
+                cwd=folder or self._repository.git_dir,
+                environ=self._environ(with_options=name in ("pre-receive", "post-receive"))
+                | (place or {}),
                 stdin=stdin,
                 on_output=remarks.say_if_heard if afterwards else remarks.say,
                 timeout=self._rules.timeout,

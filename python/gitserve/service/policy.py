@@ -15,6 +15,7 @@ from gitserve.repository.config import Config, ConfigError
 from gitserve.repository.hiderefs import hidden_patterns, is_hidden
 from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.refname import is_well_formed
+from gitserve.repository.worktrees import Worktree
 from gitserve.service.remarks import Remarks
 from gitserve.wire.receive_commands import Command
 
@@ -52,6 +53,8 @@ class Deny(Enum):
     WARN = "warn"
     """It is done, and said."""
     REFUSE = "refuse"
+    UPDATE_INSTEAD = "updateInstead"
+    """It is done, if the work tree can be made to show it."""
     UNSET = ""
     """Refused, with an explanation of how to change that."""
 
@@ -65,7 +68,7 @@ def deny_setting(config: Config, key: str, unset: Deny = Deny.UNSET) -> Deny:
     if word in ("ignore", "warn", "refuse"):
         return Deny(word)
     if word == "updateinstead":
-        return Deny.REFUSE  # nobody here writes work trees, so the branch is not moved either
+        return Deny.UPDATE_INSTEAD
     try:
         return Deny.REFUSE if config.get_bool(key) else Deny.IGNORE
     except ConfigError:
@@ -92,7 +95,7 @@ class Policy:
         self._deny_current = deny_setting(config, "receive.denycurrentbranch", unset)
         self._deny_delete_current = deny_setting(config, "receive.denydeletecurrent", unset)
         self._head = refs.symbolic(b"HEAD")
-        self._checked_out = frozenset(ref for _, ref in repository.checked_out())
+        self._checked_out = {tree.branch: tree for tree in repository.checked_out()}
 
     def hidden(self, command: Command) -> bytes | None:
         """The refusal of an update to a ref that the client is not to know of."""
@@ -101,6 +104,12 @@ class Policy:
         if command.is_delete:
             return b"deny deleting a hidden ref"
         return b"deny updating a hidden ref"
+
+    def to_deploy(self, command: Command) -> Worktree | None:
+        """The work tree that has to show this update once it is agreed to."""
+        if self._deny_current is not Deny.UPDATE_INSTEAD or command.is_delete:
+            return None
+        return self._checked_out.get(command.ref)
 
     def check(self, command: Command, objects: Snapshot) -> bytes | None:
         """The refusal of one update, None when the update hook may be asked."""
@@ -135,6 +144,8 @@ class Policy:
         if self._deny_current is Deny.WARN:
             self._remarks.warning(b"updating the current branch")
             return None
+        if self._deny_current is Deny.UPDATE_INSTEAD:
+            return None  # when everything else has been agreed to
         self._remarks.error(b"refusing to update checked out branch: " + ref)
         if self._deny_current is Deny.UNSET:
             self._remarks.error(_CURRENT_BRANCH)
