@@ -3,8 +3,10 @@
 //! A scan gives a flat table: names in one arena, one fixed-size row a ref, in order of names.
 //! It is given the table of the scan before and reads only what changed: a folder whose stamp
 //! still holds is not listed again, a file whose stamp still holds is not opened. What is left
-//! is one `stat` each. The `stat` of each file is not saved by the folder's: a file rewritten in
-//! place leaves its folder as it was.
+//! is one `stat` each. Git, and every program that keeps to its rules, moves a ref by renaming a
+//! lock file, which changes the folder's stamp, so with many refs the `stat` of each folder is
+//! enough. Only a person with an editor rewrites a file in place; such a change is seen too, within
+//! [`UNSEEN_IN_PLACE`], or at once where refs are few.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -13,7 +15,7 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::RefError;
 use super::name;
@@ -23,6 +25,12 @@ use crate::hash::ObjectId;
 
 /// Folders below `refs/` are not followed deeper than this; symbolic links can make circles.
 const MAX_DEPTH: usize = 256;
+
+/// For this long folders alone are looked at where there are many loose refs.
+pub(super) const UNSEEN_IN_PLACE: Duration = Duration::from_secs(1);
+
+/// So many files cost little to look at each time.
+const FEW: usize = 32;
 
 /// What a loose ref's file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +73,8 @@ pub(super) struct LooseRefs {
     rows: Vec<Row>,
     folders: Vec<Folder>,
     children: Vec<Child>,
+    /// No file had just been changed when it was read.
+    is_settled: bool,
 }
 
 impl LooseRefs {
@@ -105,8 +115,10 @@ impl LooseRefs {
                 .all(|row| self.value(row) == other.value(row) && self.name(row) == other.name(row))
     }
 
-    /// Is every file and folder still as it was? One `stat` each and nothing else.
-    pub(super) fn is_current(&self, paths: &RefPaths) -> bool {
+    /// Is every folder still as it was, and every file where they are few or `all` says so? One
+    /// `stat` each and nothing else.
+    pub(super) fn is_current(&self, paths: &RefPaths, all: bool) -> bool {
+        let files = all || !self.is_told_by_folders();
         let mut path = Vec::new();
         let mut is_still = |name: &[u8], seen: &Seen| {
             path.clear();
@@ -117,8 +129,13 @@ impl LooseRefs {
             meta.is_ok_and(|meta| seen.is_still(&Stamp::of(&meta)))
         };
         self.folders.iter().all(|folder| is_still(self.text(&folder.name), &folder.seen))
-            && self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen))
+            && (!files || self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen)))
             && !self.folders.is_empty()
+    }
+
+    /// Are there so many refs that their folders have to tell of changes, and may they be trusted?
+    pub(super) fn is_told_by_folders(&self) -> bool {
+        self.is_settled && self.rows.len() > FEW
     }
 
     fn text(&self, range: &Range<u32>) -> &[u8] {
@@ -153,6 +170,7 @@ impl LooseRefs {
 pub(super) fn scan(paths: &RefPaths, previous: &LooseRefs) -> Result<LooseRefs, RefError> {
     let mut scan = Scan { paths, previous, next: LooseRefs::default() };
     scan.run()?;
+    scan.next.is_settled = scan.next.rows.iter().all(|row| row.seen.is_settled());
     Ok(scan.next)
 }
 
@@ -339,7 +357,6 @@ pub(super) fn is_gone(error: &std::io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::hash::HashKind;
-    use std::time::Duration;
 
     const HEX: &str = "1234567890abcdef1234567890abcdef12345678";
 
@@ -400,7 +417,7 @@ mod tests {
             table.find(b"refs/heads/a/x").map(|row| table.name(row)),
             Some(&b"refs/heads/a/x"[..])
         );
-        assert!(!table.is_current(&folder.paths), "fresh files are looked at again");
+        assert!(!table.is_current(&folder.paths, true), "fresh files are looked at again");
     }
 
     /// A value that is in no file shows what was read and what was not.
@@ -412,10 +429,10 @@ mod tests {
         for row in &mut table.rows {
             row.value = LooseValue::Broken;
         }
-        assert!(table.is_current(&folder.paths));
+        assert!(table.is_current(&folder.paths, true));
         let other = HEX.replace('1', "2");
         folder.write("refs/heads/b", &other);
-        assert!(!table.is_current(&folder.paths), "a file rewritten in place");
+        assert!(!table.is_current(&folder.paths, true), "a file rewritten in place");
         folder.write("refs/tags/c/new", HEX);
         let next = scan(&folder.paths, &table).unwrap();
         let id = |hex: &str| LooseValue::Id(ObjectId::from_hex(hex.as_bytes()).unwrap());
@@ -423,6 +440,29 @@ mod tests {
         assert_eq!(values, [LooseValue::Broken, id(&other), LooseValue::Broken, id(HEX)]);
         fs::remove_dir_all(folder.dir.path().join("refs/tags")).unwrap();
         assert_eq!(names(&scan(&folder.paths, &next).unwrap()), ["refs/heads/a", "refs/heads/b"]);
+    }
+
+    #[test]
+    fn many_files_are_told_by_their_folders() {
+        let names: Vec<_> = (0..2 * FEW).map(|n| format!("refs/heads/{n}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let folder = Folder::new(&names);
+        let mut table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        settle(&mut table, &folder.paths);
+        table.is_settled = true;
+        let other = HEX.replace('1', "2");
+        folder.write("refs/heads/7", &other);
+        assert!(table.is_current(&folder.paths, false), "an editor's change, not seen yet");
+        assert!(!table.is_current(&folder.paths, true));
+        // as git does it
+        folder.write("refs/heads/8.lock", &other);
+        let at = |name: &str| folder.dir.path().join(name);
+        fs::rename(at("refs/heads/8.lock"), at("refs/heads/8")).unwrap();
+        assert!(!table.is_current(&folder.paths, false));
+        table.rows.truncate(FEW);
+        settle(&mut table, &folder.paths);
+        folder.write("refs/heads/11", &HEX.replace('1', "33"));
+        assert!(!table.is_current(&folder.paths, false), "few are looked at each time");
     }
 
     #[test]
@@ -438,6 +478,6 @@ mod tests {
         let folder = Folder::new(&[]);
         let table = scan(&folder.paths, &LooseRefs::default()).unwrap();
         assert_eq!(table.len(), 0);
-        assert!(!table.is_current(&folder.paths));
+        assert!(!table.is_current(&folder.paths, true));
     }
 }

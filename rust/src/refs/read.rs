@@ -116,7 +116,7 @@ pub(super) fn read_file(path: &Path, kind: HashKind) -> Result<Option<(RawRef, S
             Err(error) => return Err(RefError::io(path, error)),
         };
         // its stamp is the link's, and readers stat what it leads to: read anew each time
-        return Ok(Some((RawRef::Symbolic(target), Seen::new(Stamp::of(&meta), read_at))));
+        return Ok(Some((RawRef::Symbolic(target), Seen::never_settled(Stamp::of(&meta)))));
     }
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a file must have been left alone before its stamp is trusted.
 ///
-/// File systems keep time in steps of up to two seconds (FAT); usual ones step with the kernel's
-/// tick of a few milliseconds.
+/// File systems keep time in steps of up to two seconds (FAT).
 const RACY: Duration = Duration::from_secs(2);
+/// Where they show fractions of a second, they step with the kernel's tick, 10 ms at most.
+const RACY_BY_TICKS: Duration = Duration::from_millis(50);
+const SECOND: i128 = 1_000_000_000;
 
 /// The stat data of a file when it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,10 @@ impl Stamp {
         let Ok(now) = read_at.duration_since(UNIX_EPOCH) else { return false };
         let last = self.modified.max(self.changed);
         let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
-        let racy = i128::try_from(RACY.as_nanos()).unwrap_or(i128::MAX);
+        // a fraction that is zero by chance only makes the file be read again
+        let shows_fractions = self.modified % SECOND != 0 && self.changed % SECOND != 0;
+        let racy = if shows_fractions { RACY_BY_TICKS } else { RACY };
+        let racy = i128::try_from(racy.as_nanos()).unwrap_or(i128::MAX);
         now.saturating_sub(last) > racy
     }
 }
@@ -61,6 +66,16 @@ impl Seen {
     /// A file with this stamp was read at `read_at` (a time before the first byte was read).
     pub(super) fn new(stamp: Stamp, read_at: SystemTime) -> Self {
         Self { stamp, settled: stamp.is_settled(read_at) }
+    }
+
+    /// Of a file that a stamp does not tell enough about.
+    pub(super) fn never_settled(stamp: Stamp) -> Self {
+        Self { stamp, settled: false }
+    }
+
+    /// Had it been left alone when it was read?
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled
     }
 
     /// Is a file of this stamp certainly what was read?

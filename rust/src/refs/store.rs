@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use super::loose::{self, LooseRefs};
 use super::name;
@@ -104,6 +105,8 @@ struct State {
     head: Option<(RawRef, Seen)>,
     packed: PackedFile,
     loose: Arc<LooseRefs>,
+    /// When every loose ref's file was last looked at.
+    loose_seen: Option<Instant>,
     /// `None` before the first look and after one that failed.
     current: Option<Arc<RefSnapshot>>,
 }
@@ -135,7 +138,13 @@ impl FileRefs {
             if self.look_at_head(state)? {
                 current = None;
             }
-            if !state.loose.is_current(&self.paths) {
+            let now = Instant::now();
+            let seen = state.loose_seen.filter(|_| state.loose.is_told_by_folders());
+            let all = seen.is_none_or(|seen| now - seen >= loose::UNSEEN_IN_PLACE);
+            if all {
+                state.loose_seen = Some(now);
+            }
+            if !state.loose.is_current(&self.paths, all) {
                 let loose = loose::scan(&self.paths, &state.loose)?;
                 if !loose.is_same_as(&state.loose) {
                     current = None;
