@@ -24,6 +24,10 @@ __all__ = [
     "build_profile",
     "check_connected",
     "deepen",
+    "give_back_memory",
+    "keep_freed_memory",
+    "large_requests",
+    "share_out",
 ]
 
 __version__: str
@@ -267,13 +271,22 @@ class PackStream(Iterator[bytes]):
         threads: int = 0,
         sideband_all: bool = False,
         use_bitmaps: bool = True,
-    ) -> Self: ...
+        client: int | None = None,
+    ) -> Self:
+        """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
+        as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
+        """
+
     def __iter__(self) -> PackStream: ...
     def __next__(self) -> bytes: ...
     def close(self) -> None: ...
     @property
     def objects(self) -> int:
         """Objects in the pack; 0 until it is planned."""
+
+    @property
+    def urgent(self) -> bool:
+        """The buffer given last should leave at once: the next one may take long."""
 
     @property
     def deltas(self) -> int: ...
@@ -349,3 +362,26 @@ class PackReceiver:
         ``on_progress(done, total)`` is called a few times a second while deltas are resolved.
         Raises PackError; the quarantine is then only fit for discarding.
         """
+
+def share_out(
+    *, memory: int = 0, places: int = 0, waiting: int | None = None, small_work: float = 0.05
+) -> None:
+    """What this process has for its large requests: those that work for ``small_work`` seconds.
+
+    ``memory``: bytes for all of them together; 0: no limit. ``places``: how many work at one time;
+    0: as many as there are processors, at least two. ``waiting``: how many may wait to begin; one
+    more gets Busy. None: they all wait.
+    """
+
+def large_requests() -> tuple[int, int]:
+    """How many have begun and are not over, and how many wait to begin."""
+
+def give_back_memory() -> None:
+    """Gives memory that packs took since the last time back to the system; else does nothing."""
+
+def keep_freed_memory() -> bool:
+    """Makes freed memory stay in the process, for one that only serves; False where it cannot.
+
+    A setting of the C library for the whole process, not for one that has gitserve in it beside
+    other things.
+    """

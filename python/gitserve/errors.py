@@ -101,6 +101,12 @@ class Refused(GitServeError):
     """Policy says no: not exported, not enabled, not allowed, over a limit."""
 
 
+class Busy(Refused):
+    """Too many large requests wait already; worth another try later."""
+
+    wire = b"the server is busy; please try again later"
+
+
 class Cancelled(GitServeError):
     """The request was given up, because its client went away or the server stops."""
 

@@ -46,6 +46,15 @@ class DaemonOptions(Record):
     """Connections that the kernel holds for us in a burst; it cuts this to its own limit."""
     workers: int = 0
     """Processes; 0: one a processor. Python runs one thread of a process at a time."""
+    threads: int = 0
+    """Of the core, for one request; 0: one a processor."""
+    memory: int = 0
+    """Bytes that large requests, such as clones, may take together, over all workers and beside
+    what is mapped from files; 0: half of the machine's. Beyond it large requests wait in line;
+    small ones never do."""
+    max_waiting: int = 0
+    """Large requests in that line; one more is told to come again. 0: any number. A client that
+    waits is shown that the server lives, and may go away at any time."""
     grace: float = 10.0
     """Seconds that running transfers have when the server is told to stop."""
     pid_file: str | None = None

@@ -14,12 +14,14 @@ pub mod emit;
 pub mod graph;
 pub mod hash;
 pub mod ingest;
+pub mod malloc;
 pub mod object;
 pub mod pack;
 pub mod plan;
 pub mod refs;
 pub mod source;
 pub mod store;
+pub mod turns;
 pub mod watch;
 pub mod zlib;
 

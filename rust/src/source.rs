@@ -69,6 +69,9 @@ pub enum SourceError {
     /// The request was given up (its client went away).
     #[error("cancelled")]
     Cancelled,
+    /// Too many large requests wait already.
+    #[error("the server is busy")]
+    Busy,
     /// A foreign store raised; its own words.
     #[error("object store: {0}")]
     Foreign(String),

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::source::SourceError;
+use crate::turns::Turn;
 
 /// A stage of the work, in the words git shows to a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,12 +59,23 @@ pub struct Watch {
     cancelled: AtomicBool,
     done: AtomicU64,
     stages: Mutex<Vec<Standing>>,
+    turn: Option<Turn>,
 }
 
 impl Watch {
     /// Nothing begun, nothing cancelled.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// For work that is to leave room for others.
+    pub fn taking_turns(turn: Turn) -> Self {
+        Self { turn: Some(turn), ..Self::default() }
+    }
+
+    /// The work's turn, if it has to take turns.
+    pub fn turn(&self) -> Option<&Turn> {
+        self.turn.as_ref()
     }
 
     /// Asks the workers to stop; they do at their next [`Watch::check`].
@@ -77,10 +89,17 @@ impl Watch {
         self.cancelled.load(Ordering::Relaxed)
     }
 
-    /// To be called often (every few hundred objects) by whoever works long.
+    /// To be called often (every few hundred objects) by whoever works long. Waits while it is
+    /// others' turn.
     #[inline]
     pub fn check(&self) -> Result<(), SourceError> {
-        if self.is_cancelled() { Err(SourceError::Cancelled) } else { Ok(()) }
+        if self.is_cancelled() {
+            return Err(SourceError::Cancelled);
+        }
+        match &self.turn {
+            Some(turn) => turn.step(&|| self.is_cancelled()),
+            None => Ok(()),
+        }
     }
 
     /// Ends the current phase, begins another.

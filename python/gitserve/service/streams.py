@@ -37,9 +37,13 @@ class ByteSink(Protocol):
 class Conversation:
     """One client: its packets and raw bytes on the way in, joined writes on the way out."""
 
-    __slots__ = ("_decoder", "_held", "_held_bytes", "_sink", "_source", "received", "sent")
+    __slots__ = (
+        "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "received", "sent",
+    )  # fmt: skip
 
-    def __init__(self, source: ByteSource, sink: ByteSink) -> None:
+    def __init__(self, source: ByteSource, sink: ByteSink, client: int | None = None) -> None:
+        """``client``: the descriptor behind the sink, where its reader can be seen to go."""
+        self.client = client
         self._source = source
         self._sink = sink
         self._decoder = PktDecoder()

@@ -7,7 +7,7 @@ class Tally:
     """Counted while the request is served."""
 
     __slots__ = (
-        "commanded", "objects", "pack_bytes", "refused", "traced", "trouble", "updated",
+        "busy", "commanded", "objects", "pack_bytes", "refused", "traced", "trouble", "updated",
         "warnings",
     )  # fmt: skip
 
@@ -26,6 +26,8 @@ class Tally:
         """Damaged files of the repository that could be left out: for the log."""
         self.traced: list[tuple[str, object]] = []
         """What was asked, when the request is traced."""
+        self.busy = False
+        """It was refused because too many waited."""
         self.trouble = ""
         """What went wrong although the dialogue came to its end: for the log, never for the
         client."""

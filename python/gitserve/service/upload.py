@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
-from gitserve.errors import InternalError
+from gitserve.errors import Busy, InternalError
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.readable import ReadableRepository
@@ -209,12 +209,18 @@ class UploadService:
             threads=self._threads or config.get_int("pack.threads", 0),
             sideband_all=effect.sideband_all,
             use_bitmaps=config.get_bool("pack.usebitmaps", True),
+            client=self._conversation.client,
         )
         write = self._conversation.write
         try:
             for chunk in stream:
                 write(chunk)
+                if stream.urgent:
+                    self._conversation.flush()
                 yield
+        except Busy:
+            self.tally.busy = True
+            raise
         finally:
             self.tally.objects += stream.objects
             self.tally.pack_bytes += stream.pack_bytes

@@ -158,6 +158,18 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
         help="processes (one a processor)",
     )  # fmt: skip
     limits.add_argument(
+        "--threads", type=_count, metavar="N", default=defaults.threads,
+        help="for one request (one a processor)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--memory", type=_count, metavar="MIB", default=0,
+        help="for all large requests together; beyond it they wait (half of the machine's)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-waiting", type=_count, metavar="N", default=defaults.max_waiting,
+        help="large requests that wait so; one more is told to come again (any number)",
+    )  # fmt: skip
+    limits.add_argument(
         "--grace", type=_count, metavar="SECONDS", default=int(defaults.grace),
         help="for running transfers when the server is stopped (%(default)s)",
     )  # fmt: skip
@@ -224,6 +236,9 @@ def configured(
         port=port,
         reuse_address=namespace.reuseaddr,
         workers=namespace.workers,
+        threads=namespace.threads,
+        memory=namespace.memory << 20,
+        max_waiting=namespace.max_waiting,
         grace=float(namespace.grace),
         pid_file=namespace.pid_file,
         verbose=namespace.verbose,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import (
+    Busy,
     GitServeError,
     HangupError,
     NoRepository,
@@ -47,6 +48,7 @@ from gitserve.transport.httprequest import (
     NOT_FOUND,
     OK,
     SERVER_ERROR,
+    TOO_MANY_REQUESTS,
     HttpError,
     Request,
     Resource,
@@ -64,6 +66,12 @@ INTERNAL = "internal server error"
 EMPTY = "empty request body"
 """A client that only looks whether it may push sends a flush."""
 
+RETRY_AFTER = 10
+"""Seconds: what a client is told that came when too many waited already."""
+
+CLIENT_SOCKET = "gitserve.socket"
+"""Where our own server puts the connection in a request's environment."""
+
 Find = Callable[[bytes], NativeRepository]
 """From a requested path to a repository. Raises :class:`NotExported`, :class:`NoRepository`."""
 
@@ -71,6 +79,12 @@ Find = Callable[[bytes], NativeRepository]
 def find_exported(exports: Exports) -> Find:
     """By the rules of :mod:`gitserve.transport.exports`."""
     return Admission(exports).open
+
+
+def _client(environ: Mapping[str, Any]) -> int | None:
+    """The descriptor of the client's connection, from servers that show it."""
+    connection = environ.get(CLIENT_SOCKET) or environ.get("gunicorn.socket")
+    return connection.fileno() if connection is not None else None
 
 
 class NoBody:
@@ -298,12 +312,18 @@ class GitHttp(Record):
         self, exchange: Exchange, request: Request, repository: NativeRepository, body: Body
     ) -> Iterable[bytes]:
         outbox = Outbox()
-        conversation = exchange.conversation = Conversation(body, outbox)
+        client = _client(exchange.environ)
+        conversation = exchange.conversation = Conversation(body, outbox, client)
         manner = Manner(request.version, stateless=True)
         steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
         pieces = self._pull(exchange, steps, outbox)
         # nothing is sent before the first piece is there: until then the status may still change
         first = next(pieces, b"")
+        if exchange.tally.busy:
+            pieces.close()
+            raise HttpError(
+                TOO_MANY_REQUESTS, client_text(Busy()).decode(), retry_after=RETRY_AFTER
+            )
         if body.failure is not None:
             pieces.close()
             raise failed_body(body.failure)

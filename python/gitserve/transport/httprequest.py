@@ -23,6 +23,7 @@ OK = "200 OK"
 FORBIDDEN = "403 Forbidden"
 NOT_FOUND = "404 Not Found"
 NOT_ALLOWED = "405 Method Not Allowed"
+TOO_MANY_REQUESTS = "429 Too Many Requests"
 SERVER_ERROR = "500 Internal Server Error"
 BAD_REQUEST = "400 Bad Request"
 
@@ -41,17 +42,29 @@ class HttpError(Exception):
     """An answer that is no 200. ``text`` is all that the client reads."""
 
     def __init__(
-        self, status: str, text: str = "", reason: str = "", *, allow: str | None = None
+        self,
+        status: str,
+        text: str = "",
+        reason: str = "",
+        *,
+        allow: str | None = None,
+        retry_after: int | None = None,
     ) -> None:
         """``reason`` is for the log."""
         super().__init__(reason or text or status)
         self.status = status
         self.text = text
         self.allow = allow
+        self.retry_after = retry_after
 
     def headers(self) -> Headers:
         """Beside the content's type and length."""
-        return [*NO_CACHE, *([("Allow", self.allow)] if self.allow else ())]
+        headers = [*NO_CACHE]
+        if self.allow is not None:
+            headers.append(("Allow", self.allow))
+        if self.retry_after is not None:
+            headers.append(("Retry-After", str(self.retry_after)))
+        return headers
 
 
 class Resource(Enum):

@@ -26,7 +26,7 @@ from gitserve.options import ConnectionOptions, DaemonOptions
 from gitserve.record import Record
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
-from gitserve.transport.httpapp import GitHttp, find_exported
+from gitserve.transport.httpapp import CLIENT_SOCKET, GitHttp, find_exported
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
@@ -173,9 +173,9 @@ class HttpConnection(WSGIRequestHandler):
             return
         self._connection.asked = True
         self._stream.expect_within(0)
-        call = Call(
-            cast(IO[bytes], self.rfile), cast(IO[bytes], self.wfile), sys.stderr, self.get_environ()
-        )
+        environ: dict[str, Any] = self.get_environ()
+        environ[CLIENT_SOCKET] = self._connection.socket
+        call = Call(cast(IO[bytes], self.rfile), cast(IO[bytes], self.wfile), sys.stderr, environ)
         call.log = self._http.log
         call.run(self._http.app)
         if self.command == "POST":
@@ -245,7 +245,7 @@ def run_http(
     app = GitHttp(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
-        options=service_options or ServiceOptions(),
+        options=service_options or ServiceOptions(threads=options.threads),
         log=log,
     )
     base_environ = {

@@ -23,6 +23,10 @@ class PipeStream:
         self._out = sink
         self._timeout = timeout
 
+    def fileno(self) -> int:
+        """The descriptor that is written to."""
+        return self._out
+
     def read(self, size: int, /) -> bytes:
         """See :class:`~gitserve.service.streams.ByteSource`."""
         try:

@@ -38,12 +38,12 @@ class StopSignal:
         self._wake = wake
         self._lifeline = lifeline
 
-    def wait(self) -> None:
-        """Returns when the worker should stop."""
+    def wait(self, seconds: float | None = None) -> bool:
+        """Should the worker stop? Returns when it should, or after so many seconds."""
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         poll.register(self._lifeline, select.POLLIN)
-        poll.poll()
+        return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 class Watcher:

@@ -19,6 +19,7 @@ from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.sharing import serve_only
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.transport.pipes import PipeStream
@@ -26,6 +27,8 @@ from gitserve.wire.protocol_version import requested_version, split_parameters
 
 if TYPE_CHECKING:
     from gitserve.transport.tracing import TracedStream
+
+STANDARD_OUTPUT = 1
 
 EXIT_FATAL = 128
 EXIT_USAGE = 129
@@ -198,13 +201,14 @@ def _serve(
     tally: Tally | None = None,
 ) -> None:
     """``traced``: a stream of somebody who writes down what passes; then ``tally``, too."""
+    serve_only()
     location = locate(call.directory, strict=call.strict)
     if location is None:
         raise NoRepository(f"'{call.directory}' does not appear to be a git repository")
     check_ownership(location, environ)
     repository = NativeRepository(location, environ)
     stream = PipeStream(0, 1, call.timeout) if traced is None else traced
-    conversation = Conversation(stream, stream)
+    conversation = Conversation(stream, stream, STANDARD_OUTPUT)
     manner = Manner(
         version=_version(environ),
         stateless=call.stateless,

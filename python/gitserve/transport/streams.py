@@ -28,6 +28,9 @@ class ClientStream(ByteSource, ByteSink, Protocol):
     def drain(self) -> None:
         """Lets the client read what it was told last."""
 
+    def fileno(self) -> int:
+        """The descriptor that is written to."""
+
 
 class SocketStream:
     """A connected socket. Reads and writes may be on different threads, but one of each."""
@@ -47,6 +50,10 @@ class SocketStream:
         if not init:
             self._limit(socket.SO_RCVTIMEO, timeout)
         self._limit(socket.SO_SNDTIMEO, timeout)
+
+    def fileno(self) -> int:
+        """The socket's."""
+        return self._socket.fileno()
 
     def expect_within(self, seconds: float) -> None:
         """All reads from now on have to be done by then; 0 takes the limit away."""

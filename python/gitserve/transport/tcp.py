@@ -85,7 +85,7 @@ class Daemon(Record):
     ) -> None:
         """One client over any stream. Raises what went wrong before there was a request."""
         begun = time.perf_counter()
-        conversation = Conversation(stream, stream)
+        conversation = Conversation(stream, stream, stream.fileno())
         try:
             request = self._read_request(conversation)
         except Malformed as error:
@@ -214,7 +214,7 @@ def made_daemon(
     return Daemon(
         find=Admission(exports).open,
         services=DEFAULT_SERVICES if services is None else services,
-        options=service_options or ServiceOptions(),
+        options=service_options or ServiceOptions(threads=options.threads),
         connections=options.connections,
         log=log,
         informative_errors=options.informative_errors,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitserve.options import DaemonOptions
+from gitserve.service import sharing
 from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
@@ -54,10 +55,17 @@ def run_workers(
     counts = SharedCounts(options.worker_count)
 
     def work(number: int, stop: StopSignal) -> None:
+        sharing.serve_only()
+        sharing.share(
+            memory=options.memory,
+            workers=options.worker_count,
+            max_waiting=options.max_waiting,
+        )
         count = ConnectionCount(counts, number, options.connections.max_connections)
         pool = Pool(listeners, serve, refuse, count)
         pool.start()
-        stop.wait()
+        while not stop.wait(sharing.SPARE_SECONDS):
+            sharing.rest()
         pool.stop(options.grace)
 
     def stop_listening() -> None:

@@ -6,6 +6,7 @@
 //! The pack follows `gitformat-pack`, the bands `gitprotocol-pack` ("Packfile Data"). Sockets,
 //! and what is said before and after the pack, are not known here.
 
+mod client;
 mod frame;
 mod progress;
 mod stream;
@@ -34,6 +35,9 @@ pub enum EmitError {
     /// No thread could be started.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    /// Whoever was to read the pack closed the connection.
+    #[error("the remote end hung up unexpectedly")]
+    ClientGone,
     /// The worker panicked: our bug.
     #[error("pack writer: {0}")]
     Bug(String),
@@ -67,11 +71,14 @@ pub struct StreamOptions {
     /// An empty packet goes out when nothing did for this long; zero: never
     /// (`uploadpack.keepAlive`).
     pub keepalive: Duration,
+    /// The descriptor of the client's socket or pipe, open for as long as the stream is: when
+    /// nobody reads there any more, the work ends.
+    pub client: Option<std::os::fd::RawFd>,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { band_limit: 65520, progress: false, keepalive: Duration::from_secs(5) }
+        Self { band_limit: 65520, progress: false, keepalive: Duration::from_secs(5), client: None }
     }
 }
 

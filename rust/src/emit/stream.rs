@@ -5,23 +5,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
 
+use super::client::Presence;
 use super::frame::{BAND_DATA, BAND_PROGRESS, Framer, max_data, packets};
 use super::progress::{Progress, total_line};
 use super::write::PackWriter;
 use super::{EmitError, PackStats, StreamOptions};
 use crate::graph::{self, CommitTable, WalkRequest};
+use crate::malloc;
 use crate::plan::{PackPlan, PlanCounts, PlanOptions};
 use crate::source::{ObjectSource, SourceError};
+use crate::turns::Turns;
 use crate::watch::Watch;
 
 /// Chunks written ahead of whoever sends them: 4 MiB of pack, for each client that is slow to
 /// take them.
 const AHEAD: usize = 16;
 
+/// Memory of a request beside its objects: the chunks ahead, caches, windows.
+const BYTES_A_REQUEST: u64 = 24 << 20;
+/// Of each object that is met in a walk, and of each that is planned: measured on clones of large
+/// repositories without bitmaps, and rounded up.
+const BYTES_WALKED: u64 = 400;
+const BYTES_PLANNED: u64 = 200;
+
 /// How often a waiting side looks whether it should stop, or has progress to tell.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// A packet that says nothing: it keeps a connection alive.
+const EMPTY_PACKET: [u8; 5] = [b'0', b'0', b'0', b'5', BAND_DATA];
 
 /// A pack on its way. Dropping it stops and joins its worker.
 pub struct PackStream {
@@ -32,6 +45,9 @@ pub struct PackStream {
     shared: Arc<Shared>,
     options: StreamOptions,
     last_sent: Instant,
+    is_urgent: bool,
+    /// The client ended its side, and was sent something to see whether it still listens.
+    is_probed: bool,
 }
 
 /// What both sides see.
@@ -56,7 +72,9 @@ impl PackStream {
         plan: PlanOptions,
         options: StreamOptions,
     ) -> Self {
-        let watch = Arc::new(Watch::new());
+        let bound = u64::from(source.number_bound()).saturating_mul(BYTES_WALKED);
+        let turn = Turns::of_process().turn(bound.saturating_add(BYTES_A_REQUEST));
+        let watch = Arc::new(Watch::taking_turns(turn));
         let shared = Arc::new(Shared {
             progress: Mutex::new(Progress::new(Arc::clone(&watch))),
             watch,
@@ -78,7 +96,16 @@ impl PackStream {
             Ok(worker) => (Some(worker), None),
             Err(error) => (None, Some(EmitError::Thread(error))),
         };
-        Self { worker, failure, chunks, shared, options, last_sent: Instant::now() }
+        Self {
+            worker,
+            failure,
+            chunks,
+            shared,
+            options,
+            last_sent: Instant::now(),
+            is_urgent: false,
+            is_probed: false,
+        }
     }
 
     /// The next buffer to send, `None` behind the last; waits for it.
@@ -88,6 +115,7 @@ impl PackStream {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
+        self.is_urgent = false;
         loop {
             match self.receive() {
                 Ok(Ok(chunk)) => {
@@ -96,8 +124,10 @@ impl PackStream {
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Some(chunk) = self.sign_of_life() {
+                    let probe = self.look_for_client()?;
+                    if let Some(chunk) = probe.or_else(|| self.sign_of_life()) {
                         self.last_sent = Instant::now();
+                        self.is_urgent = true;
                         return Ok(Some(chunk));
                     }
                 }
@@ -106,9 +136,36 @@ impl PackStream {
         }
     }
 
+    /// Should the buffer given last leave at once? It tells the client that the server lives, and
+    /// the next one may take long.
+    pub fn is_urgent(&self) -> bool {
+        self.is_urgent
+    }
+
+    /// Gives up when the client is gone.
+    ///
+    /// A client that has ended its own side may have closed its connection, or may be listening
+    /// still. Something sent to it makes the difference known: an empty packet, which a listener
+    /// passes over.
+    fn look_for_client(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
+        let Some(client) = self.options.client else { return Ok(None) };
+        match Presence::of(client) {
+            Presence::Gone => {
+                self.cancel();
+                Err(EmitError::ClientGone)
+            }
+            Presence::Silent if !self.is_probed && self.options.band_limit > 0 => {
+                self.is_probed = true;
+                Ok(Some(EMPTY_PACKET.to_vec()))
+            }
+            Presence::Silent | Presence::There => Ok(None),
+        }
+    }
+
     fn receive(&self) -> Result<Result<Vec<u8>, EmitError>, RecvTimeoutError> {
-        let StreamOptions { band_limit, progress, keepalive } = self.options;
+        let StreamOptions { band_limit, progress, keepalive, client } = self.options;
         let patience = match (band_limit, progress) {
+            _ if client.is_some() => Some(LOOK),
             (0, _) => None,
             (_, true) => Some(LOOK),
             (_, false) if keepalive.is_zero() => None,
@@ -122,7 +179,10 @@ impl PackStream {
 
     /// Progress that is new, or an empty packet when nothing was sent for long.
     fn sign_of_life(&self) -> Option<Vec<u8>> {
-        let StreamOptions { band_limit, progress, keepalive } = self.options;
+        let StreamOptions { band_limit, progress, keepalive, .. } = self.options;
+        if band_limit == 0 {
+            return None;
+        }
         if progress {
             let lines = self.shared.lines();
             if !lines.is_empty() {
@@ -132,7 +192,7 @@ impl PackStream {
             }
         }
         let due = !keepalive.is_zero() && self.last_sent.elapsed() >= keepalive;
-        due.then(|| vec![b'0', b'0', b'0', b'5', BAND_DATA])
+        due.then(|| EMPTY_PACKET.to_vec())
     }
 
     fn end(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
@@ -175,6 +235,7 @@ impl Drop for PackStream {
             // a panic of a stream nobody waits for has been told on stderr
             let _ = worker.join();
         }
+        malloc::freed();
     }
 }
 
@@ -216,16 +277,12 @@ impl Producer {
         match self.produce(source, commits, request) {
             Ok(()) => self.shared.finished.store(true, Ordering::Release),
             Err(error) => {
-                let mut message = Err(error);
-                while let Err(SendTimeoutError::Timeout(back)) =
-                    self.sender.send_timeout(message, LOOK)
-                {
-                    if self.shared.watch.is_cancelled() {
-                        return;
-                    }
-                    message = back;
-                }
+                // whoever took no more chunks is gone, and needs no reason
+                let _ = self.hand_over(Err(error));
             }
+        }
+        if let Some(turn) = self.shared.watch.turn() {
+            turn.rest(); // what is ahead of the client needs no work any more
         }
     }
 
@@ -237,8 +294,10 @@ impl Producer {
     ) -> Result<(), EmitError> {
         let watch = &*self.shared.watch;
         let enumeration = graph::enumerate(source, commits, request, watch)?;
+        needs(watch, enumeration.objects.len(), BYTES_WALKED);
         let plan = PackPlan::new(source, enumeration, &self.plan, watch)?;
         watch.end();
+        needs(watch, plan.steps.len(), BYTES_PLANNED);
         self.shared.planned(&plan.counts);
         let mut out = Framer::new(self.options.band_limit, |chunk| self.send(chunk));
         if self.options.progress {
@@ -255,14 +314,33 @@ impl Producer {
 
     /// Hands a chunk over, waiting while there is no room, until the stream is given up.
     fn send(&self, chunk: Vec<u8>) -> Result<(), SourceError> {
-        let mut message = Ok(chunk);
-        loop {
-            self.shared.watch.check()?;
+        self.shared.watch.check()?;
+        match self.sender.try_send(Ok(chunk)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(message)) => match self.shared.watch.turn() {
+                Some(turn) => turn.resting(|| self.hand_over(message)),
+                None => self.hand_over(message),
+            },
+            Err(TrySendError::Disconnected(_)) => Err(SourceError::Cancelled),
+        }
+    }
+
+    /// Waits for room.
+    fn hand_over(&self, mut message: Result<Vec<u8>, EmitError>) -> Result<(), SourceError> {
+        while !self.shared.watch.is_cancelled() {
             match self.sender.send_timeout(message, LOOK) {
                 Ok(()) => return Ok(()),
                 Err(SendTimeoutError::Timeout(back)) => message = back,
-                Err(SendTimeoutError::Disconnected(_)) => return Err(SourceError::Cancelled),
+                Err(SendTimeoutError::Disconnected(_)) => break,
             }
         }
+        Err(SourceError::Cancelled)
+    }
+}
+
+/// So many objects are known now.
+fn needs(watch: &Watch, objects: usize, bytes_each: u64) {
+    if let Some(turn) = watch.turn() {
+        turn.needs((objects as u64).saturating_mul(bytes_each).saturating_add(BYTES_A_REQUEST));
     }
 }

@@ -16,10 +16,12 @@ pub enum Class {
     NoRepository,
     Refused,
     Cancelled,
+    Busy,
+    Hangup,
     Internal,
 }
 
-const COUNT: usize = 8;
+const COUNT: usize = 10;
 
 impl Class {
     const fn name(self) -> &'static str {
@@ -31,6 +33,8 @@ impl Class {
             Class::NoRepository => "NoRepository",
             Class::Refused => "Refused",
             Class::Cancelled => "Cancelled",
+            Class::Busy => "Busy",
+            Class::Hangup => "HangupError",
             Class::Internal => "InternalError",
         }
     }
@@ -73,6 +77,7 @@ pub fn source_error(error_: SourceError) -> PyErr {
         | SourceError::Foreign(_) => Class::Repository,
         SourceError::TooLarge { .. } => Class::Refused,
         SourceError::Cancelled => Class::Cancelled,
+        SourceError::Busy => Class::Busy,
     };
     error(class, error_.to_string())
 }

@@ -11,6 +11,7 @@ mod graph;
 mod ids;
 mod ingest;
 mod objects;
+mod process;
 mod refs;
 mod stream;
 
@@ -32,5 +33,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;
+    module.add_function(wrap_pyfunction!(process::share_out, module)?)?;
+    module.add_function(wrap_pyfunction!(process::large_requests, module)?)?;
+    module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(process::keep_freed_memory, module)?)?;
     Ok(())
 }

@@ -21,6 +21,7 @@ fn emit_error(error_: EmitError) -> PyErr {
     match error_ {
         EmitError::Source(inner) => source_error(inner),
         EmitError::Graph(inner) => graph_error(inner),
+        EmitError::ClientGone => error(Class::Hangup, error_.to_string()),
         other => error(Class::Internal, other.to_string()),
     }
 }
@@ -59,7 +60,7 @@ impl PackStream {
         client_shallow = vec![], server_shallow = vec![], shallow = vec![], unshallow = vec![],
         filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
-        use_bitmaps = true,
+        use_bitmaps = true, client = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -81,6 +82,7 @@ impl PackStream {
         threads: usize,
         sideband_all: bool,
         use_bitmaps: bool,
+        client: Option<i32>,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -123,6 +125,7 @@ impl PackStream {
                 band_limit,
                 progress,
                 keepalive: Duration::try_from_secs_f64(keepalive).unwrap_or_default(),
+                client,
             };
             let commits = Arc::clone(&objects.commits);
             let inner = emit::PackStream::start(source, commits, request, plan, stream);
@@ -155,6 +158,14 @@ impl PackStream {
             }
             Ok(())
         })
+    }
+
+    #[getter]
+    fn urgent(&self) -> bool {
+        match self.inner.try_lock().as_deref() {
+            Ok(Some(stream)) => stream.is_urgent(),
+            _ => false,
+        }
     }
 
     #[getter]
