@@ -43,13 +43,30 @@ pub enum Outcome {
     Exceeds(u64),
 }
 
-/// A base that was tried.
+/// A base that was tried, and what came of it; as small as can be, because there are many.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tried {
     /// [`short`] name of the base: a mistake would cost a few bytes of pack, nothing else.
-    pub base: u64,
-    /// What came of it.
-    pub outcome: Outcome,
+    base: u32,
+    /// The number of bytes above the lowest bit, which says of which outcome.
+    outcome: u32,
+}
+
+impl Tried {
+    /// `None` when the sizes are too large to be noted.
+    pub fn new(base: u32, outcome: Outcome) -> Option<Self> {
+        let (size, fits) = match outcome {
+            Outcome::Fits(size) => (u32::try_from(size).ok()?, 1),
+            Outcome::Exceeds(limit) => (u32::try_from(limit).ok()?, 0),
+        };
+        let outcome = size.checked_mul(2)? | fits;
+        Some(Self { base, outcome })
+    }
+
+    fn outcome(self) -> Outcome {
+        let size = u64::from(self.outcome >> 1);
+        if self.outcome & 1 == 1 { Outcome::Fits(size) } else { Outcome::Exceeds(size) }
+    }
 }
 
 /// A delta that was worth compressing.
@@ -71,9 +88,9 @@ pub struct Known {
     /// Its inflated size.
     pub size: u64,
     /// Bases that were tried, the latest last.
-    pub tried: Vec<Tried>,
+    tried: Box<[Tried]>,
     /// Deltas that were chosen, the latest last.
-    pub deltas: Vec<KnownDelta>,
+    deltas: Box<[KnownDelta]>,
     /// The whole object as a zlib stream.
     pub whole: Option<Arc<[u8]>>,
 }
@@ -81,13 +98,13 @@ pub struct Known {
 impl Known {
     /// Nothing but what a header says.
     pub fn new(kind: ObjectKind, size: u64) -> Self {
-        Self { kind, size, tried: Vec::new(), deltas: Vec::new(), whole: None }
+        Self { kind, size, tried: Box::default(), deltas: Box::default(), whole: None }
     }
 
     /// How it went with this base.
     #[inline]
-    pub fn outcome(&self, base: u64) -> Option<Outcome> {
-        self.tried.iter().find(|tried| tried.base == base).map(|tried| tried.outcome)
+    pub fn outcome(&self, base: u32) -> Option<Outcome> {
+        self.tried.iter().find(|tried| tried.base == base).map(|tried| tried.outcome())
     }
 
     /// The delta against this base.
@@ -116,6 +133,7 @@ impl Known {
             deltas.remove(0);
         }
         let whole = whole.or_else(|| self.whole.clone());
+        let (tried, deltas) = (tried.into(), deltas.into());
         Self { kind: self.kind, size: self.size, tried, deltas, whole }
     }
 
@@ -123,8 +141,8 @@ impl Known {
     fn cost(&self) -> usize {
         let deflated = |bytes: &Arc<[u8]>| bytes.len() + 2 * size_of::<usize>();
         OVERHEAD
-            + self.tried.capacity() * size_of::<Tried>()
-            + self.deltas.capacity() * size_of::<KnownDelta>()
+            + size_of_val(&*self.tried)
+            + size_of_val(&*self.deltas)
             + self.deltas.iter().map(|delta| deflated(&delta.deflated)).sum::<usize>()
             + self.whole.as_ref().map_or(0, deflated)
     }
@@ -132,8 +150,8 @@ impl Known {
 
 /// The first bytes of a name.
 #[inline]
-pub fn short(id: &ObjectId) -> u64 {
-    id.as_bytes().iter().take(8).fold(0, |word, &byte| word << 8 | u64::from(byte))
+pub fn short(id: &ObjectId) -> u32 {
+    id.as_bytes().iter().take(4).fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
 
 /// See the module.
@@ -268,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_was_learnt_adds_up() {
-        let tried = |base, size| Tried { base, outcome: Outcome::Fits(size) };
+        let tried = |base, size| Tried::new(base, Outcome::Fits(size)).unwrap();
         let delta =
             |nth, len: usize| KnownDelta { base: id(nth), size: 9, deflated: vec![1; len].into() };
         let known = Known::new(ObjectKind::Tree, 5);
@@ -287,10 +305,22 @@ mod tests {
     }
 
     #[test]
+    fn outcomes_are_what_was_noted() {
+        for size in [0, 1, 77, (1 << 31) - 1] {
+            for outcome in [Outcome::Fits(size), Outcome::Exceeds(size)] {
+                assert_eq!(Tried::new(5, outcome).unwrap().outcome(), outcome);
+            }
+        }
+        for size in [1 << 31, 1 << 32, u64::MAX] {
+            assert_eq!(Tried::new(5, Outcome::Fits(size)), None);
+        }
+    }
+
+    #[test]
     fn one_object_is_bounded() {
         let mut known = Known::new(ObjectKind::Blob, 5);
         for nth in 0..200u32 {
-            let tried = Tried { base: nth.into(), outcome: Outcome::Exceeds(1) };
+            let tried = Tried::new(nth, Outcome::Exceeds(1)).unwrap();
             let delta = KnownDelta { base: id(nth), size: 1, deflated: vec![0].into() };
             known = known.with(&[tried], Some(delta), None);
         }

@@ -27,7 +27,7 @@ impl<'s> Recall<'s> {
     }
 
     /// The name by which a base is remembered.
-    pub(super) fn key(&self, base: ObjectNumber) -> u64 {
+    pub(super) fn key(&self, base: ObjectNumber) -> u32 {
         self.memory.map_or(0, |_| short(&self.source.id(base)))
     }
 
@@ -41,14 +41,14 @@ impl<'s> Recall<'s> {
     }
 
     /// How it went with this base before.
-    pub(super) fn outcome(&self, base: u64) -> Option<Outcome> {
+    pub(super) fn outcome(&self, base: u32) -> Option<Outcome> {
         self.known.as_ref()?.outcome(base)
     }
 
     /// Notes how it went now.
-    pub(super) fn note(&mut self, base: u64, outcome: Outcome) {
+    pub(super) fn note(&mut self, base: u32, outcome: Outcome) {
         if self.memory.is_some() {
-            self.learnt.push(Tried { base, outcome });
+            self.learnt.extend(Tried::new(base, outcome));
         }
     }
 

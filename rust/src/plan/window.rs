@@ -18,7 +18,7 @@ const KEEP_BUFFER: usize = 1 << 20;
 struct Held<'c> {
     candidate: &'c Candidate,
     /// The name by which it is remembered as a base.
-    key: u64,
+    key: u32,
     depth: u32,
     content: Option<Vec<u8>>,
     index: Option<DeltaIndex>,
