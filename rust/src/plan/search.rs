@@ -151,6 +151,8 @@ fn candidates(
     let mut names = HashMap::new();
     for (at, slot) in slots.all.iter().enumerate() {
         let stored = match slot.how {
+            // of a thousand commits that lie whole in a pack, one has another that is like it
+            How::Stored if matches!(slot.kind, ObjectKind::Commit | ObjectKind::Tag) => continue,
             How::Stored => slots.end_of(slot)? - slot.offset,
             How::Anew => 0,
             _ => continue,

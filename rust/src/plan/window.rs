@@ -11,6 +11,11 @@ use crate::source::{ObjectReader, ObjectSource, SourceError};
 /// Bases smaller than the target by more than this factor, or larger, are not tried.
 const SIZE_RATIO: u64 = 32;
 
+/// A delta of this length, and a part of the target's more, is good enough: the few
+/// bytes that another base could save are not worth reading it.
+const ENOUGH: u64 = 32;
+const ENOUGH_PART: u64 = 256;
+
 /// Allocations kept for the next object that enters the window, up to this size each.
 const KEEP_BUFFER: usize = 1 << 20;
 
@@ -126,6 +131,9 @@ impl<'c, 's> Window<'c, 's> {
             limit = size.saturating_sub(1);
             limit_depth = depth;
             best = Some(Match { place, depth, made });
+            if size <= ENOUGH + target.size / ENOUGH_PART {
+                break;
+            }
         }
         Ok(best)
     }
