@@ -1,4 +1,7 @@
-"""What gitserve does better than the original, each with the dialogue or the git that shows it."""
+"""What gitserve does better than the original, each with the dialogue or the git that shows it.
+
+That an idle client blocks nobody is in test_tcp_server.py, archives are in test_archive.py.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,13 @@ def unpkts(data: bytes) -> list[bytes | None]:
 
 
 def talk(
-    handler_class: Any, repo: Any, said: bytes, *, stateless: bool = True, **options: Any
-) -> bytes:
+    handler_class: Any, repo: Any, said: bytes, *, stateless: bool = True, args: Any = ("/",),
+    **options: Any,
+) -> bytes:  # fmt: skip
     """One request over files; what the handler raises is part of its behaviour, not of ours."""
     out = io.BytesIO()
     proto = Protocol(io.BytesIO(said).read, out.write)
-    handler = handler_class(DictBackend({"/": repo}), ["/"], proto, stateless, **options)
+    handler = handler_class(DictBackend({"/": repo}), args, proto, stateless, **options)
     with contextlib.suppress(GitProtocolError):
         handler.handle()
     return out.getvalue()
@@ -201,6 +205,14 @@ def test_an_unknown_want_gets_an_error(repo: Any) -> None:
     assert line == b"ERR upload-pack: not our ref " + b"12" * 20
 
 
+def test_an_unknown_want_gets_an_error_in_version_2(repo: Any) -> None:
+    words = [b"command=fetch\n", b"object-format=sha1\n"]
+    said = pkts(*words) + b"0001" + pkts(b"want " + b"12" * 20 + b"\n", b"done\n", None)
+    out = talk(UploadPackHandler, repo, said, args=["/", "version=2"])
+    (line,) = unpkts(out)
+    assert line == b"ERR upload-pack: not our ref " + b"12" * 20
+
+
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_include_tag_works(
     version: int, project: Repo, serve: Callable[..., str], newest_git: Git, tmp_path: Path
@@ -245,7 +257,7 @@ def test_hooks_see_the_objects_and_may_refuse(
         def _on_pre_receive(self, client_refs: Any) -> None:
             for _, new, name in client_refs:
                 seen.append(self.incoming is not None and new in self.incoming)
-                seen.append(new in self.repo.object_store)
+                seen.append(self.repo.object_store[new].tree in self.repo.object_store)
                 if name.endswith(b"/bad"):
                     raise HookError("nothing bad here")
 
@@ -262,10 +274,40 @@ def test_hooks_see_the_objects_and_may_refuse(
     assert b"remote: commit" in done.stderr
     assert b"nothing bad here" in done.stderr
     assert b"pre-receive hook declined" in done.stderr
-    assert seen == [True, False]
+    assert seen == [True, True]
     assert b"refs/heads/bad" not in project.refs
+    refused = git.text("rev-parse", "HEAD", cwd=clone).encode()
+    assert refused not in project.object_store
     git.run("push", "--quiet", "origin", "HEAD:refs/heads/good", cwd=clone)
     assert b"refs/heads/good" in project.refs
+
+
+@pytest.mark.parametrize("which", ["pre-receive", "update"])
+def test_hook_objects_see_the_objects(repo: Any, which: str) -> None:
+    """``repo.hooks``, as people fill it; they look where dulwich's users look."""
+    seen: list[Any] = []
+
+    class Looks:
+        def execute(self, *arguments: Any) -> None:
+            new = arguments[0][0][1] if which == "pre-receive" else arguments[2]
+            seen.append(new in repo.object_store)
+            seen.append(repo.object_store[new].tree == tree)
+            if b"/bad" in (arguments[0][0][2] if which == "pre-receive" else arguments[0]):
+                raise HookError("no")
+
+    tree = repo[repo.get_refs()[b"refs/heads/a"]].tree
+    commit_id, pack = packed_commit(b"tree %b\n" % tree)
+    repo.hooks = {**(getattr(repo, "hooks", None) or {}), which: Looks()}
+    said = push(repo, b"%b %b refs/heads/bad" % (ZERO, commit_id), pack=pack)
+    assert said[1] == b"ng refs/heads/bad " + (
+        b"hook declined" if which == "update" else b"pre-receive hook declined"
+    )
+    if not isinstance(repo, MemoryRepo):
+        assert commit_id not in repo.object_store
+    said = push(repo, b"%b %b refs/heads/good" % (ZERO, commit_id), pack=pack)
+    assert said[1] == b"ok refs/heads/good"
+    assert commit_id in repo.object_store
+    assert seen == [True] * 4
 
 
 def test_the_little_server_takes_no_pushes_until_told(
@@ -292,6 +334,89 @@ def test_the_little_server_takes_no_pushes_until_told(
             server.terminate()
             server.wait()
             server.stderr.close()
+
+
+def test_the_little_web_server_takes_no_pushes_until_told(
+    project: Repo, newest_git: Git, tmp_path: Path
+) -> None:
+    from tests.support.server import free_port
+
+    clone = tmp_path / "clone"
+    newest_git.run("clone", "--quiet", project.path, clone)
+    for extra, well in (([], False), (["--enable-push"], True)):
+        port = free_port()
+        command = [sys.executable, "-m", "gitserve.web", "-l", "127.0.0.1", "-p", str(port)]
+        with subprocess.Popen(
+            [*command, *extra, project.path], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+        ) as server:
+            try:
+                assert server.stderr is not None
+                assert b"Listening" in server.stderr.readline()
+                url = f"http://127.0.0.1:{port}/"
+                assert newest_git.lines("ls-remote", url)
+                done = newest_git.run("push", url, "HEAD:refs/heads/x", cwd=clone, check=False)
+                assert (done.returncode == 0) is well
+            finally:
+                server.terminate()
+
+
+def work_for(size: int, folder: Path) -> list[int]:
+    """Calls in Python, and times the road was used, for a push and a fetch of so large a blob."""
+    repo = Repo.init_bare(folder, mkdir=True)
+    content = hashlib.shake_128(b"large").digest(size)
+    pack = (
+        b"PACK" + bytes((0, 0, 0, 2, 0, 0, 0, 1)) + entry_header(3, size) + zlib.compress(content)
+    )
+    pack += hashlib.sha1(pack).digest()
+    blob_id = hashlib.sha1(b"blob %d\0%b" % (size, content)).hexdigest().encode()
+    said = pkts(b"%b %b refs/tags/large\0report-status" % (ZERO, blob_id), None) + pack
+    counts = []
+    for handler_class, words in (
+        (ReceivePackHandler, said),
+        (UploadPackHandler, pkts(b"want %b side-band-64k" % blob_id, None, b"done")),
+    ):
+        source, written, calls, used = io.BytesIO(words), io.BytesIO(), [0], [0]
+
+        def recv(count: int, source: Any = source, used: Any = used) -> bytes:
+            used[0] += 1
+            data: bytes = source.read(min(count, 1 << 16))
+            return data
+
+        def write(data: bytes, written: Any = written, used: Any = used) -> None:
+            used[0] += 1
+            written.write(data)
+
+        def count(*_: Any, calls: Any = calls) -> None:
+            calls[0] += 1
+
+        proto = ReceivableProtocol(recv, write)
+        handler = handler_class(DictBackend({"/": repo}), ["/"], proto, True)
+        sys.setprofile(count)
+        try:
+            handler.handle()
+        finally:
+            sys.setprofile(None)
+        counts += [calls[0], used[0]]
+    assert len(written.getvalue()) > size
+    assert repo.get_refs()[b"refs/tags/large"] == blob_id
+    return counts
+
+
+def entry_header(kind: int, size: int) -> bytes:
+    head, size = bytearray([kind << 4 | size & 15]), size >> 4
+    while size:
+        head[-1] |= 0x80
+        head.append(size & 0x7F)
+        size >>= 7
+    return bytes(head)
+
+
+def test_a_blob_of_twice_the_size_is_twice_the_work(tmp_path: Path) -> None:
+    """Counted, not timed: what comes on top for as much again is the same each time."""
+    work = [work_for(size << 20, tmp_path / f"{size}.git") for size in (4, 8, 16)]
+    for small, middle, large in zip(*work, strict=True):
+        assert middle > small
+        assert large - middle <= 2.2 * (middle - small) + 20
 
 
 MEASURED = """\

@@ -10,18 +10,20 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gitserve.errors import NotGitRepository
+from gitserve.errors import GitProtocolError, NotGitRepository
+from gitserve.protocol import pkt_line
 from gitserve.repo import Repo
 from gitserve.server import (
     DEFAULT_HANDLERS,
     DictBackend,
     FileSystemBackend,
     ReceivePackHandler,
+    TCPGitRequestHandler,
     TCPGitServer,
     UploadPackHandler,
     serve_command,
@@ -178,6 +180,86 @@ def test_shutdown_ends_serve_and_close_ends_idle_connections(project: Repo) -> N
         with contextlib.suppress(ConnectionResetError):
             while idle.recv(100):
                 pass
+
+
+def test_who_says_nothing_is_let_go(
+    project: Repo, serve: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After ``timeout`` seconds, at each point of a dialogue; elsewhere a thread would be lost."""
+    assert TCPGitRequestHandler.timeout == 600
+    monkeypatch.setattr(TCPGitRequestHandler, "timeout", 0.2)
+    url = serve(DictBackend({b"/": project}))
+    host, port = url.removeprefix("git://").split(":")
+    for said in (b"", b"00", pkt_line(b"git-upload-pack /\0host=x\0"),
+                 pkt_line(b"git-receive-pack /\0host=x\0") + b"0094"):  # fmt: skip
+        with socket.create_connection((host, int(port))) as idle:
+            idle.sendall(said)
+            while idle.recv(1 << 16):
+                pass  # the end, not ours
+
+
+class Held(UploadPackHandler):
+    """Waits until the test lets go, then answers."""
+
+    started: threading.Event
+    let_go: threading.Event
+    ended: threading.Event
+
+    def handle(self) -> None:
+        self.started.set()
+        self.let_go.wait(60)
+        with contextlib.suppress(GitProtocolError):
+            self.proto.write_pkt_line(b"at last")
+        self.ended.set()
+
+
+@pytest.fixture
+def held(project: Repo) -> Iterator[tuple[TCPGitServer, type[Held], socket.socket]]:
+    """A server that is shut down while one request runs."""
+
+    class Mine(Held):
+        started, let_go, ended = threading.Event(), threading.Event(), threading.Event()
+
+    backend, handlers = DictBackend({b"/": project}), {b"git-upload-pack": Mine}
+    server = TCPGitServer(backend, "127.0.0.1", 0, handlers)
+    thread = threading.Thread(target=server.serve, args=(0.02,))
+    thread.start()
+    with socket.create_connection(server.server_address[:2]) as client:
+        client.sendall(pkt_line(b"git-upload-pack /\0host=x\0"))
+        assert Mine.started.wait(60)
+        server.shutdown()
+        thread.join(60)
+        yield server, Mine, client
+    Mine.let_go.set()
+    assert Mine.ended.wait(60)
+
+
+def test_server_close_lets_running_requests_finish(
+    held: tuple[TCPGitServer, type[Held], socket.socket],
+) -> None:
+    server, handler, client = held
+    server.close_timeout = 60
+    closing = threading.Thread(target=server.server_close)
+    closing.start()
+    with contextlib.suppress(ConnectionRefusedError):  # soon, nobody listens any more
+        while True:
+            socket.create_connection(server.server_address[:2]).close()
+    assert closing.is_alive()
+    handler.let_go.set()
+    closing.join(60)
+    assert not closing.is_alive()
+    assert client.recv(100) == pkt_line(b"at last")
+
+
+def test_server_close_cuts_what_does_not_finish(
+    held: tuple[TCPGitServer, type[Held], socket.socket],
+) -> None:
+    server, handler, client = held
+    assert server.close_timeout == 10
+    server.close_timeout = 0.1
+    server.server_close()
+    assert not handler.ended.is_set()
+    assert client.recv(100) == b""
 
 
 def test_file_system_backend(

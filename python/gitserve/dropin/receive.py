@@ -25,6 +25,7 @@ from gitserve.dropin.handlers import (
 from gitserve.dropin.lines import capability_agent
 from gitserve.dropin.road import converse, hang_up
 from gitserve.dropin.served import python_hook, served
+from gitserve.dropin.waiting import waiting_objects_seen
 from gitserve.dropin.words import (
     CAPABILITY_NO_DONE,
     CAPABILITY_SIDE_BAND_64K,
@@ -75,7 +76,8 @@ class ReceivePackHandler(PackHandler):
         self.tally = Tally()
         """What the request cost."""
         self.incoming: Snapshot | None = None
-        """While hooks are asked: the repository's objects and those that wait to be accepted."""
+        """While hooks are asked: the repository's objects and those that wait to be accepted.
+        ``repo.object_store`` finds them, too."""
         self._version = asked_version(args)
         self._remarks: Remarks | None = None
 
@@ -214,11 +216,19 @@ class _Hooks:
         if not self._hooks.pre_receive(commands, remarks):
             return False
         self._handler.incoming = self._push.objects()
-        return self._handler._may(commands, remarks)
+        with waiting_objects_seen(self._handler.repo, self._push):
+            return self._handler._may(commands, remarks)
 
     def update(self, command: Command, remarks: Remarks) -> bool:
         """See :class:`~gitserve.service.hooks.AsksHooks`."""
-        return self._hooks.update(command, remarks) and self._handler._may_one(command, remarks)
+        if not self._hooks.update(command, remarks):
+            return False
+        handler = self._handler
+        asked = changed(handler, ReceivePackHandler, _OF_UPDATES)
+        if not asked and python_hook(handler.repo, "update") is None:
+            return True  # there may be thousands of refs
+        with waiting_objects_seen(handler.repo, self._push):
+            return handler._may_one(command, remarks)
 
     def post_receive(self, commands: Sequence[Command], remarks: Remarks) -> None:
         """See :class:`~gitserve.service.hooks.AsksHooks`."""
@@ -261,4 +271,5 @@ def _triples(commands: Sequence[Command]) -> list[Triple]:
     return [(command.old, command.new, command.ref) for command in commands]
 
 
-remember(ReceivePackHandler, SPEAKING)
+_OF_UPDATES = ("_on_update", "_ask")
+remember(ReceivePackHandler, (*SPEAKING, *_OF_UPDATES))

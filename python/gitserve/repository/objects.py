@@ -5,6 +5,10 @@ In: ids as hexadecimal bytes. Out: :class:`GitObject` values. The serving path d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from gitserve._core import Snapshot
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
@@ -55,6 +59,19 @@ class GitObject(Record):
         return [line[len(start) :] for line in head.split(b"\n") if line.startswith(start)]
 
 
+_seen_here: ContextVar[tuple[str, Snapshot] | None] = ContextVar("seen_here", default=None)
+
+
+@contextmanager
+def seen_here(objects_dir: str, snapshot: Snapshot) -> Iterator[None]:
+    """While it runs, and only in this thread, look-ups in that folder look at this snapshot."""
+    token = _seen_here.set((objects_dir, snapshot))
+    try:
+        yield
+    finally:
+        _seen_here.reset(token)
+
+
 class Objects:
     """The objects of one repository, as of each look-up."""
 
@@ -65,7 +82,10 @@ class Objects:
 
     @property
     def snapshot(self) -> Snapshot:
-        """The core's view of what is there now."""
+        """The core's view of what is there now; to the hooks of a push, with what it brings."""
+        waiting = _seen_here.get()
+        if waiting is not None and waiting[0] == self._repository.objects_dir:
+            return waiting[1]
         return self._repository.objects.snapshot()
 
     def __contains__(self, object_id: bytes) -> bool:
