@@ -423,8 +423,16 @@ MEASURED = """\
 import re, sys, threading, time
 from gitserve.server import DictBackend, TCPGitServer
 from gitserve.repo import Repo
-server = TCPGitServer(DictBackend({"/": Repo(sys.argv[1])}), "127.0.0.1", 0)
-threading.Thread(target=server.serve, daemon=True).start()
+from gitserve.web import WSGIRequestHandlerLogger, WSGIServerLogger, make_server, make_wsgi_chain
+backend = DictBackend({"/": Repo(sys.argv[1])})
+if sys.argv[2] == "git":
+    server = TCPGitServer(backend, "127.0.0.1", 0)
+else:
+    server = make_server(
+        "127.0.0.1", 0, make_wsgi_chain(backend),
+        server_class=WSGIServerLogger, handler_class=WSGIRequestHandlerLogger,
+    )
+threading.Thread(target=server.serve_forever, daemon=True).start()
 def own():
     # what is mapped from files is the kernel's to drop
     return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
@@ -441,33 +449,45 @@ print(peak - before, flush=True)
 """
 
 
-def test_a_large_blob_goes_in_and_out_in_constant_memory(newest_git: Git, tmp_path: Path) -> None:
-    """256 MB that do not compress: less than 64 MB more than the server had before."""
-    git, source = newest_git, tmp_path / "source"
-    fast = ["-c", "core.bigFileThreshold=1m", "-c", "core.compression=0"]
+FAST = ("-c", "core.bigFileThreshold=1m", "-c", "core.compression=0")
+
+
+@pytest.fixture(scope="module")
+def large(newest_git: Git, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """256 MB that do not compress."""
+    git, source = newest_git, tmp_path_factory.mktemp("large")
     git.run("init", "--quiet", "--initial-branch=main", source)
     with (source / "large").open("wb") as file:
         for number in range(256):
             file.write(hashlib.shake_128(b"%d" % number).digest(1 << 20))
-    git.run(*fast, "add", "large", cwd=source)
+    git.run(*FAST, "add", "large", cwd=source)
     git.run("commit", "--quiet", "-m", "large", cwd=source)
+    return source
+
+
+@pytest.mark.parametrize("road", ["git", "http"])
+def test_a_large_blob_goes_in_and_out_in_constant_memory(
+    road: str, large: Path, newest_git: Git, tmp_path: Path
+) -> None:
+    """Less than 64 MB more than the server had before."""
+    git = newest_git
     target = Repo.init_bare(tmp_path / "target.git", mkdir=True)
     with subprocess.Popen(
-        [sys.executable, "-c", MEASURED, target.path],
+        [sys.executable, "-c", MEASURED, target.path, road],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as server:  # fmt: skip
         assert server.stdin is not None
         assert server.stdout is not None
-        url = f"git://127.0.0.1:{server.stdout.readline().strip()}/"
-        git.run(*fast, "push", "--quiet", url, "main", cwd=source)
+        url = f"{road}://127.0.0.1:{server.stdout.readline().strip()}/"
+        git.run(*FAST, "push", "--quiet", url, "main", cwd=large)
         clone = tmp_path / "clone.git"
-        git.run(*fast, "clone", "--quiet", "--bare", url, clone)
+        git.run(*FAST, "clone", "--quiet", "--bare", url, clone)
         server.stdin.write("\n")
         server.stdin.flush()
         kilobytes = int(server.stdout.readline())
         server.stdin.close()
     assert kilobytes < 64 << 10
-    assert object_ids(git, clone, "main") == object_ids(git, source, "main")
+    assert object_ids(git, clone, "main") == object_ids(git, large, "main")
 
 
 def test_a_proto_that_only_reads_exactly_is_not_asked_for_more(
