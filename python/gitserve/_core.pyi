@@ -219,6 +219,9 @@ def all_reachable(
     What ``refs`` and their HEAD lead to are tips too.
     """
 
+def fsck_messages() -> list[tuple[str, bool]]:
+    """The ids of Git's ``fsck-msgids`` that objects can have, and whether each stays fatal."""
+
 def check_connected(
     objects: Snapshot,
     tips: Sequence[bytes],
@@ -327,6 +330,16 @@ class Quarantine:
 
         ``known``: ids that were complete before, and what ``refs`` lead to; the walk stops at what
         they reach.
+        """
+
+    def check_objects(
+        self, severities: Sequence[tuple[str, str]] = ..., skip: Sequence[bytes] = ...
+    ) -> tuple[list[str], bool]:
+        """Are the received objects well formed? Lines to be shown, and whether any is refused.
+
+        ``severities``: (message id, ``ignore``, ``warn`` or ``error``) where it is not to be as in
+        Git's ``fsck-msgids``, with warnings as errors; ids in any case. ``skip``: objects that are
+        not looked at. Raises ValueError for an unknown id, and for one that stays fatal.
         """
 
     def publish(self) -> None:

@@ -11,6 +11,7 @@
 pub mod bitmap;
 pub mod delta;
 pub mod emit;
+pub mod fsck;
 pub mod graph;
 pub mod hash;
 pub mod ingest;

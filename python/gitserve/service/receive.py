@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from gitserve._core import PackReceiver
+from gitserve._core import PackReceiver, Quarantine
 from gitserve.errors import PackError, RepositoryError
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
@@ -27,9 +27,11 @@ from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
 from gitserve.service.hooks import AsksHooks
+from gitserve.service.keepalive import kept_alive
+from gitserve.service.object_rules import UnusableRules, object_rules, wanted
 from gitserve.service.policy import Deny
 from gitserve.service.push import Push
-from gitserve.service.remarks import Aside, nowhere
+from gitserve.service.remarks import Aside, Remarks, nowhere
 from gitserve.service.resolving import ResolvingProgress
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -131,12 +133,31 @@ class ReceiveService:
             self._read_pack(receiver)
             push.tally.objects += receiver.finish(progress)
             progress.finish()
+            if wanted(push.repository):
+                self._check_objects(quarantine, push.remarks(effect.framing))
         except (PackError, RepositoryError, OSError) as error:
             push.discard()
             push.tally.trouble = f"unpack: {error}"
             wire = error.wire if isinstance(error, PackError) else None
             return Unpacked(wire or trouble)
         return Unpacked()
+
+    def _check_objects(self, quarantine: Quarantine, remarks: Remarks) -> None:
+        push = self._push
+        try:
+            rules = object_rules(push.repository)
+        except UnusableRules as error:
+            remarks.say(b"fatal: %b\n" % str(error).encode("utf-8", "replace"))
+            raise
+        for text in rules.warnings:
+            remarks.warning(text.encode())
+        with kept_alive(remarks, push.keep_alive, push.tally.objects):
+            lines, refused = quarantine.check_objects(rules.severities, rules.skip)
+        for line in lines:
+            remarks.say(line.encode() + b"\n")
+        if refused:
+            remarks.say(b"fatal: fsck error in packed object\n")
+            raise PackError("malformed objects", wire=b"index-pack abnormal exit")
 
     def _read_pack(self, receiver: PackReceiver) -> None:
         push = self._push

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -12,6 +13,7 @@ use super::errors::{Class, detached, error, source_error, wire_error};
 use super::graph::graph_error;
 use super::ids;
 use super::refs::RefSnapshot;
+use crate::fsck::{self, Message, Severity};
 use crate::graph;
 use crate::hash::HashKind;
 use crate::ingest::{self, Blame, IngestError, ReceiveLimits};
@@ -139,6 +141,36 @@ impl Quarantine {
         Ok(missing.map(|id| ids::to_py(py, &id)))
     }
 
+    #[pyo3(signature = (severities = vec![], skip = vec![]))]
+    fn check_objects(
+        &self,
+        py: Python<'_>,
+        severities: Vec<(String, String)>,
+        skip: Vec<PyBackedBytes>,
+    ) -> PyResult<(Vec<String>, bool)> {
+        let mut rules = fsck::Rules::default();
+        rules.skip = ids::parse_set(&skip, self.kind)?;
+        for (name, severity) in severities {
+            let message = Message::ALL.iter().find(|m| m.name().eq_ignore_ascii_case(&name));
+            let severity = match severity.as_str() {
+                "ignore" => Severity::Ignore,
+                "warn" => Severity::Warn,
+                "error" => Severity::Error,
+                _ => return Err(PyValueError::new_err(format!("unknown severity '{severity}'"))),
+            };
+            let known = message.is_some_and(|message| rules.set(*message, severity));
+            if !known {
+                return Err(PyValueError::new_err(format!("cannot set '{name}'")));
+            }
+        }
+        let report = detached(py, || {
+            let source = self.store()?.snapshot().map_err(source_error)?;
+            let watch = Watch::new();
+            fsck::check_packs(&source, &self.path, &rules, &watch).map_err(source_error)
+        })?;
+        Ok((report.lines, report.refused))
+    }
+
     fn publish(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || {
             // the value stays: it keeps the new packs from a repack until the refs have moved
@@ -152,6 +184,12 @@ impl Quarantine {
             None => Ok(()),
         })
     }
+}
+
+#[pyfunction]
+pub fn fsck_messages() -> Vec<(&'static str, bool)> {
+    let all = Message::ALL.iter();
+    all.map(|message| (message.name(), message.severity() == Severity::Fatal)).collect()
 }
 
 #[pyclass(frozen, module = "gitserve._core")]

@@ -30,6 +30,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(graph::all_reachable, module)?)?;
     module.add_function(wrap_pyfunction!(graph::check_connected, module)?)?;
     module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
+    module.add_function(wrap_pyfunction!(ingest::fsck_messages, module)?)?;
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;
