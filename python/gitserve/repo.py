@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gitserve.errors import NoRepository, NotGitRepository, RepositoryError
 from gitserve.repository.config import Config
@@ -46,6 +46,10 @@ class Repo:
         self.bare = self.native.is_bare if bare is None else bare
         self.object_store = Objects(self.native) if object_store is None else object_store
         self.refs = References(self.native)
+        self.hooks: dict[str, Any] = {}
+        """Hooks in Python beside the executables of the repository, asked by the handlers of
+        :mod:`gitserve.server`: ``pre-receive``, ``update``, ``post-receive``; anything with
+        dulwich's ``execute``."""
 
     @classmethod
     def init(

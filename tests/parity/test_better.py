@@ -297,7 +297,7 @@ def test_hook_objects_see_the_objects(repo: Any, which: str) -> None:
 
     tree = repo[repo.get_refs()[b"refs/heads/a"]].tree
     commit_id, pack = packed_commit(b"tree %b\n" % tree)
-    repo.hooks = {**(getattr(repo, "hooks", None) or {}), which: Looks()}
+    repo.hooks[which] = Looks()
     said = push(repo, b"%b %b refs/heads/bad" % (ZERO, commit_id), pack=pack)
     assert said[1] == b"ng refs/heads/bad " + (
         b"hook declined" if which == "update" else b"pre-receive hook declined"
@@ -308,6 +308,24 @@ def test_hook_objects_see_the_objects(repo: Any, which: str) -> None:
     assert said[1] == b"ok refs/heads/good"
     assert commit_id in repo.object_store
     assert seen == [True] * 4
+
+
+def test_what_a_hook_stores_stays(project: Repo) -> None:
+    """Though the push that it refuses leaves nothing."""
+    written: list[bytes] = []
+
+    class Writes:
+        def execute(self, *_: Any) -> None:
+            written.append(project.object_store.write("blob", b"by a hook"))
+            raise HookError("no")
+
+    project.hooks["pre-receive"] = Writes()
+    tree = project[project.get_refs()[b"refs/heads/main"]].tree
+    commit_id, pack = packed_commit(b"tree %b\n" % tree)
+    said = push(project, b"%b %b refs/heads/bad" % (ZERO, commit_id), pack=pack)
+    assert said[1] == b"ng refs/heads/bad pre-receive hook declined"
+    assert written[0] in project.object_store
+    assert commit_id not in project.object_store
 
 
 def test_the_little_server_takes_no_pushes_until_told(

@@ -103,4 +103,5 @@ class Objects:
 
     def write(self, kind: str, content: bytes) -> bytes:
         """Stores an object durably; its id."""
-        return self.snapshot.write_loose(kind, content)
+        # into the repository, also from a hook: what waits for a push may come to nothing
+        return self._repository.objects.snapshot().write_loose(kind, content)
