@@ -144,9 +144,21 @@ pub trait ObjectSource: Send + Sync {
         Vec::new()
     }
 
-    /// The bitmaps of a repository that has them: what it says of position `n` is about the
-    /// object of number `n`. `None` for foreign sources.
-    fn reachability(&self) -> Option<&std::sync::Arc<crate::bitmap::Reachability>> {
+    /// The bitmaps of a repository that has them, or else those that requests learnt: what they
+    /// say of position `n` is about the object of number `n`. Opening them may take a while.
+    /// `None` for foreign sources.
+    fn reachability(&self) -> Option<std::sync::Arc<crate::bitmap::Reachability>> {
+        None
+    }
+
+    /// Would [`ObjectSource::reachability`] give something? Told without opening it.
+    fn may_have_reachability(&self) -> bool {
+        false
+    }
+
+    /// Where requests keep what they learn of reachability; `None`: it is not kept, or there is
+    /// no need because it is stored.
+    fn reach_memory(&self) -> Option<&crate::bitmap::ReachMemory> {
         None
     }
 

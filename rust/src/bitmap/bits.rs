@@ -79,6 +79,18 @@ impl Bits {
         self.words.iter().zip(&other.words).all(|(word, other)| word & !other == 0)
     }
 
+    /// Is any bit set in both?
+    pub fn intersects(&self, other: &Bits) -> bool {
+        self.words.iter().zip(&other.words).any(|(word, other)| word & other != 0)
+    }
+
+    /// Makes it as wide as this; bits that are new are not set.
+    pub(super) fn grow(&mut self, len: u32) {
+        self.words.resize((len as usize).div_ceil(64), 0);
+        self.len = len;
+        self.trim();
+    }
+
     /// How many bits from the first on are set without a gap.
     pub fn leading_ones(&self) -> u32 {
         let full = self.words.iter().take_while(|&&word| word == u64::MAX).count();

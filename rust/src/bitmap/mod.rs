@@ -1,7 +1,8 @@
 //! Reachability bitmaps: which objects each of some commits reaches, as written by
-//! `git repack -b` and `git multi-pack-index write --bitmap`.
+//! `git repack -b` and `git multi-pack-index write --bitmap`, or as learnt by earlier requests.
 //!
-//! In: a `.bitmap` file, and the pack or multi-pack-index it belongs to. Out: a
+//! In: a `.bitmap` file, and the pack or multi-pack-index it belongs to; or lists of objects that
+//! were walked ([`learnt`], kept between requests by [`memory`]). Out: a
 //! [`Reachability`], which tells of a bit which object it stands for, of what kind that is and
 //! under which path hash it was found, and gives the [`Bits`] of a commit. What is wanted, what is
 //! had and how trees are walked is not known here; that is [`crate::graph`].
@@ -14,6 +15,8 @@
 mod bits;
 mod ewah;
 mod file;
+mod learnt;
+mod memory;
 mod order;
 mod reachability;
 
@@ -22,4 +25,6 @@ mod tests;
 
 pub use bits::Bits;
 pub(crate) use file::check_head;
+pub use learnt::{Learning, set_memory_limit};
+pub use memory::ReachMemory;
 pub use reachability::Reachability;

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use crate::pack::{MultiPackIndex, Pack};
 use crate::source::SourceError;
 
+/// Stands for no bit, and for no object.
+pub(super) const NONE: u32 = u32::MAX;
+
 /// Bits to index positions and back.
 #[derive(Debug)]
 pub(super) struct Order {
@@ -70,6 +73,18 @@ impl Order {
         Ok(Self { positions: Positions::Own(positions), bits, leading })
     }
 
+    /// Any objects by their numbers, [`NONE`] for those that are gone.
+    pub(super) fn of_numbers(numbers: Vec<u32>, leading: u32) -> Self {
+        let bound = numbers.iter().filter(|&&n| n != NONE).max().map_or(0, |&n| n as usize + 1);
+        let mut bits = vec![NONE; bound];
+        for (bit, &number) in numbers.iter().enumerate() {
+            if number != NONE {
+                bits[number as usize] = bit as u32;
+            }
+        }
+        Self { positions: Positions::Own(numbers), bits, leading }
+    }
+
     #[inline]
     pub(super) fn positions(&self) -> &[u32] {
         match &self.positions {
@@ -81,13 +96,12 @@ impl Order {
 
     #[inline]
     pub(super) fn bit(&self, position: u32) -> Option<u32> {
-        self.bits.get(position as usize).copied()
+        self.bits.get(position as usize).copied().filter(|&bit| bit != NONE)
     }
 }
 
 /// `None` unless each number below `count` is there once.
 fn invert(positions: &[u32], count: u32) -> Option<Vec<u32>> {
-    const NONE: u32 = u32::MAX;
     if positions.len() != count as usize {
         return None;
     }

@@ -1,4 +1,4 @@
-//! An open bitmap file, and the bitmaps decoded from it.
+//! The bitmaps of a repository, from a file or from what requests learnt.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::bits::Bits;
 use super::ewah::{Ewah, Into};
 use super::file::{Layout, read_layout};
+use super::learnt::Learnt;
 use super::order::Order;
 use crate::hash::HashKind;
 use crate::object::ObjectKind;
@@ -17,21 +18,34 @@ use crate::source::{ObjectNumber, SourceError};
 /// dozen, and the next one the same.
 const KEEP_DECODED: usize = 32 << 20;
 
-/// What some commits of a pack, or of the packs of a multi-pack-index, reach.
+/// What some commits reach: of a pack, of the packs of a multi-pack-index, or of whatever
+/// earlier requests walked.
 ///
-/// Objects are called by their index positions, which are the first numbers of the source that
-/// hands this out ([`crate::source::ObjectSource::reachability`]).
+/// Objects are called by their numbers in the source that hands this out
+/// ([`crate::source::ObjectSource::reachability`]); in a file they are index positions.
 pub struct Reachability {
-    name: String,
+    pub(super) name: String,
+    pub(super) order: Order,
+    pub(super) count: u32,
+    pub(super) kinds: [Bits; 4],
+    pub(super) kept: Kept,
+    problem: Mutex<Option<String>>,
+}
+
+/// Where the bitmaps are.
+pub(super) enum Kept {
+    Stored(Stored),
+    Learnt(Learnt),
+}
+
+/// A mapped file, and what was decoded of it.
+pub(super) struct Stored {
     data: Mapping,
-    order: Order,
-    count: u32,
-    kinds: [Bits; 4],
     layout: Layout,
     /// The entry of each bitmapped commit, by index position.
     entries: HashMap<u32, u32>,
+    count: u32,
     decoded: Mutex<Decoded>,
-    problem: Mutex<Option<String>>,
 }
 
 impl std::fmt::Debug for Reachability {
@@ -80,8 +94,19 @@ impl Reachability {
         let order = order()?;
         let entries = layout.entries.iter().zip(0..).map(|(entry, nth)| (entry.position, nth));
         let entries = entries.collect();
-        let (decoded, problem) = (Mutex::new(Decoded::default()), Mutex::new(None));
-        Ok(Self { name, data, order, count, kinds, layout, entries, decoded, problem })
+        let decoded = Mutex::new(Decoded::default());
+        let kept = Kept::Stored(Stored { data, layout, entries, count, decoded });
+        Ok(Self::of_parts(name, order, count, kinds, kept))
+    }
+
+    pub(super) fn of_parts(
+        name: String,
+        order: Order,
+        count: u32,
+        kinds: [Bits; 4],
+        kept: Kept,
+    ) -> Self {
+        Self { name, order, count, kinds, kept, problem: Mutex::new(None) }
     }
 
     /// The file, for messages.
@@ -129,26 +154,33 @@ impl Reachability {
     /// not known.
     #[inline]
     pub fn name_hash(&self, number: ObjectNumber) -> u32 {
-        let hash = self.layout.hashes.and_then(|start| {
-            self.data.get(start + number as usize * 4..)?.first_chunk::<4>().copied()
-        });
-        hash.map_or(0, u32::from_be_bytes)
+        match &self.kept {
+            Kept::Stored(stored) => stored.name_hash(number),
+            Kept::Learnt(learnt) => self.bit(number).map_or(0, |bit| learnt.name_hash(bit)),
+        }
     }
 
     /// Has this commit a bitmap?
     #[inline]
     pub fn has_commit(&self, number: ObjectNumber) -> bool {
-        self.entries.contains_key(&number)
+        match &self.kept {
+            Kept::Stored(stored) => stored.entries.contains_key(&number),
+            Kept::Learnt(learnt) => self.bit(number).is_some_and(|bit| learnt.has(bit)),
+        }
     }
 
     /// All that a commit reaches, itself included; `None` when it has no bitmap.
     pub fn commit(&self, number: ObjectNumber) -> Option<Arc<Bits>> {
-        let entry = *self.entries.get(&number)?;
-        if let Some(bits) = self.decoded().get(entry) {
+        let stored = match &self.kept {
+            Kept::Stored(stored) => stored,
+            Kept::Learnt(learnt) => return learnt.get(self.bit(number)?),
+        };
+        let entry = *stored.entries.get(&number)?;
+        if let Some(bits) = stored.decoded().get(entry) {
             return Some(bits);
         }
-        let bits = Arc::new(self.decode(entry));
-        if self.data.is_faulted() {
+        let bits = Arc::new(stored.decode(entry));
+        if stored.data.is_faulted() {
             *lock(&self.problem) = Some(format!("{}: it shrank", self.name));
             return None;
         }
@@ -159,22 +191,26 @@ impl Reachability {
             *lock(&self.problem) = Some(what);
             return None;
         }
-        self.decoded().put(entry, &bits);
+        stored.decoded().put(entry, &bits);
         Some(bits)
     }
 
     /// Adds what pseudo-merges say: all that their commits reach, when those are all in `tips`
     /// or in `bits`.
     pub fn add_merges(&self, tips: &Bits, bits: &mut Bits) {
-        for merge in &self.layout.merges {
-            let commits = decode(&self.data[merge.commits.clone()], self.count);
+        let (data, merges) = match &self.kept {
+            Kept::Stored(stored) => (&stored.data, &stored.layout.merges),
+            Kept::Learnt(learnt) => return learnt.add_union(tips, bits),
+        };
+        for merge in merges {
+            let commits = decode(&data[merge.commits.clone()], self.count);
             if commits.is_empty() || commits.is_subset(bits) {
                 continue;
             }
             let mut known = tips.clone();
             known.or(bits);
             if commits.is_subset(&known) {
-                let words = Ewah::of_checked(&self.data[merge.reach.clone()]);
+                let words = Ewah::of_checked(&data[merge.reach.clone()]);
                 words.apply(bits.words_mut(), Into::Or);
                 bits.trim();
             }
@@ -183,12 +219,25 @@ impl Reachability {
 
     /// Has it pseudo-merges?
     pub fn has_merges(&self) -> bool {
-        !self.layout.merges.is_empty()
+        match &self.kept {
+            Kept::Stored(stored) => !stored.layout.merges.is_empty(),
+            Kept::Learnt(learnt) => learnt.has_union(),
+        }
     }
 
     /// What turned out to be wrong with it; for the log. Given once.
     pub fn take_problem(&self) -> Option<String> {
         lock(&self.problem).take()
+    }
+}
+
+impl Stored {
+    #[inline]
+    fn name_hash(&self, number: ObjectNumber) -> u32 {
+        let hash = self.layout.hashes.and_then(|start| {
+            self.data.get(start + number as usize * 4..)?.first_chunk::<4>().copied()
+        });
+        hash.map_or(0, u32::from_be_bytes)
     }
 
     /// Follows the chain of XORs down to an entry that stands for itself, or is decoded already.

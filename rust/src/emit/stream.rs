@@ -89,9 +89,10 @@ impl PackStream {
         let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
         let producer =
             Producer { shared: Arc::clone(&shared), sender, plan, options: options.clone() };
-        let spawned = std::thread::Builder::new()
-            .name("pack-stream".to_owned())
-            .spawn(move || producer.run(&*source, &commits, &request));
+        let spawned = std::thread::Builder::new().name("pack-stream".to_owned()).spawn(move || {
+            producer.run(&*source, &commits, &request);
+            graph::keep_learning(&source, &commits);
+        });
         let (worker, failure) = match spawned {
             Ok(worker) => (Some(worker), None),
             Err(error) => (None, Some(EmitError::Thread(error))),

@@ -28,19 +28,13 @@ use crate::watch::Watch;
 /// How often a walk looks whether it should stop.
 const CHECK_EVERY: usize = 256;
 
-/// The bitmaps of the source, if they can answer this request.
-pub(super) fn usable<'s>(
-    source: &'s dyn ObjectSource,
-    request: &WalkRequest,
-) -> Option<&'s Arc<Reachability>> {
+/// Can bitmaps answer this request?
+pub(super) fn suit(request: &WalkRequest) -> bool {
     let shallow = &request.shallow;
     let bounded = [&shallow.client, &shallow.server, &shallow.new_boundary, &shallow.unshallow];
     // which trees are root trees, and how deep the others are, bitmaps do not tell
     let minds_depth = Sieve::new(&request.filter).depth.is_some_and(|limit| limit > 0);
-    if request.no_bitmaps || minds_depth || bounded.iter().any(|ids| !ids.is_empty()) {
-        return None;
-    }
-    source.reachability()
+    !(request.no_bitmaps || minds_depth || bounded.iter().any(|ids| !ids.is_empty()))
 }
 
 /// What `request` asks for, by these bitmaps. Tags to be included are left to the caller.
@@ -51,14 +45,14 @@ pub(super) fn enumerate(
     request: &WalkRequest,
     watch: &Watch,
 ) -> Result<Enumeration, GraphError> {
-    let reader = CommitReader::new(source);
-    let mut gather = Gather { source, table, reader, reach, watch, explicit: Vec::new() };
+    let mut gather = Gather::new(source, table, reach, watch);
     let had = match request.haves.is_empty() {
         true => None,
         false => Some(gather.side(&request.haves, None, true)?),
     };
     gather.explicit.clear();
     let mut wanted = gather.side(&request.wants, had.as_ref(), false)?;
+    super::learn::ask_after(source, reach, &request.wants, wanted.walked, wanted.found.len());
     if let Some(had) = &had {
         wanted.bits.and_not(&had.bits);
     }
@@ -76,17 +70,20 @@ pub(super) fn enumerate(
 }
 
 /// All that some tips reach.
-struct Side {
-    bits: Bits,
+pub(super) struct Side {
+    pub(super) bits: Bits,
     /// The same for objects without a bit.
     beside: SeenSet,
     /// Those objects, as they were met.
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
+    /// Commits that no bitmap spared.
+    pub(super) walked: usize,
 }
 
 impl Side {
     fn new(reach: &Reachability) -> Self {
-        Self { bits: Bits::new(reach.count()), beside: SeenSet::new(), found: Vec::new() }
+        let (beside, found) = (SeenSet::new(), Vec::new());
+        Self { bits: Bits::new(reach.count()), beside, found, walked: 0 }
     }
 
     #[inline]
@@ -123,7 +120,7 @@ struct Waiting {
     commit: CommitNumber,
 }
 
-struct Gather<'a> {
+pub(super) struct Gather<'a> {
     source: &'a dyn ObjectSource,
     table: &'a CommitTable,
     reader: CommitReader<'a>,
@@ -133,11 +130,21 @@ struct Gather<'a> {
     explicit: Vec<ObjectNumber>,
 }
 
-impl Gather<'_> {
+impl<'a> Gather<'a> {
+    pub(super) fn new(
+        source: &'a dyn ObjectSource,
+        table: &'a CommitTable,
+        reach: &'a Reachability,
+        watch: &'a Watch,
+    ) -> Self {
+        let reader = CommitReader::new(source);
+        Self { source, table, reader, reach, watch, explicit: Vec::new() }
+    }
+
     /// All that `ids` reach; what `had` has need not be in it.
     ///
     /// `tolerant`: these are the client's, and what is missing here is missing.
-    fn side(
+    pub(super) fn side(
         &mut self,
         ids: &[ObjectId],
         had: Option<&Side>,
@@ -164,6 +171,7 @@ impl Gather<'_> {
         }
         let left = self.by_bitmaps(&commits, &mut side)?;
         let walked = self.walk(left, &mut side, had, tolerant)?;
+        side.walked = walked.len();
         self.explicit.extend(&trees);
         let mut filling = Filling {
             side: &mut side,

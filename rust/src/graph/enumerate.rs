@@ -33,9 +33,15 @@ pub(super) struct Limits {
     /// When the client has something, from this many new commits on bitmaps are asked; a smaller
     /// request is answered before they are decoded.
     pub(super) bitmap_min: usize,
+    /// From this many new commits on it is kept what they reach, for the next request.
+    pub(super) learn_min: usize,
 }
 
-const LIMITS: Limits = Limits { whole_boundary_min: 1000, parallel_min: 256, bitmap_min: 256 };
+/// A walk over so many objects takes as long as one over another commit.
+const OBJECTS_A_COMMIT: usize = 16;
+
+const LIMITS: Limits =
+    Limits { whole_boundary_min: 1000, parallel_min: 256, bitmap_min: 256, learn_min: 512 };
 
 /// The wanted ids, sorted by what they are.
 #[derive(Default)]
@@ -74,22 +80,26 @@ pub(super) fn enumerate_within(
     limits: Limits,
 ) -> Result<Enumeration, GraphError> {
     watch.begin(Phase::Enumerating, None);
-    let bitmaps = super::bitmapped::usable(source, request);
-    if let Some(reach) = bitmaps
-        && (request.haves.is_empty() || limits.bitmap_min == 0)
-    {
-        return by_bitmaps(source, commits, reach, request, watch);
+    let suited = super::bitmapped::suit(request);
+    let mut may_ask = suited && source.may_have_reachability();
+    if may_ask && (request.haves.is_empty() || limits.bitmap_min == 0) {
+        if let Some(reach) = source.reachability() {
+            return by_bitmaps(source, commits, &reach, request, watch);
+        }
+        may_ask = false;
     }
     let mut reader = CommitReader::new(source);
     let has = SeenSet::new();
     let had = sort_haves(commits, &mut reader, request, &has)?;
     let wanted = sort_wants(commits, &mut reader, request, &has)?;
-    let enough = if bitmaps.is_some() { limits.bitmap_min } else { usize::MAX };
-    let walked = walk_commits(commits, &mut reader, request, &wanted, &had, enough, watch)?;
-    if let Some(reach) = bitmaps
-        && walked.stopped
-    {
-        return by_bitmaps(source, commits, reach, request, watch);
+    let enough = if may_ask { limits.bitmap_min } else { usize::MAX };
+    let mut walked = walk_commits(commits, &mut reader, request, &wanted, &had, enough, watch)?;
+    if walked.stopped {
+        if let Some(reach) = source.reachability() {
+            return by_bitmaps(source, commits, &reach, request, watch);
+        }
+        let all = usize::MAX;
+        walked = walk_commits(commits, &mut reader, request, &wanted, &had, all, watch)?;
     }
     if walked.complete {
         settle_generations(commits, &walked.commits);
@@ -107,6 +117,13 @@ pub(super) fn enumerate_within(
         let work = Work { source, table: commits, request, sieve, has: &has, watch, limits };
         let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
         objects.extend(trees);
+    }
+    let is_long = walked.commits.len() >= limits.learn_min
+        || objects.len() / OBJECTS_A_COMMIT >= limits.learn_min;
+    if suited && is_long {
+        // what was asked for by its id need not belong to any of the commits
+        let tips = wanted.trees.is_empty().then_some((&wanted.commits[..], &wanted.blobs[..]));
+        super::learn::learn(source, commits, request, tips, &objects)?;
     }
     if !objects.is_empty() && !request.tags.is_empty() {
         let sent = SeenSet::new();

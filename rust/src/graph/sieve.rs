@@ -47,6 +47,12 @@ impl Sieve {
         sieve
     }
 
+    /// Does it hold nothing back?
+    pub(super) fn lets_all_through(&self) -> bool {
+        let kinds = self.commits && self.tags && self.trees && self.blobs;
+        kinds && self.blob_limit.is_none() && self.depth.is_none()
+    }
+
     /// Is there anything to be found in a tree at this depth?
     #[inline]
     pub(super) fn enters(&self, depth: u64) -> bool {

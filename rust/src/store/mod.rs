@@ -91,7 +91,11 @@ impl Store {
             snapshot.begin_request();
             return Ok(Arc::clone(snapshot));
         }
-        let snapshot = Arc::new(Snapshot::take(Arc::clone(&self.shared))?);
+        let mut snapshot = Snapshot::take(Arc::clone(&self.shared))?;
+        if let Some(earlier) = current.as_ref() {
+            snapshot.inherit(earlier);
+        }
+        let snapshot = Arc::new(snapshot);
         *current = Some(Arc::clone(&snapshot));
         Ok(snapshot)
     }

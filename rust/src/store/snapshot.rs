@@ -17,7 +17,7 @@ use super::reader::Reader;
 use super::scan::Listing;
 use super::segments::Segments;
 use super::{Shared, loose, spare};
-use crate::bitmap::Reachability;
+use crate::bitmap::{ReachMemory, Reachability};
 use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
@@ -36,6 +36,7 @@ pub struct Snapshot {
     broken: Vec<BrokenPack>,
     bitmap: Option<Candidate>,
     reachability: OnceLock<Option<Arc<Reachability>>>,
+    learnt: ReachMemory,
     warnings: Mutex<Vec<String>>,
     /// The listing it was made from, for [`Snapshot::is_current`].
     made_from: Mutex<Listing>,
@@ -85,12 +86,24 @@ impl Snapshot {
             broken: opened.broken,
             bitmap: opened.bitmap,
             reachability: OnceLock::new(),
+            learnt: ReachMemory::default(),
             warnings: Mutex::new(warnings),
             made_from: Mutex::new(listing.clone()),
             latest: Mutex::new(Latest { listing, known }),
             added: OnceLock::new(),
             request: AtomicU64::new(0),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Takes over what was learnt on an earlier one.
+    pub(super) fn inherit(&mut self, earlier: &Arc<Snapshot>) {
+        let source: Arc<dyn ObjectSource> = Arc::clone(earlier) as _;
+        let learnt = earlier.learnt.handed_on(&source);
+        // with bitmaps of its own it need not hold on to the earlier one; and what was read from a
+        // file that changed under us is not to be believed
+        if self.bitmap.is_none() && earlier.is_sound() {
+            self.learnt = learnt;
         }
     }
 
@@ -101,11 +114,15 @@ impl Snapshot {
 
     /// Do the folders still hold the packs this was made from?
     pub(super) fn is_current(&self) -> Result<bool, SourceError> {
-        let is_sound = !any_faulted()
-            || !(self.segments.is_faulted() || self.packs.iter().any(|pack| pack.is_faulted()));
-        Ok(is_sound
+        Ok(self.is_sound()
             && self.broken.iter().all(BrokenPack::is_still)
             && lock(&self.made_from).is_current()?)
+    }
+
+    /// Did no file of it change under us?
+    fn is_sound(&self) -> bool {
+        !any_faulted()
+            || !(self.segments.is_faulted() || self.packs.iter().any(|pack| pack.is_faulted()))
     }
 
     /// Another request begins: loose objects seen by earlier ones may be gone.
@@ -385,7 +402,7 @@ impl ObjectSource for Snapshot {
         None
     }
 
-    fn reachability(&self) -> Option<&Arc<Reachability>> {
+    fn reachability(&self) -> Option<Arc<Reachability>> {
         let open = || match self.bitmap.as_ref()?.open() {
             Ok(opened) => Some(opened),
             Err(error) => {
@@ -393,7 +410,24 @@ impl ObjectSource for Snapshot {
                 None
             }
         };
-        self.reachability.get_or_init(open).as_ref()
+        if let Some(stored) = self.reachability.get_or_init(open) {
+            return Some(Arc::clone(stored));
+        }
+        // what cannot be read now will be told by whoever walks to it
+        self.learnt.get(self).unwrap_or_default()
+    }
+
+    fn may_have_reachability(&self) -> bool {
+        let stored = match self.reachability.get() {
+            Some(opened) => opened.is_some(),
+            None => self.bitmap.is_some(),
+        };
+        stored || !self.learnt.is_empty()
+    }
+
+    fn reach_memory(&self) -> Option<&ReachMemory> {
+        let stored = self.bitmap.is_some() && !matches!(self.reachability.get(), Some(None));
+        (!stored).then_some(&self.learnt)
     }
 
     fn delta_memory(&self) -> Option<&Arc<DeltaMemory>> {

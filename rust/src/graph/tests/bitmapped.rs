@@ -14,7 +14,7 @@ use crate::store::{Snapshot, Store};
 use crate::watch::Watch;
 
 /// Bitmaps whenever there are some.
-const BITMAPS: Limits = Limits { bitmap_min: 0, ..WHOLE };
+pub(super) const BITMAPS: Limits = Limits { bitmap_min: 0, ..WHOLE };
 
 /// How the objects of a history are stored.
 struct Layout {
@@ -29,7 +29,7 @@ struct Layout {
     borrowed: bool,
 }
 
-const COMMITS: usize = 250;
+pub(super) const COMMITS: usize = 250;
 
 const PLAIN: Layout = Layout {
     kind: HashKind::Sha1,
@@ -56,11 +56,11 @@ const MERGES: &[&str] = &[
 ];
 
 /// The repository, and what else has to live as long.
-struct Prepared {
-    repo: TestRepo,
-    _lender: Option<TestRepo>,
-    snapshot: Arc<Snapshot>,
-    commits: Vec<ObjectId>,
+pub(super) struct Prepared {
+    pub(super) repo: TestRepo,
+    pub(super) _lender: Option<TestRepo>,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) commits: Vec<ObjectId>,
 }
 
 fn prepare(layout: &Layout) -> Prepared {
@@ -119,13 +119,13 @@ fn prepare(layout: &Layout) -> Prepared {
     Prepared { repo, _lender: lender, snapshot, commits }
 }
 
-fn run(snapshot: &Snapshot, request: &WalkRequest, limits: Limits) -> Enumeration {
+pub(super) fn run(snapshot: &Snapshot, request: &WalkRequest, limits: Limits) -> Enumeration {
     let table = CommitTable::new(snapshot.hash_kind());
     enumerate_within(snapshot, &table, request, &Watch::new(), limits).unwrap()
 }
 
 /// The ids, each listed once and of the kind that is claimed.
-fn set(snapshot: &Snapshot, found: &Enumeration) -> BTreeSet<ObjectId> {
+pub(super) fn set(snapshot: &Snapshot, found: &Enumeration) -> BTreeSet<ObjectId> {
     let mut reader = snapshot.reader();
     let stored = found.stored.iter().flat_map(|stored| stored.found_from(0));
     let all: Vec<_> = found.objects.iter().copied().chain(stored).collect();
@@ -139,7 +139,7 @@ fn set(snapshot: &Snapshot, found: &Enumeration) -> BTreeSet<ObjectId> {
     ids
 }
 
-fn check(prepared: &Prepared, wants: &[ObjectId], haves: &[ObjectId]) {
+pub(super) fn check(prepared: &Prepared, wants: &[ObjectId], haves: &[ObjectId]) {
     let Prepared { repo, snapshot, .. } = prepared;
     let wanted = repo.rev_list(&[], &hex(wants));
     let had = if haves.is_empty() { BTreeSet::new() } else { repo.rev_list(&[], &hex(haves)) };

@@ -12,12 +12,17 @@ use crate::source::ObjectSource as _;
 use crate::watch::Watch;
 
 /// Everything in the small way, whole boundaries on one thread, and the same on three.
+/// None of the ways of large requests.
+pub(super) const NEVER: Limits = Limits {
+    whole_boundary_min: 1 << 30,
+    parallel_min: 1 << 30,
+    bitmap_min: 1 << 30,
+    learn_min: 1 << 30,
+};
 pub(super) const SMALL: Limits =
-    Limits { whole_boundary_min: 1 << 30, parallel_min: 1 << 30, bitmap_min: 1 << 30 };
-pub(super) const WHOLE: Limits =
-    Limits { whole_boundary_min: 0, parallel_min: 1 << 30, bitmap_min: 1 << 30 };
-pub(super) const PARALLEL: Limits =
-    Limits { whole_boundary_min: 0, parallel_min: 0, bitmap_min: 1 << 30 };
+    Limits { whole_boundary_min: 1 << 30, parallel_min: 1 << 30, ..NEVER };
+pub(super) const WHOLE: Limits = Limits { whole_boundary_min: 0, parallel_min: 1 << 30, ..NEVER };
+pub(super) const PARALLEL: Limits = Limits { whole_boundary_min: 0, parallel_min: 0, ..NEVER };
 
 pub(super) fn run(source: &MemorySource, request: &WalkRequest, limits: Limits) -> Enumeration {
     let table = CommitTable::new(source.hash_kind());

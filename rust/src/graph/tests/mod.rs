@@ -4,6 +4,7 @@ mod bitmapped;
 mod connected;
 mod enumerate;
 mod filters;
+mod learnt;
 mod memory;
 mod negotiation;
 mod repo;
