@@ -100,4 +100,6 @@ pub struct PackStats {
 }
 
 #[cfg(test)]
+mod remembering_tests;
+#[cfg(test)]
 mod tests;

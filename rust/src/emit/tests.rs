@@ -39,7 +39,7 @@ fn collect(
     Ok((pack, String::from_utf8(progress).unwrap(), stats))
 }
 
-fn request(wants: &[ObjectId], haves: &[ObjectId], thin: bool) -> WalkRequest {
+pub(super) fn request(wants: &[ObjectId], haves: &[ObjectId], thin: bool) -> WalkRequest {
     WalkRequest { wants: wants.to_vec(), haves: haves.to_vec(), thin, ..WalkRequest::default() }
 }
 
@@ -53,8 +53,20 @@ fn start(
     PackStream::start(repo.snapshot(), commits, request, plan, out)
 }
 
-fn pack_of(repo: &TestRepo, request: WalkRequest, ofs_delta: bool) -> (Vec<u8>, PackStats) {
+pub(super) fn pack_of(
+    repo: &TestRepo,
+    request: WalkRequest,
+    ofs_delta: bool,
+) -> (Vec<u8>, PackStats) {
     let plan = PlanOptions { thin: request.thin, ofs_delta, ..PlanOptions::default() };
+    pack_with(repo, request, plan)
+}
+
+pub(super) fn pack_with(
+    repo: &TestRepo,
+    request: WalkRequest,
+    plan: PlanOptions,
+) -> (Vec<u8>, PackStats) {
     let (pack, _, stats) =
         collect(start(repo, request, plan, StreamOptions::default()), 65520).unwrap();
     (pack, stats)
@@ -70,7 +82,7 @@ fn pack_path(repo: &TestRepo) -> std::path::PathBuf {
 }
 
 /// What git says the pack has to hold.
-fn expected(repo: &TestRepo, wants: &[ObjectId], haves: &[ObjectId]) -> Vec<String> {
+pub(super) fn expected(repo: &TestRepo, wants: &[ObjectId], haves: &[ObjectId]) -> Vec<String> {
     let mut input = String::new();
     for want in wants {
         input += &format!("{want}\n");
@@ -86,7 +98,7 @@ fn expected(repo: &TestRepo, wants: &[ObjectId], haves: &[ObjectId]) -> Vec<Stri
 }
 
 /// Git takes the pack into a repository that borrows from `lender`; the ids that came with it.
-fn judged(repo: &TestRepo, pack: &[u8], lender: Option<&TestRepo>) -> Vec<String> {
+pub(super) fn judged(repo: &TestRepo, pack: &[u8], lender: Option<&TestRepo>) -> Vec<String> {
     let client = TestRepo::new(repo.hash);
     let mut arguments = vec!["index-pack", "--strict", "--stdin"];
     let mut had = Vec::new();
@@ -108,7 +120,7 @@ fn ids_in(repo: &TestRepo) -> Vec<String> {
 }
 
 /// A repository that has what these ids reach, and nothing else.
-fn client_with(repo: &TestRepo, haves: &[ObjectId]) -> TestRepo {
+pub(super) fn client_with(repo: &TestRepo, haves: &[ObjectId]) -> TestRepo {
     let client = TestRepo::new(repo.hash);
     let input: String = haves.iter().map(|id| format!("{id}\n")).collect();
     let base = repo.git_with(&["pack-objects", "-q", "--stdout", "--revs"], input.as_bytes());
