@@ -1,7 +1,6 @@
 //! Packs from what is remembered, with git as judge.
 
 use super::tests::{client_with, expected, judged, pack_of, request};
-use super::*;
 use crate::graph::WalkRequest;
 use crate::hash::{HashKind, ObjectId};
 use crate::plan::PlanOptions;
