@@ -125,6 +125,8 @@ def main() -> int:
     for test in obsolete:
         print(f"PASSED, although an exception: {test.id()}")
     excepted = [test for test, _ in failed if reason(test) is not None]
+    for test in [*excepted, *(test for test, why in result.skipped if why == PRIVATE)]:
+        print(f"EXCEPTION {test.id()}")
     print(
         f"{len(result.passed)} passed, {len(unexpected)} failed, {len(excepted)} exceptions, "
         f"{len(result.skipped)} skipped, {len(obsolete)} obsolete exceptions"

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,8 +19,8 @@ PAGE = HERE.parents[1] / "docs" / "COMPATIBILITY.md"
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """All suites at once: they mostly wait for servers to end."""
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str]]:
+    """Exit status and words of each suite, all run at once: they mostly wait for servers."""
     folder = source()
     with ExitStack() as stack:
         started = {}
@@ -35,17 +34,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subproc
             )
             started[name] = stack.enter_context(process)
             stack.callback(process.kill)
-        yield started
+        said = {name: process.communicate(timeout=110)[0] for name, process in started.items()}
+        return {name: (process.returncode, said[name]) for name, process in started.items()}
 
 
 @pytest.mark.parametrize("name", SUITES)
-def test_dulwichs_own(name: str, runs: dict[str, subprocess.Popen[str]]) -> None:
+def test_dulwichs_own(name: str, runs: dict[str, tuple[int, str]]) -> None:
     """Exit status 1: something fails that is no exception, or an exception has come to pass."""
-    said, _ = runs[name].communicate(timeout=110)
-    assert runs[name].returncode == 0, said
+    status, said = runs[name]
+    assert status == 0, said
     counted = re.search(r"^(\d+) passed, 0 failed", said, re.MULTILINE)
     assert counted is not None, said
     assert int(counted[1]) > 15
+
+
+def test_every_exception_is_one(runs: dict[str, tuple[int, str]]) -> None:
+    """None is listed that no test meets any more."""
+    said = "".join(said for _, said in runs.values())
+    met = {
+        tuple(one.split(".")[-2:]) for one in re.findall(r"^EXCEPTION (.*)$", said, re.MULTILINE)
+    }
+    assert set(EXCEPTIONS) == {
+        name for name in EXCEPTIONS if any(name in (kind, f"{kind}.{test}") for kind, test in met)
+    }
 
 
 def test_the_page_lists_the_exceptions() -> None:
