@@ -64,6 +64,8 @@ lint: $(CORE)
 	cargo fmt --check --manifest-path benches/loadgen/Cargo.toml
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
+	cargo clippy --locked --quiet --manifest-path benches/loadgen/Cargo.toml \
+		--target-dir target/loadgen -- -D warnings
 
 # BENCH: options of the harness, such as BENCH='--repo /srv/git/project.git --rounds 5'.
 bench: $(CORE)
