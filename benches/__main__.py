@@ -14,7 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benches import repositories, workloads
+from benches import dropin, repositories, workloads
 from benches.report import Measured, save, table
 from benches.servers import Daemon, running
 from benches.workloads import Workload
@@ -88,6 +88,10 @@ def main() -> None:
     found = repositories.prepare(options.git, work, options.repo, shape)
     commands = {THEIRS: [options.git, "daemon"], OURS: [options.gitserve, "daemon"]}
     measured: list[Measured] = []
+
+    def wanted(name: str) -> bool:
+        return not options.only or any(word in name for word in options.only)
+
     with (
         running(THEIRS, commands[THEIRS], found.base, work / "git-daemon.log") as theirs,
         running(OURS, commands[OURS], found.base, work / "gitserve.log") as ours,
@@ -96,7 +100,7 @@ def main() -> None:
         idle = {daemon.name: len(daemon.processes()) for daemon in daemons}
         todo = workloads.record_all(options.git, found, theirs, list(commands), options.scale)
         for workload in todo:
-            if options.only and not any(word in workload.name for word in options.only):
+            if not wanted(workload.name):
                 continue
             for _ in range(options.rounds):
                 for daemon in daemons:
@@ -109,7 +113,22 @@ def main() -> None:
                         check_pushes(options.git, workload, copy)
                         shutil.rmtree(copy)
             print(table([one for one in measured if one.workload == workload.name], list(commands)))
-    print("\n" + table(measured, list(commands)))
+    against_dulwich: list[Measured] = []
+    reason = dropin.why_not(options.git, found)
+    if reason is not None:
+        print(f"not measured against dulwich: {reason}")
+    else:
+        for todo, pair in dropin.pairs(options.git, found, options.scale, wanted):
+            for workload in todo:
+                for _ in range(options.rounds):
+                    for daemon in pair:
+                        idle_now = len(daemon.processes())
+                        against_dulwich.append(measure(loadgen, workload, daemon, idle_now))
+    if measured:
+        print("\n" + table(measured, list(commands)))
+    if against_dulwich:
+        print("\n" + table(against_dulwich, [dropin.THEIRS, dropin.OURS]))
+    measured += against_dulwich
     about = {
         "repository": found.base.name,
         "git": repositories.git(options.git, "--version", cwd=work).decode().strip(),

@@ -59,7 +59,7 @@ def row(rounds: Sequence[Measured]) -> list[float]:
 
 def table(measured: Sequence[Measured], servers: Sequence[str]) -> str:
     """A line a server, and how many times better the second one is."""
-    lines = [f"{'':22}{'':12}" + "".join(f"{column:>11}" for column in COLUMNS)]
+    lines = [f"{'':28}{'':12}" + "".join(f"{column:>11}" for column in COLUMNS)]
     for workload in dict.fromkeys(one.workload for one in measured):
         rows = {}
         for server in servers:
@@ -70,14 +70,14 @@ def table(measured: Sequence[Measured], servers: Sequence[str]) -> str:
             numbers = "".join(f"{number:11.2f}" for number in rows[server])
             failed = sum(one.errors for one in rounds)
             trouble = f"  {failed} FAILED" if failed else ""
-            lines.append(f"{workload if len(rows) == 1 else '':22}{server:12}{numbers}{trouble}")
+            lines.append(f"{workload if len(rows) == 1 else '':28}{server:12}{numbers}{trouble}")
         if len(rows) == 2:
             theirs, ours = (rows[server] for server in servers)
             ratios = []
             for number, (their, our) in enumerate(zip(theirs, ours, strict=True)):
                 upper, lower = (our, their) if number == 0 else (their, our)
                 ratios.append(f"{upper / lower:10.1f}x" if lower else f"{'-':>11}")
-            lines.append(f"{'':22}{'better':12}" + "".join(ratios))
+            lines.append(f"{'':28}{'better':12}" + "".join(ratios))
     return "\n".join(lines)
 
 

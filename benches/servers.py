@@ -93,9 +93,9 @@ def free_port() -> int:
         return port
 
 
-def wait_until_listening(daemon: Daemon) -> None:
+def wait_until_listening(daemon: Daemon, patience: float) -> None:
     """Returns once a connection is accepted."""
-    deadline = time.monotonic() + START_TIMEOUT
+    deadline = time.monotonic() + patience
     while daemon.process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             socket.create_connection(daemon.address, timeout=1).close()
@@ -105,7 +105,9 @@ def wait_until_listening(daemon: Daemon) -> None:
 
 
 @contextlib.contextmanager
-def running(name: str, command: list[str], base: Path, log_path: Path) -> Iterator[Daemon]:
+def running(
+    name: str, command: list[str], base: Path, log_path: Path, patience: float = START_TIMEOUT
+) -> Iterator[Daemon]:
     """A daemon over ``base``; the command takes git daemon's options."""
     port = free_port()
     options = [
@@ -124,7 +126,7 @@ def running(name: str, command: list[str], base: Path, log_path: Path) -> Iterat
     watcher = threading.Thread(target=daemon.watch)
     watcher.start()
     try:
-        wait_until_listening(daemon)
+        wait_until_listening(daemon, patience)
         yield daemon
     finally:
         daemon.stopping.set()
