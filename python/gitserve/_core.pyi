@@ -275,9 +275,11 @@ class PackStream(Iterator[bytes]):
         sideband_all: bool = False,
         use_bitmaps: bool = True,
         client: int | None = None,
+        leave_missing: bool = False,
     ) -> Self:
         """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
         as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
+        ``leave_missing``: what the repository lacks is left out instead of being an error.
         """
 
     def __iter__(self) -> PackStream: ...

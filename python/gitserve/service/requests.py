@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 from gitserve import __version__
@@ -20,6 +20,8 @@ from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.driver import advance, drive
+from gitserve.service.filterpolicy import filter_policy
+from gitserve.service.promisors import PromisedObjects, advertised_promisors
 from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -44,6 +46,9 @@ class ServiceOptions(Record):
     check_connectivity: bool = True
     """Refuse a push whose objects lead to missing ones. Without, whoever calls has to know that
     they do not."""
+    lazy_environ: Mapping[str, str] | None = None
+    """The environment of the one client that is served; where it says ``GIT_NO_LAZY_FETCH=0``, what
+    a partial clone lacks is fetched for him."""
     traced: bool = False
     """Keep in the tally what was asked."""
 
@@ -80,7 +85,12 @@ def upload_steps(
     # imported here, because a process that is started for one request needs only one of these
     from gitserve.service.upload import UploadService
 
-    service = UploadService(repository, conversation, tally=tally, threads=options.threads)
+    fetch_missing: Callable[[bytes], bool] | None = None
+    if isinstance(repository, NativeRepository):
+        fetch_missing = PromisedObjects(repository, options.lazy_environ, tally).fetch
+    service = UploadService(
+        repository, conversation, tally=tally, threads=options.threads, fetch_missing=fetch_missing
+    )
     config = upload_config(repository, service.refs, manner, options)
     if manner.version == 2:
         from gitserve.session.upload_v2 import upload_v2
@@ -155,6 +165,8 @@ def upload_config(
         symrefs=symrefs,
         server_shallow=bool(repository.shallow),
         allow_filter=config.get_bool("uploadpack.allowfilter"),
+        filter_rules=filter_policy(config),
+        promisor_remotes=advertised_promisors(config),
         allow_tip_sha1_in_want=config.get_bool("uploadpack.allowtipsha1inwant"),
         allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
         allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),

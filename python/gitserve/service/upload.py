@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 
 from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
-from gitserve.errors import Busy, InternalError
+from gitserve.errors import Busy, InternalError, MissingObject
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.readable import ReadableRepository
@@ -36,6 +36,7 @@ from gitserve.session.effects import (
     Traced,
     WantReach,
 )
+from gitserve.wire.object_id import HEX_LENGTHS
 
 if TYPE_CHECKING:
     from typing import Any
@@ -58,10 +59,13 @@ class UploadService:
         *,
         tally: Tally | None = None,
         threads: int = 0,
+        fetch_missing: Callable[[bytes], bool] | None = None,
     ) -> None:
+        """``fetch_missing``: gets an object that is not here from where it is, if it can."""
         self._repository = repository
         self._conversation = conversation
         self._threads = threads
+        self._fetch_missing = fetch_missing
         self.tally = tally or Tally()
         # refs first: what they name was stored before, so the objects' snapshot has it
         self._all_refs: RefSnapshot = repository.refs.snapshot()
@@ -189,9 +193,40 @@ class UploadService:
 
     def send_pack(self, effect: SendPack) -> Generator[None, None, None]:
         """Streams the pack; the core's buffers go to the road as they are, one a step."""
+        write = self._conversation.write
+        while True:
+            stream = self._pack_stream(effect)
+            try:
+                for chunk in stream:
+                    write(chunk)
+                    if stream.urgent:
+                        self._conversation.flush()
+                    yield
+            except Busy:
+                self.tally.busy = True
+                raise
+            except MissingObject as error:
+                if stream.pack_bytes or not self._recover(error):
+                    raise
+            else:
+                return
+            finally:
+                self.tally.objects += stream.objects
+                self.tally.pack_bytes += stream.pack_bytes
+                stream.close()
+
+    def _recover(self, error: MissingObject) -> bool:
+        """Could what is missing be got after all?"""
+        if self._fetch_missing is None:
+            return False
+        lengths = HEX_LENGTHS.values()
+        ids = [word for word in str(error).encode().split() if len(word) in lengths]
+        return bool(ids) and self._fetch_missing(ids[0])
+
+    def _pack_stream(self, effect: SendPack) -> PackStream:
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
-        stream = PackStream(
+        return PackStream(
             self._objects,
             effect.wants,
             common,
@@ -210,21 +245,8 @@ class UploadService:
             sideband_all=effect.sideband_all,
             use_bitmaps=config.get_bool("pack.usebitmaps", True),
             client=self._conversation.client,
+            leave_missing=effect.leave_missing,
         )
-        write = self._conversation.write
-        try:
-            for chunk in stream:
-                write(chunk)
-                if stream.urgent:
-                    self._conversation.flush()
-                yield
-        except Busy:
-            self.tally.busy = True
-            raise
-        finally:
-            self.tally.objects += stream.objects
-            self.tally.pack_bytes += stream.pack_bytes
-            stream.close()
 
     def _begun(self) -> Negotiation:
         if self._negotiation is None:

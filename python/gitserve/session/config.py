@@ -6,9 +6,12 @@ server's options. They must not name a road: a stateless one is a property of th
 
 from __future__ import annotations
 
-from gitserve.record import Record
+from collections.abc import Mapping
+
+from gitserve.record import EMPTY, Record
 from gitserve.session.effects import WantReach
 from gitserve.wire.object_id import HEX_LENGTHS
+from gitserve.wire.promisor_remotes import PromisorRemote
 
 
 class Limits(Record):
@@ -38,6 +41,19 @@ class Limits(Record):
     """Each becomes an environment variable of every hook."""
 
 
+class FilterRules(Record):
+    """Which filters clients may use, by git's names for them."""
+
+    default: bool = True
+    by_kind: Mapping[str, bool] = EMPTY
+    tree_depth: int | None = None
+    """The deepest ``tree:``."""
+
+    def allows(self, kind: str) -> bool:
+        """``blob:none``, ``tree``, ``combine``..."""
+        return self.by_kind.get(kind, self.default)
+
+
 class UploadConfig(Record):
     """A fetch or clone."""
 
@@ -52,6 +68,9 @@ class UploadConfig(Record):
     server_shallow: bool = False
     """The repository itself lacks history."""
     allow_filter: bool = False
+    filter_rules: FilterRules = FilterRules()
+    promisor_remotes: tuple[PromisorRemote, ...] = ()
+    """v2: where clients could get what the repository itself lacks."""
     allow_tip_sha1_in_want: bool = False
     """Wants may be values of hidden refs."""
     allow_reachable_sha1_in_want: bool = False

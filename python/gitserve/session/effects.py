@@ -218,6 +218,8 @@ class SendPack(Record):
     progress: bool = True
     framing: Framing = Framing.SIDE_BAND_64K
     sideband_all: bool = False
+    leave_missing: bool = False
+    """The client knows where to get what the repository lacks."""
 
 
 # --- receiving --------------------------------------------------------------

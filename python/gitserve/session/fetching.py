@@ -9,9 +9,10 @@ from collections.abc import Generator
 
 from gitserve.errors import PeerError
 from gitserve.record import TYPE_CHECKING
-from gitserve.session.config import Limits
+from gitserve.session.config import FilterRules, Limits
 from gitserve.session.effects import Deepen, DeepenKind, Effect, ShallowUpdate
 from gitserve.session.reading import check_count
+from gitserve.wire import filter_spec
 from gitserve.wire.deepening import Deepening
 from gitserve.wire.malformed import quoted
 
@@ -33,7 +34,7 @@ def fetch_facts(
     haves: int = 0,
     shallows: int,
     deepening: Deepening,
-    filter_spec: bytes | None,
+    spec: bytes | None,
 ) -> dict[str, object]:
     """What is traced of a request, by git's names; of a filter only its kind."""
     facts: dict[str, object] = {
@@ -46,10 +47,23 @@ def fetch_facts(
         "deepen-not": len(deepening.exclude),
         "deepen-relative": deepening.relative,
     }
-    if filter_spec is not None:
-        kind = quoted(filter_spec.partition(b"=")[0])
+    if spec is not None:
+        kind = quoted(spec.partition(b"=")[0])
         facts["filter"] = "tree" if kind.startswith("tree:") else kind
     return facts
+
+
+def check_filter(spec: bytes | None, rules: FilterRules) -> None:
+    """Raises :class:`PeerError` for a filter that the repository does not allow."""
+    if spec is None:
+        return
+    for part in filter_spec.parts(spec):
+        if not rules.allows(part.kind):
+            text = f"filter '{part.kind}' not supported"
+            raise PeerError(text, wire=b"git upload-pack: " + text.encode())
+        if rules.tree_depth is not None and (part.depth or 0) > rules.tree_depth:
+            text = f"tree filter allows max depth {rules.tree_depth}, but got {part.depth}"
+            raise PeerError(text, wire=b"git upload-pack: " + text.encode())
 
 
 def check_deepening(deepening: Deepening, limits: Limits) -> None:

@@ -34,7 +34,13 @@ from gitserve.session.effects import (
     WantReach,
 )
 from gitserve.session.failure import Outlet, tell
-from gitserve.session.fetching import check_deepening, deepen, fetch_facts, not_our_ref
+from gitserve.session.fetching import (
+    check_deepening,
+    check_filter,
+    deepen,
+    fetch_facts,
+    not_our_ref,
+)
 from gitserve.session.reading import TooMuch, check_count, expect_flush, read_section
 from gitserve.wire import acknowledgments, haves, shallow_info, upload_request
 from gitserve.wire.acknowledgments import NAK, AckStatus
@@ -132,7 +138,7 @@ def _upload(config: UploadConfig, version: int, outlet: Outlet) -> Dialogue:
             wants=len(request.wants),
             shallows=len(request.shallow),
             deepening=request.deepening,
-            filter_spec=request.filter_spec,
+            spec=request.filter_spec,
         )
         yield Traced("fetch-info", facts)
     refused: bytes | None = yield CheckWants(
@@ -193,6 +199,7 @@ def _check(config: UploadConfig, request: UploadRequest) -> None:
         config.allow_filter and b"filter" in request.capabilities
     ):
         raise Malformed("git upload-pack: filtering capability not negotiated")
+    check_filter(request.filter_spec, config.filter_rules)
 
 
 def _reach(config: UploadConfig) -> WantReach:

@@ -32,7 +32,13 @@ from gitserve.session.effects import (
     Traced,
 )
 from gitserve.session.failure import Outlet, tell
-from gitserve.session.fetching import check_deepening, deepen, fetch_facts, not_our_ref
+from gitserve.session.fetching import (
+    check_deepening,
+    check_filter,
+    deepen,
+    fetch_facts,
+    not_our_ref,
+)
 from gitserve.session.reading import check_count, expect_flush, read_section
 from gitserve.wire import (
     acknowledgments,
@@ -40,6 +46,7 @@ from gitserve.wire import (
     fetch_request,
     ls_refs,
     object_info,
+    promisor_remotes,
     shallow_info,
     sideband,
 )
@@ -69,9 +76,9 @@ def upload_v2(config: UploadConfig) -> Dialogue:
             yield Flush()
             if config.advertise_only:
                 return
-        answered = False
-        while (yield from _one_command(config, outlet, answered=answered)) and not config.stateless:
-            answered = True
+        client = _Client()
+        while (yield from _one_command(config, outlet, client)) and not config.stateless:
+            client.answered = True
     except Exception as error:
         yield from tell(error, outlet)
         raise
@@ -95,6 +102,8 @@ def advertisement(config: UploadConfig) -> bytes:
     ]
     if config.session_id is not None:
         offered.append((b"session-id", config.session_id))
+    if config.promisor_remotes:
+        offered.append((b"promisor-remote", promisor_remotes.format(config.promisor_remotes)))
     if config.advertise_object_info:
         offered.append((b"object-info", None))
     if config.advertise_bundles:
@@ -102,17 +111,29 @@ def advertisement(config: UploadConfig) -> bytes:
     return format_advertisement(offered)
 
 
+class _Client:
+    """The little that one command says for those after it on the same connection."""
+
+    __slots__ = ("answered", "knows_promisors")
+
+    def __init__(self) -> None:
+        self.answered = False
+        """It has had an answer."""
+        self.knows_promisors = False
+        """It gets what we lack elsewhere; clients say so once."""
+
+
 def _one_command(
-    config: UploadConfig, outlet: Outlet, *, answered: bool
+    config: UploadConfig, outlet: Outlet, client: _Client
 ) -> Generator[Effect, Any, bool]:
-    """``False`` when the client has ended. ``answered``: it is not the first command."""
+    """``False`` when the client has ended."""
     limits = config.limits
     try:
         head = yield from read_section(
             limits.max_server_options + _HEAD_LINES, limits.max_section_bytes
         )
     except HangupError:
-        if answered:
+        if client.answered:
             return False  # it has what it came for; git minds no broken rest either
         raise
     if head is None:
@@ -120,10 +141,19 @@ def _one_command(
     lines, end = head
     if not lines and end is Marker.FLUSH:
         return False
-    request = command_request.parse(lines, allow_session_id=config.session_id is not None)
+    request = command_request.parse(
+        lines,
+        allow_session_id=config.session_id is not None,
+        allow_promisor_remotes=bool(config.promisor_remotes),
+    )
     check_count(len(request.server_options), limits.max_server_options, b"server options")
     if config.traced and request.session_id is not None:
         yield Traced("client-sid", request.session_id.decode("utf-8", "replace"))
+    if request.promisor_remotes is not None:
+        accepted = promisor_remotes.parse_accepted(
+            request.promisor_remotes, config.promisor_remotes
+        )
+        client.knows_promisors = bool(accepted)
     perform = _commands(config).get(request.command)
     if perform is None:
         text = f"invalid command '{quoted(request.command)}'"
@@ -144,12 +174,14 @@ def _one_command(
         arguments = expect_flush(section, f"{request.command.decode()} arguments")
     elif end is not Marker.FLUSH:
         raise Malformed("expected flush or delimiter after capabilities")
-    yield from perform(config, arguments, outlet)
+    yield from perform(config, client, arguments, outlet)
     yield Flush()
     return True
 
 
-def _ls_refs(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+def _ls_refs(
+    config: UploadConfig, _client: _Client, arguments: list[bytes], _outlet: Outlet
+) -> Dialogue:
     request = ls_refs.parse(arguments)
     yield ListRefs(
         request.prefixes,
@@ -160,7 +192,9 @@ def _ls_refs(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> D
     yield Send(FLUSH_PKT)
 
 
-def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dialogue:
+def _fetch(
+    config: UploadConfig, client: _Client, arguments: list[bytes], outlet: Outlet
+) -> Dialogue:
     if config.allow_sideband_all and any(line[:12] == b"sideband-all" for line in arguments):
         # Before anything can be wrong: from now on the client takes everything for a band.
         outlet.into_band(Framing.SIDE_BAND_64K)
@@ -229,6 +263,7 @@ def _fetch(config: UploadConfig, arguments: list[bytes], outlet: Outlet) -> Dial
         progress=not request.no_progress,
         framing=Framing.SIDE_BAND_64K,
         sideband_all=request.sideband_all,
+        leave_missing=client.knows_promisors,
     )
     yield Send(FLUSH_PKT)
     outlet.back_to_lines()
@@ -245,7 +280,9 @@ def _wanted_refs(request: FetchRequest) -> Generator[Effect, Any, dict[bytes, by
     return found
 
 
-def _object_info(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+def _object_info(
+    config: UploadConfig, _client: _Client, arguments: list[bytes], _outlet: Outlet
+) -> Dialogue:
     request = object_info.parse(arguments, config.hex_length)
     check_count(len(request.ids), config.limits.max_wants, b"oids")
     sizes: Sequence[int | None] = ()
@@ -254,14 +291,16 @@ def _object_info(config: UploadConfig, arguments: list[bytes], _outlet: Outlet) 
     yield Send(encode_all(object_info.format_lines(request, sizes)) + FLUSH_PKT)
 
 
-def _bundle_uri(_config: UploadConfig, arguments: list[bytes], _outlet: Outlet) -> Dialogue:
+def _bundle_uri(
+    _config: UploadConfig, _client: _Client, arguments: list[bytes], _outlet: Outlet
+) -> Dialogue:
     if arguments:
         raise Malformed(f"bundle-uri: unexpected argument: '{quoted(arguments[0])}'")
     lines: Sequence[bytes] = yield ListBundles()
     yield Send(encode_all(lines) + FLUSH_PKT)
 
 
-_Command: TypeAlias = "Callable[[UploadConfig, list[bytes], Outlet], Dialogue]"
+_Command: TypeAlias = "Callable[[UploadConfig, _Client, list[bytes], Outlet], Dialogue]"
 
 
 def _commands(config: UploadConfig) -> dict[bytes, _Command]:
@@ -281,7 +320,7 @@ def _facts(request: FetchRequest) -> dict[str, object]:
         haves=len(request.haves),
         shallows=len(request.shallow),
         deepening=request.deepening,
-        filter_spec=request.filter_spec,
+        spec=request.filter_spec,
     )
 
 
@@ -291,6 +330,7 @@ def _check(config: UploadConfig, request: FetchRequest) -> None:
     check_count(len(request.haves), limits.max_haves, b"haves")
     check_count(len(request.shallow), limits.max_shallow, b"shallow lines")
     check_deepening(request.deepening, limits)
+    check_filter(request.filter_spec, config.filter_rules)
 
 
 def _acknowledgments(common: Common, *, ready: bool) -> list[bytes]:

@@ -215,14 +215,22 @@ def _serve(
         advertise_only=call.advertise_only,
     )
     tally = tally or Tally()
-    options = ServiceOptions(check_connectivity=call.check_connectivity, traced=traced is not None)
-    if service == "upload-pack":
-        serve_upload(repository, conversation, manner, options, tally)
-    else:
-        serve_receive(
-            repository, conversation, manner, options, tally,
-            aside=lambda text: _complain_bytes(text),
-        )  # fmt: skip
+    options = ServiceOptions(
+        check_connectivity=call.check_connectivity,
+        traced=traced is not None,
+        lazy_environ=environ,
+    )
+    try:
+        if service == "upload-pack":
+            serve_upload(repository, conversation, manner, options, tally)
+        else:
+            serve_receive(
+                repository, conversation, manner, options, tally,
+                aside=lambda text: _complain_bytes(text),
+            )  # fmt: skip
+    finally:
+        for warning in dict.fromkeys(tally.warnings):
+            _complain(f"warning: {warning}\n")
 
 
 def _complain(text: str) -> None:

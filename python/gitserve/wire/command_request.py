@@ -24,15 +24,20 @@ class CommandRequest(Record):
     agent: bytes | None = None
     session_id: bytes | None = None
     server_options: tuple[bytes, ...] = ()
+    promisor_remotes: bytes | None = None
+    """The names of those that the client accepts, as sent."""
 
 
-def parse(lines: list[bytes], *, allow_session_id: bool = True) -> CommandRequest:
+def parse(
+    lines: list[bytes], *, allow_session_id: bool = True, allow_promisor_remotes: bool = True
+) -> CommandRequest:
     """Raises :class:`Malformed`, also for a capability that no server offers."""
     command: bytes | None = None
     object_format = b"sha1"
     agent: bytes | None = None
     session_id: bytes | None = None
     options: list[bytes] = []
+    remotes: bytes | None = None
     for raw in lines:
         line = chomp(raw)
         name, equals, value = line.partition(b"=")
@@ -51,11 +56,13 @@ def parse(lines: list[bytes], *, allow_session_id: bool = True) -> CommandReques
             options.append(value)
         elif name == b"session-id" and allow_session_id:
             session_id = value
+        elif name == b"promisor-remote" and equals and allow_promisor_remotes:
+            remotes = value
         else:
             raise Malformed(f"unknown capability '{quoted(line)}'")
     if command is None:
         raise Malformed("no command requested")
-    return CommandRequest(command, object_format, agent, session_id, tuple(options))
+    return CommandRequest(command, object_format, agent, session_id, tuple(options), remotes)
 
 
 def format(
@@ -72,6 +79,8 @@ def format(
         packets.append(encode(b"object-format=%b\n" % request.object_format))
     if request.session_id is not None:
         packets.append(encode(b"session-id=%b\n" % request.session_id))
+    if request.promisor_remotes is not None:
+        packets.append(encode(b"promisor-remote=%b\n" % request.promisor_remotes))
     packets += [encode(b"server-option=%b\n" % option) for option in request.server_options]
     packets.append(DELIM_PKT)
     packets += [encode(line + b"\n") for line in arguments]

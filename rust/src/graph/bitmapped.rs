@@ -34,7 +34,8 @@ pub(super) fn suit(request: &WalkRequest) -> bool {
     let bounded = [&shallow.client, &shallow.server, &shallow.new_boundary, &shallow.unshallow];
     // which trees are root trees, and how deep the others are, bitmaps do not tell
     let minds_depth = Sieve::new(&request.filter).depth.is_some_and(|limit| limit > 0);
-    !(request.no_bitmaps || minds_depth || bounded.iter().any(|ids| !ids.is_empty()))
+    let plain = !request.no_bitmaps && !request.leave_missing && !minds_depth;
+    plain && bounded.iter().all(|ids| ids.is_empty())
 }
 
 /// What `request` asks for, by these bitmaps. Tags to be included are left to the caller.

@@ -104,7 +104,7 @@ pub(super) fn enumerate_within(
     if walked.complete {
         settle_generations(commits, &walked.commits);
     }
-    let sieve = Sieve::new(&request.filter);
+    let sieve = Sieve { leave_missing: request.leave_missing, ..Sieve::new(&request.filter) };
     let mut objects = emit_commits(commits, source, &walked.commits, &wanted, sieve)?;
     watch.add(objects.len() as u64);
     objects.extend_from_slice(&wanted.tags);

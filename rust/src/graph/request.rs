@@ -29,6 +29,9 @@ pub struct WalkRequest {
     pub threads: usize,
     /// Leave the repository's bitmaps alone (`pack.useBitmaps=false`).
     pub no_bitmaps: bool,
+    /// Trees and blobs that are not here are left out: the client knows where else to get them.
+    /// Only for repositories that are partial clones themselves.
+    pub leave_missing: bool,
 }
 
 /// An object to be sent.

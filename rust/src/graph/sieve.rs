@@ -14,6 +14,8 @@ pub(super) struct Sieve {
     pub(super) blob_limit: Option<u64>,
     /// Trees and blobs this deep or deeper stay behind; root trees have depth 0.
     pub(super) depth: Option<u64>,
+    /// What is not here stays where it is.
+    pub(super) leave_missing: bool,
 }
 
 impl Sieve {
@@ -25,6 +27,7 @@ impl Sieve {
             blobs: true,
             blob_limit: None,
             depth: None,
+            leave_missing: false,
         };
         for part in filter.parts() {
             match *part {

@@ -114,7 +114,11 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         if !self.sieve.enters(0) {
             return Ok(());
         }
-        let root = self.reader.source.lookup(id)?.ok_or(SourceError::Missing(*id))?;
+        let root = match self.reader.source.lookup(id)? {
+            Some(root) => root,
+            None if self.sieve.leave_missing => return Ok(()),
+            None => return Err(SourceError::Missing(*id).into()),
+        };
         if self.has.is_some_and(|has| has.contains(root)) || !self.note(root, 0) {
             return Ok(());
         }
@@ -183,6 +187,9 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
                 continue;
             }
             let Some(number) = lookup_raw(source, entry.id)? else {
+                if self.sieve.leave_missing {
+                    continue;
+                }
                 return Err(missing(entry.id));
             };
             if self.has.is_some_and(|has| has.contains(number)) {

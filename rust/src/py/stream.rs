@@ -60,7 +60,7 @@ impl PackStream {
         client_shallow = vec![], server_shallow = vec![], shallow = vec![], unshallow = vec![],
         filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
-        use_bitmaps = true, client = None,
+        use_bitmaps = true, client = None, leave_missing = false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -83,6 +83,7 @@ impl PackStream {
         sideband_all: bool,
         use_bitmaps: bool,
         client: Option<i32>,
+        leave_missing: bool,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -119,6 +120,7 @@ impl PackStream {
                 thin,
                 threads,
                 no_bitmaps: !use_bitmaps,
+                leave_missing,
             };
             let plan = PlanOptions { thin, ofs_delta, threads, ..PlanOptions::default() };
             let stream = StreamOptions {

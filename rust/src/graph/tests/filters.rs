@@ -2,8 +2,11 @@
 
 use super::enumerate::{PARALLEL, SMALL, WHOLE, request, run, set};
 use super::repo::{Dice, TestRepo, hex, random_history};
-use crate::graph::Filter;
+use crate::graph::enumerate::enumerate_within;
+use crate::graph::{CommitTable, Filter};
 use crate::hash::{HashKind, ObjectId};
+use crate::source::ObjectSource as _;
+use crate::watch::Watch;
 
 const SPECS: [&str; 13] = [
     "blob:none",
@@ -65,5 +68,32 @@ fn wanted_objects_are_sent_whatever_the_filter_says() {
     for name in ["of-commit", "of-tag", "of-tree", "of-blob", "c20^{tree}", &blob] {
         check(&repo, &[repo.id(name)]);
         check(&repo, &[repo.id(name), repo.id("c25")]);
+    }
+}
+
+#[test]
+fn what_is_missing_can_be_left_out() {
+    let repo = random_history(HashKind::Sha1, 7, 30);
+    let wants = [repo.id("c29")];
+    let listing = repo.git(&["ls-tree", "-r", "-t", "c29"]);
+    let lost: Vec<String> = ["blob", "tree"]
+        .iter()
+        .filter_map(|kind| listing.lines().find(|line| line.contains(kind)))
+        .filter_map(|line| line.split([' ', '\t']).nth(2).map(str::to_owned))
+        .collect();
+    let whole = set(&repo.source(), &run(&repo.source(), &request(&wants, &[]), SMALL));
+    let mut source = repo.source();
+    let lost: Vec<_> = lost.iter().map(|hex| ObjectId::from_hex(hex.as_bytes()).unwrap()).collect();
+    for id in &lost {
+        source.forget(id);
+    }
+    let table = CommitTable::new(source.hash_kind());
+    let strict = request(&wants, &[]);
+    assert!(enumerate_within(&source, &table, &strict, &Watch::new(), SMALL).is_err());
+    let asked = crate::graph::WalkRequest { leave_missing: true, ..strict };
+    for limits in [SMALL, WHOLE, PARALLEL] {
+        let left = set(&source, &run(&source, &asked, limits));
+        assert!(left.len() < whole.len() && left.is_subset(&whole));
+        assert!(lost.iter().all(|id| !left.contains(id)));
     }
 }

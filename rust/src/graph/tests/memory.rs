@@ -11,6 +11,11 @@ pub(crate) struct MemorySource {
 }
 
 impl MemorySource {
+    /// As if it had never been there.
+    pub(crate) fn forget(&mut self, id: &ObjectId) {
+        self.numbers.remove(id);
+    }
+
     /// From what `git cat-file --batch-all-objects --batch` says.
     pub(crate) fn parse(kind: HashKind, mut text: &[u8]) -> Self {
         let mut source = Self { kind, objects: Vec::new(), numbers: IdMap::default() };
