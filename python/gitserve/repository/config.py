@@ -41,11 +41,14 @@ class Config:
     Section and name are lower case; the subsection keeps its case.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_entries", "_merged", "_values")
 
     def __init__(self, entries: Iterable[Origin] = ()) -> None:
         self._values: dict[str, list[Origin]] = {}
-        for origin in entries:
+        self._merged: dict[tuple[str, ...], tuple[str, ...]] = {}
+        """Answers of :meth:`get_merged`; what is in here never changes."""
+        self._entries = tuple(entries)
+        for origin in self._entries:
             self._values.setdefault(origin[0], []).append(origin)
 
     def get(self, key: str) -> str | None:
@@ -59,6 +62,14 @@ class Config:
     def get_all(self, key: str) -> list[str]:
         """Every value, lowest level first. Raises ConfigError for a valueless key."""
         return [_string(origin) for origin in self._values.get(key, ())]
+
+    def get_merged(self, *keys: str) -> tuple[str, ...]:
+        """The values of several keys, in the order in which they were read."""
+        found = self._merged.get(keys)
+        if found is None:
+            found = tuple(_string(origin) for origin in self._entries if origin[0] in keys)
+            self._merged[keys] = found
+        return found
 
     def get_bool(self, key: str, default: bool = False) -> bool:
         """true/yes/on/nonzero, false/no/off/empty/0; a valueless key is true."""

@@ -23,7 +23,7 @@ _KIND_NUMBERS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 class ForeignRepository:
     """One request's view of somebody's repository."""
 
-    __slots__ = ("config", "object_format", "objects", "refs", "repo", "shallow")
+    __slots__ = ("config", "namespace", "object_format", "objects", "refs", "repo", "shallow")
 
     def __init__(self, repo: Any) -> None:
         self.repo = repo
@@ -33,6 +33,7 @@ class ForeignRepository:
         self.shallow: tuple[bytes, ...] = tuple(_call(repo, "get_shallow") or ())
         self.objects = ForeignObjects(repo.object_store, self.object_format)
         self.refs = ForeignRefs(repo, self.object_format)
+        self.namespace = b""
 
     def checked_out(self) -> list[Worktree]:
         """None: work trees are of repositories on disk."""

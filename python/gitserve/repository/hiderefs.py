@@ -13,14 +13,33 @@ from collections.abc import Sequence
 from gitserve.repository.config import Config
 
 
-def hidden_patterns(config: Config, section: str) -> tuple[bytes, ...]:
+def hidden_patterns(config: Config, section: str, namespace: bytes = b"") -> tuple[bytes, ...]:
     """The patterns for ``section`` ("uploadpack" or "receive"), lowest rank first.
 
-    Git appends both keys to one list in the order in which they are read; here the transfer ones
-    come first, so that a service's own patterns have the last word.
+    Those of ``transfer`` and of the section itself make one list, in the order in which they stand.
+    In a namespace names are matched as they are called in it, those behind ``^`` in full.
     """
-    values = config.get_all("transfer.hiderefs") + config.get_all(f"{section}.hiderefs")
-    return tuple(os.fsencode(value.rstrip("/") or value) for value in values)
+    values = config.get_merged("transfer.hiderefs", f"{section}.hiderefs")
+    if not values:
+        return ()
+    patterns = tuple(os.fsencode(value.rstrip("/") or value) for value in values)
+    if not namespace:
+        return patterns
+    return tuple(within for pattern in patterns for within in _within(pattern, namespace))
+
+
+def _within(pattern: bytes, namespace: bytes) -> tuple[bytes, ...]:
+    """The pattern for the short names of a namespace; nothing when it concerns others only."""
+    shows = pattern[:1] if pattern.startswith(b"!") else b""
+    rest = pattern[len(shows) :]
+    if not rest.startswith(b"^"):
+        return (pattern,)
+    full = rest[1:]
+    if full.startswith(namespace):
+        return (shows + full[len(namespace) :],)
+    if namespace.startswith(full + b"/"):
+        return (shows + b"refs", shows + b"HEAD")
+    return ()
 
 
 def is_hidden(name: bytes, patterns: Sequence[bytes]) -> bool:

@@ -15,6 +15,7 @@ from gitserve._core import RefStore, Store
 from gitserve.errors import NoRepository, RepositoryError
 from gitserve.repository.config import Config, ConfigFiles
 from gitserve.repository.locate import Location, locate, location_of
+from gitserve.repository.namespace import NamespacedRefs, namespace_prefix
 from gitserve.repository.shallow import ShallowFile
 from gitserve.repository.worktrees import Worktree, worktrees
 
@@ -42,18 +43,23 @@ class NativeRepository:
     __slots__ = (
         "_config",
         "_config_files",
+        "_namespaced",
         "_object_format",
         "_objects",
         "_refs",
         "_shallow",
         "common_dir",
         "git_dir",
+        "namespace",
     )
 
     def __init__(self, location: Location, environ: Mapping[str, str] | None = None) -> None:
         self.git_dir = location.git_dir
         """Absolute path of the folder with HEAD."""
         self.common_dir = location.common_dir
+        self.namespace = b"" if environ is None else namespace_prefix(environ)
+        """What is put before the names of refs."""
+        self._namespaced: NamespacedRefs | None = None
         """Absolute path of the folder with objects, refs and hooks."""
         self._config_files = ConfigFiles(
             common_dir=location.common_dir, git_dir=location.git_dir, environ=environ
@@ -116,13 +122,22 @@ class NativeRepository:
         return self._objects[1]
 
     @property
-    def refs(self) -> RefStore:
+    def all_refs(self) -> RefStore:
         """The refs of this worktree and its repository."""
         object_format = self.object_format
         if self._refs is None or self._refs[0] != object_format:
             common = None if self.common_dir == self.git_dir else self.common_dir
             self._refs = object_format, RefStore(self.git_dir, common, object_format)
         return self._refs[1]
+
+    @property
+    def refs(self) -> RefStore | NamespacedRefs:
+        """Those of its namespace, which are all refs unless it was opened for one."""
+        if not self.namespace:
+            return self.all_refs
+        if self._namespaced is None:
+            self._namespaced = NamespacedRefs(self.all_refs, self.namespace, self.object_format)
+        return self._namespaced
 
     @property
     def shallow(self) -> tuple[bytes, ...]:

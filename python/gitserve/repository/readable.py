@@ -47,7 +47,11 @@ class ReadableRepository(Protocol):
 
     @property
     def refs(self) -> HasRefs:
-        """Its refs."""
+        """Its refs, by the names that its clients have for them."""
+
+    @property
+    def namespace(self) -> bytes:
+        """What stands before those names in full."""
 
     def checked_out(self) -> list[Worktree]:
         """Every worktree whose HEAD names a branch."""

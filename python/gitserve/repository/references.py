@@ -27,7 +27,7 @@ class References:
 
     @property
     def _store(self) -> RefStore:
-        return self._repository.refs
+        return self._repository.all_refs
 
     def allkeys(self) -> set[bytes]:
         """Every full name, ``HEAD`` included when it leads somewhere."""

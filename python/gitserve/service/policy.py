@@ -87,7 +87,7 @@ class Policy:
     ) -> None:
         """``unset``: what holds for the current branch where nothing is configured."""
         config = repository.config
-        self._hidden_patterns = hidden_patterns(config, "receive")
+        self._hidden_patterns = hidden_patterns(config, "receive", repository.namespace)
         self._remarks = remarks
         self._shallow = repository.shallow
         self._deny_deletes = config.get_bool("receive.denydeletes")
@@ -95,7 +95,11 @@ class Policy:
         self._deny_current = deny_setting(config, "receive.denycurrentbranch", unset)
         self._deny_delete_current = deny_setting(config, "receive.denydeletecurrent", unset)
         self._head = refs.symbolic(b"HEAD")
-        self._checked_out = {tree.branch: tree for tree in repository.checked_out()}
+        self._checked_out = {
+            tree.branch.removeprefix(repository.namespace): tree
+            for tree in repository.checked_out()
+            if tree.branch.startswith(repository.namespace)
+        }
 
     def hidden(self, command: Command) -> bytes | None:
         """The refusal of an update to a ref that the client is not to know of."""

@@ -106,7 +106,7 @@ class ReceiveService:
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """What the client compares its own refs with."""
         push = self._push
-        patterns = hidden_patterns(push.repository.config, "receive")
+        patterns = hidden_patterns(push.repository.config, "receive", push.repository.namespace)
         refs = push.refs.hidden(patterns) if patterns else push.refs
         objects = push.repository.objects.snapshot()
         push.conversation.write(

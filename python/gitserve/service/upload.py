@@ -70,7 +70,7 @@ class UploadService:
         # refs first: what they name was stored before, so the objects' snapshot has it
         self._all_refs: RefSnapshot = repository.refs.snapshot()
         self._objects: Snapshot = repository.objects.snapshot()
-        patterns = hidden_patterns(repository.config, "uploadpack")
+        patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
         self.refs = self._all_refs.hidden(patterns) if patterns else self._all_refs
         """What this client may see."""
         self._negotiation: Negotiation | None = None

@@ -94,7 +94,7 @@ def dumb_file(
 def info_refs(repository: NativeRepository) -> bytes:
     """Every visible ref, and what tags peel to."""
     refs = repository.refs.snapshot()
-    patterns = hidden_patterns(repository.config, "uploadpack")
+    patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
     if patterns:
         refs = refs.hidden(patterns)
     objects = repository.objects.snapshot()
@@ -110,7 +110,7 @@ def info_refs(repository: NativeRepository) -> bytes:
 def head(repository: NativeRepository) -> bytes:
     """The file HEAD, unless it names a branch that is hidden."""
     everything = repository.refs.snapshot()
-    patterns = hidden_patterns(repository.config, "uploadpack")
+    patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
     visible = everything.hidden(patterns) if patterns else everything
     target = everything.symbolic(b"HEAD")
     value = visible.get(b"HEAD")
