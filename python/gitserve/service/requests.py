@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from gitserve.service.foreign_push import ForeignReceiveService
     from gitserve.service.receive import ReceiveService
 
-AGENT = f"gitserve/{__version__}".encode()
+AGENT = os.fsencode(os.environ.get("GIT_USER_AGENT") or f"gitserve/{__version__}")
+"""What we call ourselves; the variable is git's."""
 
 _session_numbers = count()
 
