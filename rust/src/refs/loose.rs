@@ -73,8 +73,8 @@ pub(super) struct LooseRefs {
     rows: Vec<Row>,
     folders: Vec<Folder>,
     children: Vec<Child>,
-    /// No file had just been changed when it was read.
-    is_settled: bool,
+    /// How many files had just been changed when they were read: their stamps tell nothing.
+    unsettled: usize,
 }
 
 impl LooseRefs {
@@ -129,13 +129,14 @@ impl LooseRefs {
             meta.is_ok_and(|meta| seen.is_still(&Stamp::of(&meta)))
         };
         self.folders.iter().all(|folder| is_still(self.text(&folder.name), &folder.seen))
-            && (!files || self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen)))
             && !self.folders.is_empty()
+            && self.unsettled == 0
+            && (!files || self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen)))
     }
 
-    /// Are there so many refs that their folders have to tell of changes, and may they be trusted?
+    /// Are there so many refs that their folders have to tell of changes?
     pub(super) fn is_told_by_folders(&self) -> bool {
-        self.is_settled && self.rows.len() > FEW
+        self.rows.len() > FEW
     }
 
     fn text(&self, range: &Range<u32>) -> &[u8] {
@@ -166,17 +167,24 @@ impl LooseRefs {
     }
 }
 
-/// Scans `refs/`, reading what `previous` does not know already.
-pub(super) fn scan(paths: &RefPaths, previous: &LooseRefs) -> Result<LooseRefs, RefError> {
-    let mut scan = Scan { paths, previous, next: LooseRefs::default() };
+/// Scans `refs/`, reading what `previous` does not know already. Looks at files in unchanged folders
+/// as [`LooseRefs::is_current`] does.
+pub(super) fn scan(
+    paths: &RefPaths,
+    previous: &LooseRefs,
+    all: bool,
+) -> Result<LooseRefs, RefError> {
+    let trusts_folders = !all && previous.is_told_by_folders();
+    let mut scan = Scan { paths, previous, trusts_folders, next: LooseRefs::default() };
     scan.run()?;
-    scan.next.is_settled = scan.next.rows.iter().all(|row| row.seen.is_settled());
+    scan.next.unsettled = scan.next.rows.iter().filter(|row| !row.seen.is_settled()).count();
     Ok(scan.next)
 }
 
 struct Scan<'a> {
     paths: &'a RefPaths,
     previous: &'a LooseRefs,
+    trusts_folders: bool,
     next: LooseRefs,
 }
 
@@ -190,18 +198,20 @@ impl Scan<'_> {
         struct Open {
             name: Vec<u8>,
             listed: std::vec::IntoIter<Listed>,
+            is_unchanged: bool,
             next_child: usize,
         }
         let mut stack = Vec::new();
         let enter = |scan: &mut Self, name: Vec<u8>, stack: &mut Vec<Open>| {
-            let Some((seen, listed)) = scan.list(&name)? else { return Ok(None) };
+            let Some((seen, listed, is_unchanged)) = scan.list(&name)? else { return Ok(None) };
             let first = offset(scan.next.children.len())?;
             let end = offset(scan.next.children.len() + listed.len())?;
             scan.next.children.resize(end as usize, Child::Gone);
             let at = offset(scan.next.folders.len())?;
             let range = scan.keep_name(&name)?;
             scan.next.folders.push(Folder { name: range, seen, children: first..end });
-            stack.push(Open { name, listed: listed.into_iter(), next_child: first as usize });
+            let (listed, next_child) = (listed.into_iter(), first as usize);
+            stack.push(Open { name, listed, is_unchanged, next_child });
             Ok::<_, RefError>(Some(at))
         };
         enter(self, b"refs/".to_vec(), &mut stack)?;
@@ -212,6 +222,7 @@ impl Scan<'_> {
             };
             let slot = open.next_child;
             open.next_child += 1;
+            let is_trusted = open.is_unchanged && self.trusts_folders;
             let mut full = open.name.clone();
             full.extend_from_slice(&child_name);
             let child = if is_folder && stack.len() < MAX_DEPTH {
@@ -220,15 +231,16 @@ impl Scan<'_> {
             } else if is_folder {
                 None
             } else {
-                self.file(&full)?.map(Child::File)
+                self.file(&full, is_trusted)?.map(Child::File)
             };
             self.next.children[slot] = child.unwrap_or(Child::Gone);
         }
         Ok(())
     }
 
-    /// What is in a folder, in order of full names; `None` when there is no such folder.
-    fn list(&self, name: &[u8]) -> Result<Option<(Seen, Vec<Listed>)>, RefError> {
+    /// What is in a folder, in order of full names, and whether that is as it was; `None` when there
+    /// is no such folder.
+    fn list(&self, name: &[u8]) -> Result<Option<(Seen, Vec<Listed>, bool)>, RefError> {
         let path = self.paths.of(name);
         let read_at = SystemTime::now();
         let meta = match fs::metadata(&path) {
@@ -241,7 +253,7 @@ impl Scan<'_> {
         let owned = |(name, is_folder): (&[u8], bool)| (name.to_vec(), is_folder);
         if let Some(known) = known.filter(|known| known.seen.is_still(&stamp)) {
             let listed = self.previous.known_children(known).map(owned).collect();
-            return Ok(Some((known.seen, listed)));
+            return Ok(Some((known.seen, listed, true)));
         }
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
@@ -283,17 +295,21 @@ impl Scan<'_> {
             listed.extend(missing);
         }
         listed.sort_by(|a, b| full_order(a).cmp(full_order(b)));
-        Ok(Some((Seen::new(stamp, read_at), listed)))
+        Ok(Some((Seen::new(stamp, read_at), listed, false)))
     }
 
-    /// Reads one ref unless it is known; its row, `None` when it is gone or no ref.
-    fn file(&mut self, name: &[u8]) -> Result<Option<u32>, RefError> {
+    /// Reads one ref unless it is known; its row, `None` when it is gone or no ref. `is_trusted`: its
+    /// folder says that it is there as it was.
+    fn file(&mut self, name: &[u8], is_trusted: bool) -> Result<Option<u32>, RefError> {
         if !name::is_listed(name) {
             return Ok(None);
         }
         let path = self.paths.of(name);
         let known = self.previous.find(name).map(|row| &self.previous.rows[row]);
         let (value, seen) = match known {
+            Some(known) if is_trusted && known.seen.is_settled() => {
+                (known.value.clone(), known.seen)
+            }
             Some(known) => match fs::metadata(&path) {
                 Ok(meta) if known.seen.is_still(&Stamp::of(&meta)) => {
                     (known.value.clone(), known.seen)
@@ -394,6 +410,7 @@ mod tests {
         table.rows.iter_mut().zip(rows).for_each(|(row, seen)| row.seen = seen);
         let folders: Vec<_> = table.folders.iter().map(|it| seen(table.text(&it.name))).collect();
         table.folders.iter_mut().zip(folders).for_each(|(folder, seen)| folder.seen = seen);
+        table.unsettled = 0;
     }
 
     #[test]
@@ -407,7 +424,7 @@ mod tests {
             "refs/tags/a",
             "refs/top",
         ]);
-        let table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        let table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
         let mut sorted = names(&table);
         sorted.sort();
         assert_eq!(names(&table), sorted);
@@ -424,7 +441,7 @@ mod tests {
     #[test]
     fn only_what_changed_is_read() {
         let folder = Folder::new(&["refs/heads/a", "refs/heads/b", "refs/tags/c/d"]);
-        let mut table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        let mut table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
         settle(&mut table, &folder.paths);
         for row in &mut table.rows {
             row.value = LooseValue::Broken;
@@ -434,12 +451,15 @@ mod tests {
         folder.write("refs/heads/b", &other);
         assert!(!table.is_current(&folder.paths, true), "a file rewritten in place");
         folder.write("refs/tags/c/new", HEX);
-        let next = scan(&folder.paths, &table).unwrap();
+        let next = scan(&folder.paths, &table, true).unwrap();
         let id = |hex: &str| LooseValue::Id(ObjectId::from_hex(hex.as_bytes()).unwrap());
         let values: Vec<_> = (0..next.len()).map(|row| next.value(row).clone()).collect();
         assert_eq!(values, [LooseValue::Broken, id(&other), LooseValue::Broken, id(HEX)]);
         fs::remove_dir_all(folder.dir.path().join("refs/tags")).unwrap();
-        assert_eq!(names(&scan(&folder.paths, &next).unwrap()), ["refs/heads/a", "refs/heads/b"]);
+        assert_eq!(
+            names(&scan(&folder.paths, &next, true).unwrap()),
+            ["refs/heads/a", "refs/heads/b"]
+        );
     }
 
     #[test]
@@ -447,9 +467,8 @@ mod tests {
         let names: Vec<_> = (0..2 * FEW).map(|n| format!("refs/heads/{n}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let folder = Folder::new(&names);
-        let mut table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        let mut table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
         settle(&mut table, &folder.paths);
-        table.is_settled = true;
         let other = HEX.replace('1', "2");
         folder.write("refs/heads/7", &other);
         assert!(table.is_current(&folder.paths, false), "an editor's change, not seen yet");
@@ -459,6 +478,16 @@ mod tests {
         let at = |name: &str| folder.dir.path().join(name);
         fs::rename(at("refs/heads/8.lock"), at("refs/heads/8")).unwrap();
         assert!(!table.is_current(&folder.paths, false));
+        let id = |hex: &str| LooseValue::Id(ObjectId::from_hex(hex.as_bytes()).unwrap());
+        folder.write("refs/tags/new", HEX);
+        let mut known = scan(&folder.paths, &table, true).unwrap();
+        settle(&mut known, &folder.paths);
+        known.rows[3].value = LooseValue::Broken;
+        folder.write("refs/tags/newer", &other);
+        let next = scan(&folder.paths, &known, false).unwrap();
+        assert_eq!(next.value(3), &LooseValue::Broken, "not read: its folder is unchanged");
+        let newer = next.find(b"refs/tags/newer").unwrap();
+        assert_eq!((next.value(newer), next.unsettled), (&id(&other), 1));
         table.rows.truncate(FEW);
         settle(&mut table, &folder.paths);
         folder.write("refs/heads/11", &HEX.replace('1', "33"));
@@ -470,13 +499,13 @@ mod tests {
         let folder = Folder::new(&["refs/heads/a"]);
         let refs = folder.dir.path().join("refs");
         std::os::unix::fs::symlink(&refs, refs.join("circle")).unwrap();
-        assert!(scan(&folder.paths, &LooseRefs::default()).unwrap().len() < MAX_DEPTH);
+        assert!(scan(&folder.paths, &LooseRefs::default(), true).unwrap().len() < MAX_DEPTH);
     }
 
     #[test]
     fn no_folder_is_no_refs() {
         let folder = Folder::new(&[]);
-        let table = scan(&folder.paths, &LooseRefs::default()).unwrap();
+        let table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
         assert_eq!(table.len(), 0);
         assert!(!table.is_current(&folder.paths, true));
     }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// So many different questions are remembered; clients of one kind ask the same.
 const MAX_ANSWERS: usize = 16;
-/// Answers of one view take no more than this together.
-const MAX_BYTES: usize = 64 << 20;
+/// Answers of one view take no more than this together: one of a million refs has a place.
+const MAX_BYTES: usize = 96 << 20;
 /// Prefixes of a question that are longer together are a client's own, not worth a place.
 const MAX_QUESTION: usize = 4096;
 

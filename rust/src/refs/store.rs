@@ -145,7 +145,7 @@ impl FileRefs {
                 state.loose_seen = Some(now);
             }
             if !state.loose.is_current(&self.paths, all) {
-                let loose = loose::scan(&self.paths, &state.loose)?;
+                let loose = loose::scan(&self.paths, &state.loose, all)?;
                 if !loose.is_same_as(&state.loose) {
                     current = None;
                 }
