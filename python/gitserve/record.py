@@ -47,23 +47,25 @@ class _RecordType(type):
     _setters: tuple[Callable[[object, object], None], ...]
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> _RecordType:
-        fields = tuple(namespace.get("__annotations__", ()))
-        defaults = {field: namespace.pop(field) for field in fields if field in namespace}
+        own = tuple(namespace.get("__annotations__", ()))
+        defaults = {field: namespace.pop(field) for field in own if field in namespace}
         for field, default in defaults.items():
             if isinstance(default, (list, dict, set, bytearray)):
                 raise TypeError(f"{name}.{field}: its default could change")
-        # dataclasses' rule, so that what a type checker thinks of the fields' order is true
-        if list(defaults) != list(fields[len(fields) - len(defaults) :]):
-            raise TypeError(f"{name}: a field without a default follows one with")
-        made = super().__new__(cls, name, bases, {**namespace, "__slots__": fields})
+        fields = own
         inherited = next((base for base in bases if isinstance(base, _RecordType)), None)
-        made._fields, made._defaults, made._setters = fields, defaults, ()
         if inherited is not None:
-            made._fields = inherited._fields + fields
-            made._defaults = inherited._defaults | defaults
+            fields = inherited._fields + own
+            defaults = inherited._defaults | defaults
+        # dataclasses' rule, so that what a type checker thinks of the fields' order is true
+        have = [field in defaults for field in fields]
+        if have != sorted(have):
+            raise TypeError(f"{name}: a field without a default follows one with")
+        made = super().__new__(cls, name, bases, {**namespace, "__slots__": own})
+        made._fields, made._defaults = fields, defaults
         # the slots' own setters: objects refuse to be changed in any other way
-        made._setters = tuple([getattr(made, field).__set__ for field in made._fields])
-        type.__setattr__(made, "__match_args__", made._fields)
+        made._setters = tuple([getattr(made, field).__set__ for field in fields])
+        type.__setattr__(made, "__match_args__", fields)
         return made
 
     @property
@@ -116,6 +118,26 @@ class Record(metaclass=_RecordType):
 
     def __reduce__(self) -> tuple[type[Record], tuple[object, ...]]:
         return type(self), _values(self)
+
+
+def compile_constructors() -> None:
+    """Gives every class that there is an ``__init__`` of its own, as the standard library's have.
+
+    For a process that lives long: it halves what an instance costs, and takes some 10 ms.
+    """
+    waiting = Record.__subclasses__()
+    while waiting:
+        made = waiting.pop()
+        waiting += made.__subclasses__()
+        if "__init__" in vars(made):
+            continue
+        puts = zip(made._fields, made._setters, strict=True)
+        names: dict[str, object] = {f"_put_{name}": put for name, put in puts}
+        names |= {f"_{name}": default for name, default in made._defaults.items()}
+        given = [f"{name}=_{name}" if name in made._defaults else name for name in made._fields]
+        body = "; ".join(f"_put_{name}(self, {name})" for name in made._fields) or "pass"
+        exec(f"def __init__({', '.join(['self', *given])}): {body}", names)  # noqa: S102 - our fields
+        type.__setattr__(made, "__init__", names["__init__"])
 
 
 def _values(record: object) -> tuple[object, ...]:

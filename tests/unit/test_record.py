@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from gitserve.record import EMPTY, Record
+from gitserve.record import EMPTY, Record, compile_constructors
 
 
 class Point(Record):
@@ -77,6 +77,18 @@ def test_defaults_cannot_change() -> None:
         type(Record)("Bad", (Record,), {"__annotations__": {"kept": "list"}, "kept": []})
     with pytest.raises(TypeError, match="follows"):
         type(Record)("Bad", (Record,), {"__annotations__": {"a": "int", "b": "int"}, "a": 1})
+
+
+def test_compiled_constructors_are_the_same() -> None:
+    class Late(Point):
+        z: bytes = b""
+
+    before = Late(1, z=b"z")
+    compile_constructors()
+    assert Late(1, z=b"z") == before == Late(x=1, y=0, z=b"z")
+    assert Late(1).z == b""
+    with pytest.raises(TypeError):
+        Late()  # type: ignore[call-arg]
 
 
 SLOW = {"argparse", "dataclasses", "inspect", "logging", "re", "socket", "threading", "typing"}

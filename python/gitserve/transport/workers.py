@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from gitserve.options import DaemonOptions
+from gitserve.record import compile_constructors
 from gitserve.service import sharing
 from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
@@ -53,6 +54,7 @@ def run_workers(
         backlog=options.backlog,
     )
     counts = SharedCounts(options.worker_count)
+    compile_constructors()
 
     def work(number: int, stop: StopSignal) -> None:
         sharing.serve_only()
