@@ -9,6 +9,7 @@
 //! Python.
 
 pub mod bitmap;
+pub mod commitgraph;
 pub mod delta;
 pub mod emit;
 pub mod fsck;

@@ -162,6 +162,11 @@ pub trait ObjectSource: Send + Sync {
         None
     }
 
+    /// The commit-graph files of a repository that has some; opening them takes milliseconds.
+    fn commit_graphs(&self) -> Option<&crate::commitgraph::CommitGraphs> {
+        None
+    }
+
     /// What earlier requests learnt about deltas between its objects; `None`: nothing is kept.
     fn delta_memory(&self) -> Option<&std::sync::Arc<crate::delta::DeltaMemory>> {
         None

@@ -9,11 +9,12 @@
 //! an object asks the snapshot for it.
 
 use std::sync::RwLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::GraphError;
 use super::index::IdIndex;
 use super::paged::Paged;
+use crate::commitgraph::{CommitGraphs, GraphCommit};
 use crate::hash::{HashKind, ObjectId};
 use crate::object::{Commit, ObjectKind};
 use crate::source::{ObjectReader, ObjectSource, SourceError};
@@ -25,6 +26,8 @@ pub type CommitNumber = u32;
 const PAGE: usize = 1024;
 /// Numbers stay below this, so that the top bit is free for [`MANY`].
 const MAX_COMMITS: u32 = 1 << 31;
+/// So many commits are read as objects before commit-graph files are opened.
+const FEW: u32 = 64;
 /// No parent.
 const NONE: u32 = u32::MAX;
 /// Set in the second parent: the others are a list in [`CommitTable`]'s `octopus`.
@@ -74,6 +77,7 @@ pub struct CommitTable {
     /// Lists of the second and further parents of commits with more than two.
     octopus: Paged<Box<[CommitNumber]>>,
     names: RwLock<Names>,
+    graphs_used: AtomicBool,
 }
 
 struct Names {
@@ -96,6 +100,7 @@ impl CommitTable {
             pages: Paged::new(MAX_COMMITS as usize / PAGE),
             octopus: Paged::new(MAX_COMMITS as usize / PAGE),
             names: RwLock::new(Names { index: IdIndex::new(), commits: 0, octopus: 0 }),
+            graphs_used: AtomicBool::new(false),
         }
     }
 
@@ -194,22 +199,34 @@ impl CommitTable {
         })
     }
 
-    /// Reads a commit into the table: from its object. A commit-graph file would be asked here.
+    /// Reads a commit into the table: from its object, or for one who reads many from a
+    /// commit-graph file.
     #[cold]
     fn fill(&self, number: CommitNumber, reader: &mut CommitReader<'_>) -> Result<(), GraphError> {
         let id = self.id(number);
         let source = reader.source;
         let object = source.lookup(&id)?.ok_or(SourceError::Missing(id))?;
+        if let Some(graphs) = reader.graphs(&self.graphs_used)
+            && let Some(known) = graphs.find(&id)
+        {
+            return self.set(number, &known, Some(graphs));
+        }
         let content = reader.objects().read_as(source, object, ObjectKind::Commit)?;
         let malformed = || SourceError::Malformed { id, kind: ObjectKind::Commit };
         let commit = Commit::parse(content).map_err(|_| malformed())?;
         if commit.tree.kind() != self.kind {
             return Err(malformed().into());
         }
-        self.set(number, &commit)
+        let Commit { tree, parents, time, .. } = commit;
+        self.set(number, &GraphCommit { tree, parents, time, corrected: None }, None)
     }
 
-    fn set(&self, number: CommitNumber, commit: &Commit) -> Result<(), GraphError> {
+    fn set(
+        &self,
+        number: CommitNumber,
+        commit: &GraphCommit,
+        graphs: Option<&CommitGraphs>,
+    ) -> Result<(), GraphError> {
         let mut names = self.names_mut();
         let (page, at) = self.place(number);
         if page.state[at].load(Ordering::Relaxed) == LOADED {
@@ -237,11 +254,34 @@ impl CommitTable {
         page.parents[at][0].store(first, Ordering::Relaxed);
         page.parents[at][1].store(second, Ordering::Relaxed);
         page.times[at].store(commit.time, Ordering::Relaxed);
-        if let Some(generation) = self.generation_from(commit.time, &parents) {
+        let corrected = commit.corrected.filter(|&date| date < MAX_TIME);
+        let corrected =
+            corrected.filter(|_| graphs.is_some_and(|g| self.correct_below(&parents, g)));
+        let generation = corrected.or_else(|| self.generation_from(commit.time, &parents));
+        if let Some(generation) = generation {
             page.generations[at].store(generation, Ordering::Relaxed);
         }
         page.state[at].store(LOADED, Ordering::Release);
         Ok(())
+    }
+
+    /// Gives their corrected dates to commits that were read as objects before a file was asked.
+    ///
+    /// What a commit of known date reaches has to be of known date, too; false if it is not.
+    fn correct_below(&self, parents: &[CommitNumber], graphs: &CommitGraphs) -> bool {
+        let mut waiting = parents.to_vec();
+        while let Some(commit) = waiting.pop() {
+            let Some(fields) = self.loaded(commit) else { continue };
+            if fields.generation() != GENERATION_UNKNOWN {
+                continue;
+            }
+            let known = graphs.find(&self.id(commit)).and_then(|known| known.corrected);
+            let Some(date) = known.filter(|&date| date < MAX_TIME) else { return false };
+            let (page, at) = self.place(commit);
+            page.generations[at].store(date, Ordering::Relaxed);
+            waiting.extend(fields.parents());
+        }
+        true
     }
 
     /// The corrected commit date of `gitformat-commit-graph`, if the parents' are known: the
@@ -282,11 +322,24 @@ impl CommitTable {
 pub(super) struct CommitReader<'a> {
     pub(super) source: &'a dyn ObjectSource,
     objects: Option<Box<dyn ObjectReader + 'a>>,
+    /// Commits that were not in the table.
+    filled: u32,
 }
 
 impl<'a> CommitReader<'a> {
     pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, objects: None }
+        Self { source, objects: None, filled: 0 }
+    }
+
+    /// The commit-graph files, for one who reads many commits: the first few are read sooner than
+    /// the files are opened. `used` remembers that they were.
+    fn graphs(&mut self, used: &AtomicBool) -> Option<&'a CommitGraphs> {
+        self.filled = self.filled.saturating_add(1);
+        if self.filled <= FEW && !used.load(Ordering::Relaxed) {
+            return None;
+        }
+        used.store(true, Ordering::Relaxed);
+        self.source.commit_graphs()
     }
 
     /// The reader, made when first needed: most small requests find all they want in the table.

@@ -18,6 +18,7 @@ use super::scan::Listing;
 use super::segments::Segments;
 use super::{Shared, loose, spare};
 use crate::bitmap::{ReachMemory, Reachability};
+use crate::commitgraph::CommitGraphs;
 use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
@@ -37,6 +38,7 @@ pub struct Snapshot {
     bitmap: Option<Candidate>,
     reachability: OnceLock<Option<Arc<Reachability>>>,
     learnt: ReachMemory,
+    commit_graphs: OnceLock<CommitGraphs>,
     warnings: Mutex<Vec<String>>,
     /// The listing it was made from, for [`Snapshot::is_current`].
     made_from: Mutex<Listing>,
@@ -87,6 +89,7 @@ impl Snapshot {
             bitmap: opened.bitmap,
             reachability: OnceLock::new(),
             learnt: ReachMemory::default(),
+            commit_graphs: OnceLock::new(),
             warnings: Mutex::new(warnings),
             made_from: Mutex::new(listing.clone()),
             latest: Mutex::new(Latest { listing, known }),
@@ -428,6 +431,16 @@ impl ObjectSource for Snapshot {
     fn reach_memory(&self) -> Option<&ReachMemory> {
         let stored = self.bitmap.is_some() && !matches!(self.reachability.get(), Some(None));
         (!stored).then_some(&self.learnt)
+    }
+
+    fn commit_graphs(&self) -> Option<&CommitGraphs> {
+        let open = || {
+            let mut warnings = Vec::new();
+            let graphs = CommitGraphs::open(&self.folders, self.shared.hash, &mut warnings);
+            lock(&self.warnings).extend(warnings);
+            graphs
+        };
+        Some(self.commit_graphs.get_or_init(open)).filter(|graphs| !graphs.is_empty())
     }
 
     fn delta_memory(&self) -> Option<&Arc<DeltaMemory>> {

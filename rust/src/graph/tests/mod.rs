@@ -1,6 +1,7 @@
 //! Tests with real git as the judge.
 
 mod bitmapped;
+mod commitgraph;
 mod connected;
 mod enumerate;
 mod filters;
