@@ -387,11 +387,11 @@ def work_for(size: int, folder: Path) -> list[int]:
     )
     pack += hashlib.sha1(pack).digest()
     blob_id = hashlib.sha1(b"blob %d\0%b" % (size, content)).hexdigest().encode()
-    said = pkts(b"%b %b refs/tags/large\0report-status" % (ZERO, blob_id), None) + pack
+    said = pkts(b"%b %b refs/tags/large\0report-status quiet" % (ZERO, blob_id), None) + pack
     counts = []
     for handler_class, words in (
         (ReceivePackHandler, said),
-        (UploadPackHandler, pkts(b"want %b side-band-64k" % blob_id, None, b"done")),
+        (UploadPackHandler, pkts(b"want %b side-band-64k no-progress" % blob_id, None, b"done")),
     ):
         source, written, calls, used = io.BytesIO(words), io.BytesIO(), [0], [0]
 
@@ -404,8 +404,9 @@ def work_for(size: int, folder: Path) -> list[int]:
             used[0] += 1
             written.write(data)
 
-        def count(*_: Any, calls: Any = calls) -> None:
-            calls[0] += 1
+        def count(frame: Any, *_: Any, calls: Any = calls) -> None:
+            # not what a collection of garbage happens to end meanwhile
+            calls[0] += "gitserve" in frame.f_code.co_filename
 
         proto = ReceivableProtocol(recv, write)
         handler = handler_class(DictBackend({"/": repo}), ["/"], proto, True)
@@ -430,11 +431,13 @@ def entry_header(kind: int, size: int) -> bytes:
 
 
 def test_a_blob_of_twice_the_size_is_twice_the_work(tmp_path: Path) -> None:
-    """Counted, not timed: what comes on top for as much again is the same each time."""
+    """Counted, not timed: about twice as much, where going again through what has come would make
+    it four times. The rest up to three is left to what follows the clock."""
+    work_for(1 << 20, tmp_path / "first.git")  # what is imported when it is needed
     work = [work_for(size << 20, tmp_path / f"{size}.git") for size in (4, 8, 16)]
     for small, middle, large in zip(*work, strict=True):
-        assert middle > small
-        assert large - middle <= 2.2 * (middle - small) + 20
+        assert small < middle < 3 * small
+        assert middle < large < 3 * middle
 
 
 MEASURED = """\
