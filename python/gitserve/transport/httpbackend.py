@@ -135,7 +135,7 @@ def _answer(
         # without a length the web server ends the body by closing the pipe
         "wsgi.input_terminated": not environ.get("CONTENT_LENGTH"),
     }
-    if environ.get("GIT_PROTOCOL"):
+    if "GIT_PROTOCOL" in environ:  # even empty, it is what the web server's owner wants
         asked["HTTP_GIT_PROTOCOL"] = environ["GIT_PROTOCOL"]
     pieces = app(asked, _starter(out))
     try:
@@ -184,9 +184,7 @@ def _find(environ: Mapping[str, str], exports: Exports) -> Find:
 
 def _hook_environ(environ: Mapping[str, str]) -> dict[str, str]:
     """Hooks and reflogs name whom the web server knows, unless somebody has named a committer."""
-    made = dict(environ)
-    user = environ.get("REMOTE_USER")
-    if user:
-        made.setdefault("GIT_COMMITTER_NAME", user)
-        made.setdefault("GIT_COMMITTER_EMAIL", f"{user}@http.{environ.get('REMOTE_ADDR', '')}")
-    return made
+    user = environ.get("REMOTE_USER") or "anonymous"
+    host = environ.get("REMOTE_ADDR") or "(none)"
+    names = {"GIT_COMMITTER_NAME": user, "GIT_COMMITTER_EMAIL": f"{user}@http.{host}"}
+    return {**names, **environ}
