@@ -101,8 +101,9 @@ class PromisedObjects:
         from gitserve.service.process import ProgramTimeout, run_program
 
         words = [
-            "git", "-c", "fetch.negotiationAlgorithm=noop", "fetch", name, "--no-tags",
+            "git", "-c", "fetch.negotiationAlgorithm=noop", "fetch", "--no-tags",
             "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin",
+            "--", name,
         ]  # fmt: skip
         env = {key: value for key, value in environ.items() if key != "GIT_PROTOCOL"}
         env["GIT_DIR"] = self._repository.git_dir

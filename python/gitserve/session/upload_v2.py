@@ -326,7 +326,7 @@ def _facts(request: FetchRequest) -> dict[str, object]:
 
 def _check(config: UploadConfig, request: FetchRequest) -> None:
     limits = config.limits
-    check_count(len(request.wants), limits.max_wants, b"wants")
+    check_count(len(request.wants) + len(request.want_refs), limits.max_wants, b"wants")
     check_count(len(request.haves), limits.max_haves, b"haves")
     check_count(len(request.shallow), limits.max_shallow, b"shallow lines")
     check_deepening(request.deepening, limits)

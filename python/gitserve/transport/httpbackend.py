@@ -187,4 +187,5 @@ def _hook_environ(environ: Mapping[str, str]) -> dict[str, str]:
     user = environ.get("REMOTE_USER") or "anonymous"
     host = environ.get("REMOTE_ADDR") or "(none)"
     names = {"GIT_COMMITTER_NAME": user, "GIT_COMMITTER_EMAIL": f"{user}@http.{host}"}
-    return {**names, **environ}
+    # a client's header must not become the proxy of what a hook downloads
+    return {**names, **{key: value for key, value in environ.items() if key != "HTTP_PROXY"}}
