@@ -33,6 +33,9 @@ const BYTES_PLANNED: u64 = 200;
 /// How often a waiting side looks whether it should stop, or has progress to tell.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// And once the client was sent something to see whether it listens: an answer is on its way.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
 /// A packet that says nothing: it keeps a connection alive.
 const EMPTY_PACKET: [u8; 5] = [b'0', b'0', b'0', b'5', BAND_DATA];
 
@@ -166,7 +169,7 @@ impl PackStream {
     fn receive(&self) -> Result<Result<Vec<u8>, EmitError>, RecvTimeoutError> {
         let StreamOptions { band_limit, progress, keepalive, client } = self.options;
         let patience = match (band_limit, progress) {
-            _ if client.is_some() => Some(LOOK),
+            _ if client.is_some() => Some(if self.is_probed { LOOK_AGAIN } else { LOOK }),
             (0, _) => None,
             (_, true) => Some(LOOK),
             (_, false) if keepalive.is_zero() => None,
