@@ -2,6 +2,7 @@
 
 mod bitmapped;
 mod commitgraph;
+mod concurrent;
 mod connected;
 mod enumerate;
 mod filters;
