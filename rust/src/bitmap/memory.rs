@@ -79,8 +79,12 @@ impl ReachMemory {
     }
 
     /// Is there nothing to do?
+    ///
+    /// As long as it is not carried over, it keeps the packs of the earlier snapshot open, and
+    /// with them the space of deleted ones on disk.
     pub fn is_idle(&self) -> bool {
-        self.is_retired() || lock(&self.asked).is_empty()
+        let is_elsewhere = matches!(*lock(&self.state), State::Elsewhere { .. });
+        self.is_retired() || (!is_elsewhere && lock(&self.asked).is_empty())
     }
 
     /// What was asked for.

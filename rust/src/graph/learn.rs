@@ -118,6 +118,12 @@ pub(super) fn make_asked(
 ) -> Result<(), GraphError> {
     let is_of_use = |memory: &ReachMemory| !memory.is_retired() && Arc::strong_count(source) > 1;
     let Some(memory) = source.reach_memory() else { return Ok(()) };
+    if is_of_use(memory)
+        && let Some(reach) = memory.get(&**source)?
+        && let Some(sorted) = reach.sorted(&**source)
+    {
+        memory.put(Arc::new(sorted));
+    }
     while is_of_use(memory) {
         let asked = memory.take_asked();
         if asked.is_empty() {
@@ -152,10 +158,6 @@ fn make(
         Some(reach) => reach,
         None => Arc::new(Reachability::empty()),
     };
-    if let Some(sorted) = reach.sorted(source) {
-        reach = Arc::new(sorted);
-        memory.put(Arc::clone(&reach));
-    }
     let ids: Vec<ObjectId> = tips.iter().map(|&tip| table.id(tip)).collect();
     let all = Gather::new(source, table, &reach, &watch).side(&ids, None, false)?;
     if !all.found.is_empty() {

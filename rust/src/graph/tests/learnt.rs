@@ -114,8 +114,15 @@ fn packs_and_loose_objects_that_come_and_are_repacked() {
         prepared.repo.git(&["-c", "repack.writeBitmaps=false", "repack", "-adq"]);
         prepared.repo.git(&["prune", "--expire=now"]);
         prepared.snapshot = snapshot_of(&prepared.repo);
-        assert!(prepared.snapshot.reachability().unwrap().has_commits());
+        assert!(!prepared.snapshot.reach_memory().unwrap().is_idle());
+        let reach = prepared.snapshot.reachability().unwrap();
+        assert!(reach.has_commits() && reach.leading_pack() < reach.count());
         check_some(&prepared, seed + 4, count);
+        make(&prepared.snapshot);
+        assert!(prepared.snapshot.reach_memory().unwrap().is_idle());
+        let reach = prepared.snapshot.reachability().unwrap();
+        assert!(reach.has_commits() && reach.leading_pack() == reach.count());
+        check_some(&prepared, seed + 5, count);
     }
 }
 
