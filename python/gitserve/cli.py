@@ -24,6 +24,7 @@ commands:
   http-backend    answer one HTTP request as a CGI program, for a web server
   upload-pack     serve one fetch or clone on standard input and output (for ssh)
   receive-pack    take one push on standard input and output (for ssh)
+  upload-archive  send one archive of a tree on standard output (for ssh)
 
 Try it, in a folder that holds repositories:
     gitserve daemon --export-all --base-path=. .
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = words[0] if words else ""
-    if command in ("upload-pack", "receive-pack"):
+    if command in ("upload-pack", "receive-pack", "upload-archive"):
         from gitserve.transport.stdio import run
 
         return run(command, words[1:])

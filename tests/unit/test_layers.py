@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "wire": FOR_ALL,
     "session": FOR_ALL | {"wire"},
     "repository": FOR_ALL | {"_core"},
-    "service": FOR_ALL | {"wire", "session", "repository", "_core"},
+    "archiving": FOR_ALL | {"repository", "_core"},
+    "service": FOR_ALL | {"wire", "session", "repository", "archiving", "_core"},
     "transport": FOR_ALL | {"wire", "session", "repository", "service"},
 }
 """The layers. Every other module of the package stands on top: nothing below may import it."""

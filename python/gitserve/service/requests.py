@@ -128,6 +128,14 @@ def serve_receive(
         service.close()
 
 
+def serve_archive(repository: ReadableRepository, conversation: Conversation) -> None:
+    """An archive of a tree. Raises what went wrong, once the client has been told."""
+    from gitserve.service.archive import ArchiveService
+    from gitserve.session.archive import archive
+
+    drive(archive(), conversation, ArchiveService(repository, conversation))
+
+
 def _receiver(
     repository: ReadableRepository,
     conversation: Conversation,

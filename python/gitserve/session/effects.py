@@ -222,6 +222,13 @@ class SendPack(Record):
     """The client knows where to get what the repository lacks."""
 
 
+class SendArchive(Record):
+    """Make an archive and stream it in the first band. Reply: ``None``; no flush is written."""
+
+    arguments: tuple[bytes, ...]
+    """Those of ``git archive``."""
+
+
 # --- receiving --------------------------------------------------------------
 
 
@@ -286,6 +293,7 @@ Effect = (
     | BeginNegotiation
     | AddHaves
     | SendPack
+    | SendArchive
     | TakePack
     | ApplyCommands
     | AfterReport

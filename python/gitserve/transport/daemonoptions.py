@@ -14,7 +14,12 @@ from collections.abc import Sequence
 from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
 from gitserve.record import Record
 from gitserve.transport.exports import Exports
-from gitserve.transport.services import ServiceRule, service_rules
+from gitserve.transport.services import (
+    DAEMON_SERVICES,
+    DEFAULT_SERVICES,
+    ServiceRule,
+    service_rules,
+)
 
 HTTP_PORT = 8000
 """Of no meaning; those below 1024 are not for everyone to listen on."""
@@ -256,7 +261,11 @@ def configured(
         ),
     )
     services = service_rules(
-        namespace.enable, namespace.disable, namespace.allow_override, namespace.forbid_override
+        namespace.enable,
+        namespace.disable,
+        namespace.allow_override,
+        namespace.forbid_override,
+        DAEMON_SERVICES if command is DAEMON else DEFAULT_SERVICES,
     )
     return options, exports, services
 

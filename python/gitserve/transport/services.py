@@ -15,6 +15,7 @@ from gitserve.repository.config import Config
 
 UPLOAD_PACK = "upload-pack"
 RECEIVE_PACK = "receive-pack"
+UPLOAD_ARCHIVE = "upload-archive"
 
 
 class ServiceRule(Record):
@@ -48,15 +49,21 @@ DEFAULT_SERVICES: Mapping[str, ServiceRule] = MappingProxyType(
     }
 )
 
+DAEMON_SERVICES: Mapping[str, ServiceRule] = MappingProxyType(
+    {**DEFAULT_SERVICES, UPLOAD_ARCHIVE: ServiceRule(enabled=False)}
+)
+"""On git:// there is one more."""
+
 
 def service_rules(
     enable: Iterable[str] = (),
     disable: Iterable[str] = (),
     allow_override: Iterable[str] = (),
     forbid_override: Iterable[str] = (),
+    services: Mapping[str, ServiceRule] = DEFAULT_SERVICES,
 ) -> dict[str, ServiceRule]:
     """The rules after an operator's options. Raises ValueError for an unknown service."""
-    rules = dict(DEFAULT_SERVICES)
+    rules = dict(services)
 
     def change(names: Iterable[str], **change: bool) -> None:
         for name in names:

@@ -18,7 +18,13 @@ from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
-from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.requests import (
+    Manner,
+    ServiceOptions,
+    serve_archive,
+    serve_receive,
+    serve_upload,
+)
 from gitserve.service.sharing import serve_only
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -47,6 +53,13 @@ or sshd does, as a forced command.
   --stateless-rpc       one request and its answer, for a caller that speaks HTTP
   --advertise-refs, --http-backend-info-refs
                         only the first answer, for such a caller
+""",
+    "upload-archive": """\
+usage: gitserve upload-archive <directory>
+
+Sends an archive of a tree. Not for people: git calls it, as in
+    git archive --remote=host:/path/to/project.git --exec='gitserve upload-archive' HEAD
+or sshd does, as a forced command.
 """,
     "receive-pack": """\
 usage: gitserve receive-pack [--timeout=<n>] [--stateless-rpc] [--advertise-refs]
@@ -221,7 +234,9 @@ def _serve(
         lazy_environ=environ,
     )
     try:
-        if service == "upload-pack":
+        if service == "upload-archive":
+            serve_archive(repository, conversation)
+        elif service == "upload-pack":
             serve_upload(repository, conversation, manner, options, tally)
         else:
             serve_receive(

@@ -16,7 +16,13 @@ from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
-from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.requests import (
+    Manner,
+    ServiceOptions,
+    serve_archive,
+    serve_receive,
+    serve_upload,
+)
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.failure import client_text
@@ -27,7 +33,12 @@ from gitserve.transport.hostnames import HostNames
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
-from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
+from gitserve.transport.services import (
+    DAEMON_SERVICES,
+    UPLOAD_ARCHIVE,
+    UPLOAD_PACK,
+    ServiceRule,
+)
 from gitserve.transport.streams import ClientStream, SocketStream
 from gitserve.transport.workers import opened_log, run_workers
 from gitserve.wire import error_line, proto_request
@@ -146,6 +157,8 @@ class Daemon(Record):
         manner = Manner(version=request.version)
         if service == UPLOAD_PACK:
             serve_upload(repository, conversation, manner, self.options, tally)
+        elif service == UPLOAD_ARCHIVE:
+            serve_archive(repository, conversation)
         else:
             serve_receive(repository, conversation, manner, self.options, tally)
 
@@ -213,7 +226,7 @@ def made_daemon(
     """What :func:`run_daemon` runs; and what serves one connection that somebody else took."""
     return Daemon(
         find=Admission(exports).open,
-        services=DEFAULT_SERVICES if services is None else services,
+        services=DAEMON_SERVICES if services is None else services,
         options=service_options or ServiceOptions(threads=options.threads),
         connections=options.connections,
         log=log,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gitserve.repository.config import Config
 from gitserve.transport.exports import EXPORT_MARK, Exports, NotExported
-from gitserve.transport.services import service_rules
+from gitserve.transport.services import DAEMON_SERVICES, service_rules
 
 
 def bare(path: Path, *, marked: bool = True) -> Path:
@@ -128,3 +128,4 @@ def test_services() -> None:
     assert not rules["upload-pack"].possible
     with pytest.raises(ValueError, match="unknown service"):
         service_rules(enable=["upload-archive"])
+    assert not service_rules(services=DAEMON_SERVICES)["upload-archive"].enabled

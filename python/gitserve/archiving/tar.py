@@ -6,10 +6,12 @@ git-archive; POSIX, "pax Interchange Format". Must not know where objects come f
 
 from __future__ import annotations
 
+import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from gitserve.record import Record
 
 RECORD = 512
 BLOCKING = 20 * RECORD
@@ -22,8 +24,7 @@ _NAME_MAX = 100
 _PREFIX_MAX = 155
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Record):
     """A file, link or folder of the archive."""
 
     path: bytes
@@ -39,10 +40,26 @@ class Entry:
         return stat.S_IFMT(self.mode) in (stat.S_IFDIR, 0o160000)
 
 
-def tar(entries: Iterable[Entry], when: int, commit_id: bytes | None) -> Iterator[bytes]:
+def umask_of(setting: str | None) -> int:
+    """``tar.umask``: octal, or ``user`` for this process's own."""
+    if setting is None:
+        return UMASK
+    if setting == "user":
+        mask = os.umask(0)
+        os.umask(mask)
+        return mask
+    try:
+        return int(setting, 8) & 0o777
+    except ValueError:
+        return UMASK
+
+
+def tar(
+    entries: Iterable[Entry], when: int, commit_id: bytes | None, umask: int = UMASK
+) -> Iterator[bytes]:
     """The archive. ``commit_id`` goes into its comment."""
     size = 0
-    for piece in _pieces(entries, when, commit_id):
+    for piece in _pieces(entries, when, commit_id, umask):
         size += len(piece)
         yield piece
     # two empty records end it
@@ -53,7 +70,8 @@ def tar(entries: Iterable[Entry], when: int, commit_id: bytes | None) -> Iterato
 def gzipped(pieces: Iterable[bytes], level: int = -1) -> Iterator[bytes]:
     """The same, compressed: no name, no time, so that equal archives are equal."""
     packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8)
-    yield b"\x1f\x8b\x08\0\0\0\0\0\0\x03"
+    effort = {9: 2, 1: 4}.get(level, 0)
+    yield b"\x1f\x8b\x08\0\0\0\0\0%c\x03" % effort
     checksum = size = 0
     for piece in pieces:
         checksum = zlib.crc32(piece, checksum)
@@ -65,21 +83,23 @@ def gzipped(pieces: Iterable[bytes], level: int = -1) -> Iterator[bytes]:
     yield checksum.to_bytes(4, "little") + (size & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _pieces(entries: Iterable[Entry], when: int, commit_id: bytes | None) -> Iterator[bytes]:
+def _pieces(
+    entries: Iterable[Entry], when: int, commit_id: bytes | None, umask: int
+) -> Iterator[bytes]:
     if commit_id is not None:
         comment = _pax(b"comment", commit_id)
         yield _header(b"pax_global_header", b"", 0o666, len(comment), when, b"g")
         yield _padded(comment)
     for entry in entries:
-        yield from _entry(entry, when)
+        yield from _entry(entry, when, umask)
 
 
-def _entry(entry: Entry, when: int) -> Iterator[bytes]:
+def _entry(entry: Entry, when: int, umask: int) -> Iterator[bytes]:
     name, prefix, link, content = entry.path, b"", b"", entry.content
-    kind, mode = b"0", (entry.mode | (0o777 if entry.mode & 0o100 else 0o666)) & ~UMASK
+    kind, mode = b"0", (entry.mode | (0o777 if entry.mode & 0o100 else 0o666)) & ~umask
     extended = b""
     if entry.is_folder:
-        kind, mode = b"5", (entry.mode | 0o777) & ~UMASK
+        kind, mode = b"5", (entry.mode | 0o777) & ~umask
     elif stat.S_ISLNK(entry.mode):
         kind, mode = b"2", entry.mode | 0o777
         link, content = content, b""
