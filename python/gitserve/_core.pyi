@@ -24,6 +24,7 @@ __all__ = [
     "build_profile",
     "check_connected",
     "deepen",
+    "fsck_messages",
     "give_back_memory",
     "keep_freed_memory",
     "large_requests",
