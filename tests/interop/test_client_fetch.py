@@ -246,3 +246,20 @@ def test_list_refs_of_prefixes(place: Place, protocol: int, form: Form, newest_g
         if name.startswith(("refs/heads/group1/", "refs/tags/group2"))
     }
     assert {name.decode() for name in result.refs if not name.endswith(b"^{}")} == expected
+
+
+def test_into_a_repository_of_dulwich(
+    place: Place, form: Form, newest_git: Git, tmp_path: Path
+) -> None:
+    from dulwich.repo import MemoryRepo
+    from dulwich.repo import Repo as DulwichRepo
+
+    source, to = form("small"), tmp_path / "to.git"
+    empty_target(newest_git, to)
+    with DulwichRepo(str(to)) as target:
+        result = place.client().fetch(place.locate(source), target)
+    adopt_refs(newest_git, to, result.refs)
+    assert_sound(newest_git, to)
+    assert object_ids(newest_git, to) == object_ids(newest_git, source)
+    with pytest.raises(NotGitRepository, match="no repository on disk"):
+        place.client().fetch(place.locate(source), MemoryRepo())

@@ -29,7 +29,7 @@ from gitserve.clients.push import PushOrder, push
 from gitserve.clients.results import FetchPackResult, LsRemoteResult, SendPackResult
 from gitserve.clients.road import Activity, CountedRoad, Road
 from gitserve.clients.rounds import HaveSource
-from gitserve.clients.target import Intake, Target
+from gitserve.clients.target import Intake, Target, native_of
 from gitserve.clients.walkers import ForeignWalker, GraphWalker, RepositoryWalker
 from gitserve.errors import PeerError
 from gitserve.wire.malformed import Malformed
@@ -164,7 +164,7 @@ class GitClient:
         Either all that was asked for is there afterwards, and reaches nothing that is missing, or
         nothing has changed. Raises PeerError or one of its kind, RepositoryError.
         """
-        repository = target.native
+        repository = native_of(target)
         deepening = deepening_of(depth, shallow_since, shallow_exclude)
         with self._session(b"git-upload-pack", path, protocol_version) as session:
             session.expect_format(repository.object_format)

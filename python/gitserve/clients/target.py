@@ -9,24 +9,50 @@ that no ref names yet.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Self
 
 from gitserve._core import PackReceiver, Quarantine
 from gitserve.clients.fetch_order import Fetched
-from gitserve.errors import HangupError, PackError
-from gitserve.repository.native import NativeRepository
+from gitserve.errors import HangupError, NoRepository, PackError
+from gitserve.repository.locate import location_of
+from gitserve.repository.native import NativeRepository, open_location
 from gitserve.repository.shallow import move_boundary, moved
 from gitserve.wire.shallow_info import ShallowInfo
 
 
-class Target(Protocol):
-    """What is fetched into or pushed from: a :class:`gitserve.repo.Repo`."""
+class OurTarget(Protocol):
+    """A :class:`gitserve.repo.Repo`."""
 
     @property
     def native(self) -> NativeRepository:
         """The handle that the core works on."""
+
+
+class FolderTarget(Protocol):
+    """A repository of another library, such as dulwich's ``Repo``, that is a folder on disk."""
+
+    def controldir(self) -> str | bytes:
+        """Where its HEAD is."""
+
+
+Target = OurTarget | FolderTarget
+"""What is fetched into."""
+
+
+def native_of(target: Target) -> NativeRepository:
+    """The handle of a target's folder. Raises NoRepository when it is none."""
+    native = getattr(target, "native", None)
+    if isinstance(native, NativeRepository):
+        return native
+    controldir = getattr(target, "controldir", None)
+    folder = os.fsdecode(controldir()) if callable(controldir) else None
+    location = None if folder is None else location_of(folder)
+    if location is None:
+        raise NoRepository(f"{type(target).__name__} is no repository on disk, to fetch into")
+    return open_location(location)
 
 
 class Intake:
