@@ -10,7 +10,7 @@ from typing import Any
 
 from gitserve._core import PackStream
 from gitserve.clients.driver import Sink
-from gitserve.clients.target import Target
+from gitserve.clients.target import Target, native_of
 from gitserve.repository.native import NativeRepository
 from gitserve.wire.ref_advertisement import RefAdvertisement
 
@@ -32,10 +32,8 @@ def pieces_of(
 ) -> Iterable[bytes]:
     """The pack that brings ``wants`` to this server."""
     ofs_delta = b"ofs-delta" in offer.capabilities
-    native = getattr(source, "native", None)
-    if isinstance(native, NativeRepository):
-        return _stream(native, offer, wants, thin=thin, ofs_delta=ofs_delta)
-    assert callable(source)
+    if not callable(source):
+        return _stream(native_of(source), offer, wants, thin=thin, ofs_delta=ofs_delta)
     haves = set(offer.refs.values()) | set(offer.haves)
     made = source(haves, set(wants), ofs_delta=ofs_delta, progress=progress)
     if isinstance(made, tuple):
