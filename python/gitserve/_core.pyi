@@ -12,6 +12,7 @@ from gitserve.options import Reflogs
 
 __all__ = [
     "Negotiation",
+    "PackCache",
     "PackReceiver",
     "PackStream",
     "Quarantine",
@@ -247,6 +248,33 @@ def deepen(
     """(shallow, unshallow): the new boundary against what the client said. ``exclude``: ids."""
 
 @final
+class PackCache:
+    """A folder of remembered packs, shared by all processes that open it."""
+
+    @staticmethod
+    def open(directory: str, size: int) -> PackCache:
+        """``size``: bytes that all files in it may take. Raises OSError when the folder cannot be
+        made, or is not this user's alone."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def hits(self) -> int:
+        """Requests that this process answered from a pack that was there."""
+
+    @property
+    def misses(self) -> int:
+        """Requests that found none, and set out to make it."""
+
+    @property
+    def followers(self) -> int:
+        """Requests that read a pack while it was made for another one."""
+
+    @property
+    def bytes(self) -> int:
+        """Of packs, read from the folder."""
+
+@final
 class PackStream(Iterator[bytes]):
     """Enumerates, plans and writes one pack on background threads; yields ready-to-send buffers.
 
@@ -277,10 +305,13 @@ class PackStream(Iterator[bytes]):
         use_bitmaps: bool = True,
         client: int | None = None,
         leave_missing: bool = False,
+        cache: PackCache | None = None,
     ) -> Self:
         """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
         as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
         ``leave_missing``: what the repository lacks is left out instead of being an error.
+        ``cache``: where packs are remembered; whether the client may have what it wants has been
+        decided by now.
         """
 
     def __iter__(self) -> PackStream: ...
@@ -293,6 +324,11 @@ class PackStream(Iterator[bytes]):
     @property
     def urgent(self) -> bool:
         """The buffer given last should leave at once: the next one may take long."""
+
+    @property
+    def remembered(self) -> Literal["made", "followed", "kept"] | None:
+        """What the cache had to do with it: the pack was made for all who ask for it, it was read
+        while somebody else's was made, or it was there. None: nothing."""
 
     @property
     def deltas(self) -> int: ...

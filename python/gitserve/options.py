@@ -20,6 +20,15 @@ DEFAULT_PORT = 9418
 """Of git://, assigned by IANA."""
 
 
+class PackCacheOptions(Record):
+    """Where packs are remembered."""
+
+    directory: str
+    """A folder of this user's alone; it is made if need be. Servers may share it."""
+    size: int = 4 << 30
+    """Bytes that it may take. Some hundred shallow clones, or some clones of large repositories."""
+
+
 class ConnectionOptions(Record):
     """How long a client may take, and how many there may be."""
 
@@ -55,6 +64,8 @@ class DaemonOptions(Record):
     max_waiting: int = 0
     """Large requests in that line; one more is told to come again. 0: any number. A client that
     waits is shown that the server lives, and may go away at any time."""
+    pack_cache: PackCacheOptions | None = None
+    """None: no pack is remembered."""
     grace: float = 10.0
     """Seconds that running transfers have when the server is told to stop."""
     pid_file: str | None = None

@@ -9,6 +9,7 @@
 //! Python.
 
 pub mod bitmap;
+pub mod cache;
 pub mod commitgraph;
 pub mod delta;
 pub mod emit;

@@ -14,7 +14,7 @@ from itertools import count
 from gitserve import __version__
 from gitserve._core import RefSnapshot
 from gitserve.errors import InternalError
-from gitserve.options import HookRules
+from gitserve.options import HookRules, PackCacheOptions
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
@@ -50,6 +50,7 @@ class ServiceOptions(Record):
     lazy_environ: Mapping[str, str] | None = None
     """The environment of the one client that is served; where it says ``GIT_NO_LAZY_FETCH=0``, what
     a partial clone lacks is fetched for him."""
+    pack_cache: PackCacheOptions | None = None
     traced: bool = False
     """Keep in the tally what was asked."""
 
@@ -90,8 +91,9 @@ def upload_steps(
     if isinstance(repository, NativeRepository):
         fetch_missing = PromisedObjects(repository, options.lazy_environ, tally).fetch
     service = UploadService(
-        repository, conversation, tally=tally, threads=options.threads, fetch_missing=fetch_missing
-    )
+        repository, conversation, tally=tally, threads=options.threads,
+        fetch_missing=fetch_missing, pack_cache=options.pack_cache,
+    )  # fmt: skip
     config = upload_config(repository, service.refs, manner, options)
     if manner.version == 2:
         from gitserve.session.upload_v2 import upload_v2

@@ -7,8 +7,8 @@ class Tally:
     """Counted while the request is served."""
 
     __slots__ = (
-        "busy", "commanded", "objects", "pack_bytes", "refused", "traced", "trouble", "updated",
-        "warnings",
+        "busy", "commanded", "objects", "pack_bytes", "refused", "remembered", "traced", "trouble",
+        "updated", "warnings",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -16,6 +16,8 @@ class Tally:
         """Objects in the pack sent or taken."""
         self.pack_bytes = 0
         """Bytes of that pack."""
+        self.remembered = ""
+        """What became of the pack in the cache, for the log."""
         self.commanded = False
         """It was a push that named refs."""
         self.refused = 0

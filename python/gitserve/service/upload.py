@@ -9,12 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-from gitserve._core import Negotiation, PackStream, RefSnapshot, Snapshot, all_reachable, deepen
+from gitserve._core import (
+    Negotiation,
+    PackCache,
+    PackStream,
+    RefSnapshot,
+    Snapshot,
+    all_reachable,
+    deepen,
+)
 from gitserve.errors import Busy, InternalError, MissingObject
+from gitserve.options import PackCacheOptions
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
+from gitserve.service.packcache import opened, shown
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.effects import (
@@ -60,12 +70,14 @@ class UploadService:
         tally: Tally | None = None,
         threads: int = 0,
         fetch_missing: Callable[[bytes], bool] | None = None,
+        pack_cache: PackCacheOptions | None = None,
     ) -> None:
         """``fetch_missing``: gets an object that is not here from where it is, if it can."""
         self._repository = repository
         self._conversation = conversation
         self._threads = threads
         self._fetch_missing = fetch_missing
+        self._pack_cache = pack_cache
         self.tally = tally or Tally()
         # refs first: what they name was stored before, so the objects' snapshot has it
         self._all_refs: RefSnapshot = repository.refs.snapshot()
@@ -194,8 +206,9 @@ class UploadService:
     def send_pack(self, effect: SendPack) -> Generator[None, None, None]:
         """Streams the pack; the core's buffers go to the road as they are, one a step."""
         write = self._conversation.write
+        cache = self._opened_cache()
         while True:
-            stream = self._pack_stream(effect)
+            stream = self._pack_stream(effect, cache)
             try:
                 for chunk in stream:
                     write(chunk)
@@ -213,6 +226,8 @@ class UploadService:
             finally:
                 self.tally.objects += stream.objects
                 self.tally.pack_bytes += stream.pack_bytes
+                if cache is not None:
+                    self.tally.remembered = shown(cache, stream)
                 stream.close()
 
     def _recover(self, error: MissingObject) -> bool:
@@ -223,7 +238,16 @@ class UploadService:
         ids = [word for word in str(error).encode().split() if len(word) in lengths]
         return bool(ids) and self._fetch_missing(ids[0])
 
-    def _pack_stream(self, effect: SendPack) -> PackStream:
+    def _opened_cache(self) -> PackCache | None:
+        if self._pack_cache is None:
+            return None
+        try:
+            return opened(self._pack_cache)
+        except OSError as error:  # the request is answered without
+            self.tally.warnings.append(f"pack cache: {error}")
+            return None
+
+    def _pack_stream(self, effect: SendPack, cache: PackCache | None) -> PackStream:
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
         return PackStream(
@@ -246,6 +270,7 @@ class UploadService:
             use_bitmaps=config.get_bool("pack.usebitmaps", True),
             client=self._conversation.client,
             leave_missing=effect.leave_missing,
+            cache=cache,
         )
 
     def _begun(self) -> Negotiation:

@@ -11,7 +11,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
+from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions, PackCacheOptions
 from gitserve.record import Record
 from gitserve.transport.exports import Exports
 from gitserve.transport.services import (
@@ -23,6 +23,8 @@ from gitserve.transport.services import (
 
 HTTP_PORT = 8000
 """Of no meaning; those below 1024 are not for everyone to listen on."""
+
+PACK_CACHE_MIB = PackCacheOptions("").size >> 20
 
 _RULES = """\
 Nothing may be pushed unless --enable=receive-pack says so: nobody is asked who he is{here}.
@@ -175,6 +177,15 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
         help="large requests that wait so; one more is told to come again (any number)",
     )  # fmt: skip
     limits.add_argument(
+        "--pack-cache", metavar="DIR|off", default="off",
+        help="remember packs in this folder, which must be closed to others: a pack asked for again"
+        " is copied, and one asked for by many at once is made once (%(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--pack-cache-size", type=_count, metavar="MIB", default=PACK_CACHE_MIB,
+        help="that the folder may take (%(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
         "--grace", type=_count, metavar="SECONDS", default=int(defaults.grace),
         help="for running transfers when the server is stopped (%(default)s)",
     )  # fmt: skip
@@ -244,6 +255,7 @@ def configured(
         threads=namespace.threads,
         memory=namespace.memory << 20,
         max_waiting=namespace.max_waiting,
+        pack_cache=_pack_cache(namespace.pack_cache, namespace.pack_cache_size),
         grace=float(namespace.grace),
         pid_file=namespace.pid_file,
         verbose=namespace.verbose,
@@ -272,6 +284,14 @@ def configured(
 
 def _absolute(path: str) -> str:
     return os.path.normpath(os.path.join(os.getcwd(), path))
+
+
+def _pack_cache(directory: str, mebibytes: int) -> PackCacheOptions | None:
+    if directory == "off":
+        return None
+    if not directory:
+        raise ValueError("--pack-cache= needs a folder, or off")
+    return PackCacheOptions(_absolute(directory), mebibytes << 20)
 
 
 def _seconds(name: str, text: str) -> float:

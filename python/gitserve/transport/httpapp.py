@@ -416,6 +416,8 @@ class GitHttp(Record):
     def _log(self, exchange: Exchange) -> None:
         for warning in exchange.tally.warnings:
             self.log.line(f"warning: {warning}")
+        if exchange.tally.remembered:
+            self.log.detail(exchange.tally.remembered)
         asked = exchange.request
         found = exchange.status != NOT_FOUND or asked is None or asked.service is not None
         # a dumb client asks for thousands of files that are not there: it is how it looks for them

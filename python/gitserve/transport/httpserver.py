@@ -245,7 +245,8 @@ def run_http(
     app = GitHttp(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
-        options=service_options or ServiceOptions(threads=options.threads),
+        options=service_options
+        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache),
         log=log,
     )
     base_environ = {

@@ -121,6 +121,8 @@ class Daemon(Record):
             _tell_if_silent(conversation, error)
         for warning in tally.warnings:
             self.log.line(f"warning: {warning}")
+        if tally.remembered:
+            self.log.detail(tally.remembered)
         well = result == "ok" and not tally.trouble
         result = tally.outcome(result)
         self.log.line(_request_line(peer, request, result, conversation, tally, begun))
@@ -227,7 +229,8 @@ def made_daemon(
     return Daemon(
         find=Admission(exports).open,
         services=DAEMON_SERVICES if services is None else services,
-        options=service_options or ServiceOptions(threads=options.threads),
+        options=service_options
+        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache),
         connections=options.connections,
         log=log,
         informative_errors=options.informative_errors,

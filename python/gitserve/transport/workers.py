@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from gitserve.options import DaemonOptions
 from gitserve.record import compile_constructors
-from gitserve.service import sharing
+from gitserve.service import packcache, sharing
 from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
@@ -44,7 +44,8 @@ def run_workers(
 ) -> int:
     """Serves until it is stopped, by the signal returned.
 
-    Raises CannotListen; OSError for the pid file; ValueError for users that there are not.
+    Raises CannotListen; OSError for the pid file and the pack cache; ValueError for users
+    that there are not.
     """
     wanted = credentials(options.user, options.group)
     listeners = listen(
@@ -84,6 +85,8 @@ def run_workers(
             file.write(f"{os.getpid()}\n")
     if wanted is not None:
         become(wanted)
+    if options.pack_cache is not None:
+        packcache.opened(options.pack_cache)  # as the user we are now; the workers share it
     addresses = [f"Listening on {shown(listener)}" for listener in listeners]
     # git's first line is the other one; before it stands only what its reader could not know
     for line in (*addresses, READY) if not options.port else (READY, *addresses):

@@ -7,14 +7,17 @@
 //! and what is said before and after the pack, are not known here.
 
 mod client;
+mod follow;
 mod frame;
+mod producer;
 mod progress;
 mod stream;
+mod worth;
 mod write;
 
 use std::time::Duration;
 
-pub use stream::PackStream;
+pub use stream::{PackStream, Remembered};
 
 use crate::graph::GraphError;
 use crate::plan::PlanError;
@@ -38,6 +41,12 @@ pub enum EmitError {
     /// Whoever was to read the pack closed the connection.
     #[error("the remote end hung up unexpectedly")]
     ClientGone,
+    /// Somebody else made the pack for this client too, and could not go on.
+    #[error("the pack that was being made for several clients is lost")]
+    Lost,
+    /// A remembered pack turned out to be damaged on its way out.
+    #[error("a remembered pack was damaged; it has been removed")]
+    Broken,
     /// The worker panicked: our bug.
     #[error("pack writer: {0}")]
     Bug(String),

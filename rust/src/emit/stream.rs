@@ -1,20 +1,21 @@
 //! The stream: one thread that makes the pack, and whoever takes its chunks.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::client::Presence;
-use super::frame::{BAND_DATA, BAND_PROGRESS, Framer, max_data, packets};
-use super::progress::{Progress, total_line};
-use super::write::PackWriter;
+use super::follow::{Follower, Received};
+use super::frame::{BAND_DATA, BAND_PROGRESS, max_data, packets};
+use super::producer::{self, BYTES_A_REQUEST, BYTES_WALKED, Handed, LOOK, Producer, Shared};
 use super::{EmitError, PackStats, StreamOptions};
+use crate::cache::{Begun, Flight, Gone, Key, PackCache, Reader};
 use crate::graph::{self, CommitTable, WalkRequest};
 use crate::malloc;
-use crate::plan::{PackPlan, PlanCounts, PlanOptions};
+use crate::plan::PlanOptions;
 use crate::source::{ObjectSource, SourceError};
 use crate::turns::Turns;
 use crate::watch::Watch;
@@ -22,16 +23,6 @@ use crate::watch::Watch;
 /// Chunks written ahead of whoever sends them: 4 MiB of pack, for each client that is slow to
 /// take them.
 const AHEAD: usize = 16;
-
-/// Memory of a request beside its objects: the chunks ahead, caches, windows.
-const BYTES_A_REQUEST: u64 = 24 << 20;
-/// Of each object that is met in a walk, and of each that is planned: measured on clones of large
-/// repositories without bitmaps, and rounded up.
-const BYTES_WALKED: u64 = 400;
-const BYTES_PLANNED: u64 = 200;
-
-/// How often a waiting side looks whether it should stop, or has progress to tell.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// And once the client was sent something to see whether it listens: an answer is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -44,26 +35,48 @@ pub struct PackStream {
     /// `None` when the worker could not be started, or is joined.
     worker: Option<JoinHandle<()>>,
     failure: Option<EmitError>,
-    chunks: Receiver<Result<Vec<u8>, EmitError>>,
+    chunks: Receiver<Result<Handed, EmitError>>,
     shared: Arc<Shared>,
     options: StreamOptions,
+    shelf: Shelf,
+    remembered: Remembered,
     last_sent: Instant,
     is_urgent: bool,
     /// The client ended its side, and was sent something to see whether it still listens.
     is_probed: bool,
 }
 
-/// What both sides see.
-struct Shared {
-    watch: Arc<Watch>,
-    progress: Mutex<Progress>,
-    objects: AtomicU32,
-    deltas: AtomicU32,
-    reused: AtomicU32,
-    reused_deltas: AtomicU32,
-    verbatim: AtomicU32,
-    bytes: AtomicU64,
-    finished: AtomicBool,
+/// What this stream has to do with remembered packs.
+#[derive(Default)]
+struct Shelf {
+    /// The file that the worker may turn to.
+    reader: Option<Reader>,
+    /// The file that is being sent.
+    follower: Option<Follower>,
+    /// How to make the pack ourselves, when whoever makes it for us cannot.
+    recipe: Option<Recipe>,
+}
+
+/// Where a pack came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Remembered {
+    /// It was made for this client alone.
+    #[default]
+    No,
+    /// It was made for this client and whoever else came.
+    Made,
+    /// Somebody else's, read while it grew.
+    Followed,
+    /// It was there.
+    Kept,
+}
+
+/// All that a pack is made from.
+struct Recipe {
+    source: Arc<dyn ObjectSource>,
+    commits: Arc<CommitTable>,
+    request: WalkRequest,
+    plan: PlanOptions,
 }
 
 impl PackStream {
@@ -75,37 +88,88 @@ impl PackStream {
         plan: PlanOptions,
         options: StreamOptions,
     ) -> Self {
+        Self::making(Recipe { source, commits, request, plan }, options, None, None)
+    }
+
+    /// The same from a cache, or for it: the key must be that of the request, and the client must
+    /// be allowed to have what it wants.
+    pub fn start_remembered(
+        source: Arc<dyn ObjectSource>,
+        commits: Arc<CommitTable>,
+        request: WalkRequest,
+        plan: PlanOptions,
+        options: StreamOptions,
+        (cache, key): (&Arc<PackCache>, &Key),
+    ) -> Self {
+        let recipe = Recipe { source, commits, request, plan };
+        match cache.begin(key) {
+            Begun::Kept(reader) => Self::reading(recipe, options, reader, Remembered::Kept),
+            Begun::Growing(reader) => Self::reading(recipe, options, reader, Remembered::Followed),
+            Begun::Lead(flight, reader) => {
+                Self::making(recipe, options, Some(flight), Some(reader))
+            }
+            Begun::No => Self::making(recipe, options, None, None),
+        }
+    }
+
+    /// With a worker, which makes the pack.
+    fn making(
+        recipe: Recipe,
+        options: StreamOptions,
+        flight: Option<Flight>,
+        reader: Option<Reader>,
+    ) -> Self {
+        let Recipe { source, commits, request, plan } = recipe;
         let bound = u64::from(source.number_bound()).saturating_mul(BYTES_WALKED);
         let turn = Turns::of_process().turn(bound.saturating_add(BYTES_A_REQUEST));
-        let watch = Arc::new(Watch::taking_turns(turn));
-        let shared = Arc::new(Shared {
-            progress: Mutex::new(Progress::new(Arc::clone(&watch))),
-            watch,
-            objects: AtomicU32::new(0),
-            deltas: AtomicU32::new(0),
-            reused: AtomicU32::new(0),
-            reused_deltas: AtomicU32::new(0),
-            verbatim: AtomicU32::new(0),
-            bytes: AtomicU64::new(0),
-            finished: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(Watch::taking_turns(turn)));
         let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
         let producer =
             Producer { shared: Arc::clone(&shared), sender, plan, options: options.clone() };
         let spawned = std::thread::Builder::new().name("pack-stream".to_owned()).spawn(move || {
-            producer.run(&*source, &commits, &request);
+            producer.run(&*source, &commits, &request, flight);
             graph::keep_learning(&source, &commits);
         });
         let (worker, failure) = match spawned {
             Ok(worker) => (Some(worker), None),
             Err(error) => (None, Some(EmitError::Thread(error))),
         };
+        let shelf = Shelf { reader, ..Shelf::default() };
+        Self::new(worker, failure, chunks, shared, options, shelf)
+    }
+
+    /// From a file.
+    fn reading(
+        recipe: Recipe,
+        options: StreamOptions,
+        reader: Reader,
+        remembered: Remembered,
+    ) -> Self {
+        let follower = Some(Follower::new(reader, options.band_limit, options.progress));
+        let shelf = Shelf { reader: None, follower, recipe: Some(recipe) };
+        let shared = Arc::new(Shared::new(Watch::new()));
+        let (_, chunks) = crossbeam_channel::bounded(0);
+        let mut made = Self::new(None, None, chunks, shared, options, shelf);
+        made.remembered = remembered;
+        made
+    }
+
+    fn new(
+        worker: Option<JoinHandle<()>>,
+        failure: Option<EmitError>,
+        chunks: Receiver<Result<Handed, EmitError>>,
+        shared: Arc<Shared>,
+        options: StreamOptions,
+        shelf: Shelf,
+    ) -> Self {
         Self {
             worker,
             failure,
             chunks,
             shared,
             options,
+            shelf,
+            remembered: Remembered::No,
             last_sent: Instant::now(),
             is_urgent: false,
             is_probed: false,
@@ -122,10 +186,11 @@ impl PackStream {
         self.is_urgent = false;
         loop {
             match self.receive() {
-                Ok(Ok(chunk)) => {
+                Ok(Ok(Received::Chunk(chunk))) => {
                     self.last_sent = Instant::now();
                     return Ok(Some(chunk));
                 }
+                Ok(Ok(Received::Gone(why))) => self.go_on_without(why)?,
                 Ok(Err(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => {
                     let probe = self.look_for_client()?;
@@ -137,6 +202,31 @@ impl PackStream {
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             }
+        }
+    }
+
+    /// The file that was being sent will not be finished.
+    fn go_on_without(&mut self, why: Gone) -> Result<(), EmitError> {
+        let begun = self.shelf.follower.take().is_some_and(|follower| follower.has_begun());
+        if self.worker.is_some() {
+            // our own worker failed, and says why
+            return match self.chunks.recv() {
+                Ok(Err(error)) => Err(error),
+                _ => self.end().and(Err(EmitError::Lost)),
+            };
+        }
+        let Some(recipe) = self.shelf.recipe.take().filter(|_| !begun) else {
+            return Err(match why {
+                Gone::Broken => EmitError::Broken,
+                Gone::Declined | Gone::Maker => EmitError::Lost,
+            });
+        };
+        let mut made = Self::making(recipe, self.options.clone(), None, None);
+        (made.last_sent, made.is_probed) = (self.last_sent, self.is_probed);
+        *self = made;
+        match self.failure.take() {
+            Some(failure) => Err(failure),
+            None => Ok(()),
         }
     }
 
@@ -166,7 +256,7 @@ impl PackStream {
         }
     }
 
-    fn receive(&self) -> Result<Result<Vec<u8>, EmitError>, RecvTimeoutError> {
+    fn receive(&mut self) -> Result<Result<Received, EmitError>, RecvTimeoutError> {
         let StreamOptions { band_limit, progress, keepalive, client } = self.options;
         let patience = match (band_limit, progress) {
             _ if client.is_some() => Some(if self.is_probed { LOOK_AGAIN } else { LOOK }),
@@ -175,10 +265,33 @@ impl PackStream {
             (_, false) if keepalive.is_zero() => None,
             (_, false) => Some(keepalive.saturating_sub(self.last_sent.elapsed())),
         };
-        match patience {
-            Some(patience) => self.chunks.recv_timeout(patience),
-            None => self.chunks.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        if let Some(follower) = &mut self.shelf.follower {
+            let watch = &self.shared.watch;
+            let received = follower.receive(patience, &|| watch.is_cancelled())?;
+            return Ok(Ok(received));
         }
+        let handed = match patience {
+            Some(patience) => self.chunks.recv_timeout(patience)?,
+            None => self.chunks.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
+        };
+        Ok(match handed {
+            Ok(Handed::Chunk(chunk)) => Ok(Received::Chunk(chunk)),
+            Ok(Handed::InFile) => return self.turn_to_file(),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// From here on our own worker's pack is read as everybody reads it.
+    fn turn_to_file(&mut self) -> Result<Result<Received, EmitError>, RecvTimeoutError> {
+        let Some(reader) = self.shelf.reader.take() else { return Ok(Err(EmitError::Lost)) };
+        let StreamOptions { band_limit, progress, .. } = self.options;
+        let mut follower = Follower::new(reader, band_limit, progress);
+        if progress {
+            follower.tell(&self.shared.lines());
+        }
+        self.shelf.follower = Some(follower);
+        self.remembered = Remembered::Made;
+        Err(RecvTimeoutError::Timeout) // asked again at once, with patience anew
     }
 
     /// Progress that is new, or an empty packet when nothing was sent for long.
@@ -200,6 +313,10 @@ impl PackStream {
     }
 
     fn end(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
+        if let Some(follower) = &self.shelf.follower {
+            let is_over = follower.is_over();
+            return if is_over { Ok(None) } else { Err(EmitError::Source(SourceError::Cancelled)) };
+        }
         if let Some(worker) = self.worker.take()
             && let Err(panic) = worker.join()
         {
@@ -224,127 +341,41 @@ impl PackStream {
         &self.shared.watch
     }
 
-    /// What has been done so far.
+    /// What has been done so far; of a pack from a file, what has been read.
     pub fn stats(&self) -> PackStats {
-        self.shared.stats()
+        match &self.shelf.follower {
+            Some(follower) => follower.stats(),
+            None => self.shared.stats(),
+        }
+    }
+
+    /// Where the pack comes from, as far as it is known.
+    pub fn remembered(&self) -> Remembered {
+        self.remembered
     }
 }
 
 impl Drop for PackStream {
     fn drop(&mut self) {
-        self.cancel();
+        let follower = self.shelf.follower.take();
+        let reader = follower.map(Follower::into_reader).or(self.shelf.reader.take());
         if let Some(worker) = self.worker.take() {
-            // room for its last chunks, so that it sees the watch at once
-            while self.chunks.try_recv().is_ok() {}
-            // a panic of a stream nobody waits for has been told on stderr
-            let _ = worker.join();
+            let is_over = self.shared.finished.load(Ordering::Acquire);
+            match reader {
+                Some(reader) if !is_over && reader.is_shared() => {
+                    producer::leave_to_others(worker, reader, Arc::clone(&self.shared));
+                }
+                _ => {
+                    self.cancel();
+                    // room for its last chunks, so that it sees the watch at once
+                    while self.chunks.try_recv().is_ok() {}
+                    // a panic of a stream nobody waits for has been told on stderr
+                    let _ = worker.join();
+                }
+            }
+        } else {
+            self.cancel();
         }
         malloc::freed();
-    }
-}
-
-impl Shared {
-    fn lines(&self) -> Vec<u8> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).lines()
-    }
-
-    fn stats(&self) -> PackStats {
-        PackStats {
-            objects: self.objects.load(Ordering::Relaxed),
-            deltas: self.deltas.load(Ordering::Relaxed),
-            reused: self.reused.load(Ordering::Relaxed),
-            reused_deltas: self.reused_deltas.load(Ordering::Relaxed),
-            verbatim: self.verbatim.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-        }
-    }
-
-    fn planned(&self, counts: &PlanCounts) {
-        self.objects.store(counts.objects, Ordering::Relaxed);
-        self.deltas.store(counts.deltas, Ordering::Relaxed);
-        self.reused.store(counts.reused, Ordering::Relaxed);
-        self.reused_deltas.store(counts.reused_deltas, Ordering::Relaxed);
-        self.verbatim.store(counts.verbatim, Ordering::Relaxed);
-    }
-}
-
-/// The worker's side.
-struct Producer {
-    shared: Arc<Shared>,
-    sender: Sender<Result<Vec<u8>, EmitError>>,
-    plan: PlanOptions,
-    options: StreamOptions,
-}
-
-impl Producer {
-    fn run(self, source: &dyn ObjectSource, commits: &CommitTable, request: &WalkRequest) {
-        match self.produce(source, commits, request) {
-            Ok(()) => self.shared.finished.store(true, Ordering::Release),
-            Err(error) => {
-                // whoever took no more chunks is gone, and needs no reason
-                let _ = self.hand_over(Err(error));
-            }
-        }
-        if let Some(turn) = self.shared.watch.turn() {
-            turn.rest(); // what is ahead of the client needs no work any more
-        }
-    }
-
-    fn produce(
-        &self,
-        source: &dyn ObjectSource,
-        commits: &CommitTable,
-        request: &WalkRequest,
-    ) -> Result<(), EmitError> {
-        let watch = &*self.shared.watch;
-        let enumeration = graph::enumerate(source, commits, request, watch)?;
-        needs(watch, enumeration.objects.len(), BYTES_WALKED);
-        let plan = PackPlan::new(source, enumeration, &self.plan, watch)?;
-        watch.end();
-        needs(watch, plan.steps.len(), BYTES_PLANNED);
-        self.shared.planned(&plan.counts);
-        let mut out = Framer::new(self.options.band_limit, |chunk| self.send(chunk));
-        if self.options.progress {
-            out.message(BAND_PROGRESS, &self.shared.lines());
-        }
-        let written = &self.shared.bytes;
-        let mut out = PackWriter::new(source, watch, self.plan.level, written, out).write(plan)?;
-        if self.options.progress {
-            out.message(BAND_PROGRESS, total_line(&self.shared.stats()).as_bytes());
-        }
-        out.finish()?;
-        Ok(())
-    }
-
-    /// Hands a chunk over, waiting while there is no room, until the stream is given up.
-    fn send(&self, chunk: Vec<u8>) -> Result<(), SourceError> {
-        self.shared.watch.check()?;
-        match self.sender.try_send(Ok(chunk)) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(message)) => match self.shared.watch.turn() {
-                Some(turn) => turn.resting(|| self.hand_over(message)),
-                None => self.hand_over(message),
-            },
-            Err(TrySendError::Disconnected(_)) => Err(SourceError::Cancelled),
-        }
-    }
-
-    /// Waits for room.
-    fn hand_over(&self, mut message: Result<Vec<u8>, EmitError>) -> Result<(), SourceError> {
-        while !self.shared.watch.is_cancelled() {
-            match self.sender.send_timeout(message, LOOK) {
-                Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(back)) => message = back,
-                Err(SendTimeoutError::Disconnected(_)) => break,
-            }
-        }
-        Err(SourceError::Cancelled)
-    }
-}
-
-/// So many objects are known now.
-fn needs(watch: &Watch, objects: usize, bytes_each: u64) {
-    if let Some(turn) = watch.turn() {
-        turn.needs((objects as u64).saturating_mul(bytes_each).saturating_add(BYTES_A_REQUEST));
     }
 }

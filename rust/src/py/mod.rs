@@ -5,6 +5,7 @@
 //! from the interpreter, calls the core and converts back. `python/gitserve/_core.pyi` documents
 //! what is exported.
 
+mod cache;
 mod errors;
 mod foreign;
 mod graph;
@@ -31,6 +32,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(graph::check_connected, module)?)?;
     module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
     module.add_function(wrap_pyfunction!(ingest::fsck_messages, module)?)?;
+    module.add_class::<cache::PackCache>()?;
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;

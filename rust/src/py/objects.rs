@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use super::errors::{Class, detached, error, source_error};
 use super::foreign::ForeignObjects;
 use super::ids;
+use crate::cache::Identity;
 use crate::graph::CommitTable;
 use crate::hash::ObjectId;
 use crate::object::{ObjectKind, Tag};
@@ -72,6 +73,11 @@ impl Snapshot {
     /// Parses an id of this snapshot's format.
     pub fn id(&self, hex: &[u8]) -> PyResult<ObjectId> {
         ids::parse(hex, self.source.hash_kind())
+    }
+
+    /// Which repository these are of; somebody's own store has no name.
+    pub fn identity(&self) -> Option<Identity> {
+        Identity::of(self.store.as_ref()?.objects_dir()).ok()
     }
 }
 

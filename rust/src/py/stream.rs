@@ -9,11 +9,13 @@ use pyo3::types::PyBytes;
 
 use super::errors::{Class, detached, error, source_error};
 
+use super::cache::PackCache;
 use super::graph::graph_error;
 use super::ids;
 use super::objects::Snapshot;
 use super::refs::RefSnapshot;
-use crate::emit::{self, EmitError, PackStats, StreamOptions};
+use crate::cache::Key;
+use crate::emit::{self, EmitError, PackStats, Remembered, StreamOptions};
 use crate::graph::{Filter, Shallow, WalkRequest};
 use crate::plan::PlanOptions;
 
@@ -30,6 +32,7 @@ fn emit_error(error_: EmitError) -> PyErr {
 pub struct PackStream {
     inner: Mutex<Option<emit::PackStream>>,
     last: Mutex<PackStats>,
+    origin: Mutex<Remembered>,
 }
 
 impl PackStream {
@@ -38,6 +41,14 @@ impl PackStream {
             Ok(Some(stream)) => stream.stats(),
             _ => *self.last.lock().unwrap_or_else(PoisonError::into_inner),
         }
+    }
+}
+
+impl PackStream {
+    /// For when the stream is gone.
+    fn note(&self, stream: &emit::PackStream) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = stream.stats();
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = stream.remembered();
     }
 }
 
@@ -61,6 +72,7 @@ impl PackStream {
         filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
         use_bitmaps = true, client = None, leave_missing = false,
+        cache = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -84,6 +96,7 @@ impl PackStream {
         use_bitmaps: bool,
         client: Option<i32>,
         leave_missing: bool,
+        cache: Option<&PackCache>,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -130,8 +143,23 @@ impl PackStream {
                 client,
             };
             let commits = Arc::clone(&objects.commits);
-            let inner = emit::PackStream::start(source, commits, request, plan, stream);
-            Ok(Self { inner: Mutex::new(Some(inner)), last: Mutex::default() })
+            // what is left out because it is missing may be there the next time
+            let shelf = cache.filter(|_| !leave_missing).zip(objects.identity());
+            let inner = match shelf {
+                Some((cache, identity)) => {
+                    let key = Key::of(&identity, kind, &request, &plan);
+                    let shelf = (&cache.inner, &key);
+                    emit::PackStream::start_remembered(
+                        source, commits, request, plan, stream, shelf,
+                    )
+                }
+                None => emit::PackStream::start(source, commits, request, plan, stream),
+            };
+            Ok(Self {
+                inner: Mutex::new(Some(inner)),
+                last: Mutex::default(),
+                origin: Mutex::default(),
+            })
         })
     }
 
@@ -144,7 +172,7 @@ impl PackStream {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(stream) = inner.as_mut() else { return Ok(None) };
             let chunk = stream.next_chunk().map_err(emit_error);
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = stream.stats();
+            self.note(stream);
             if !matches!(chunk, Ok(Some(_))) {
                 *inner = None;
             }
@@ -156,7 +184,7 @@ impl PackStream {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || {
             if let Some(stream) = self.inner.lock().unwrap_or_else(PoisonError::into_inner).take() {
-                *self.last.lock().unwrap_or_else(PoisonError::into_inner) = stream.stats();
+                self.note(&stream);
             }
             Ok(())
         })
@@ -167,6 +195,20 @@ impl PackStream {
         match self.inner.try_lock().as_deref() {
             Ok(Some(stream)) => stream.is_urgent(),
             _ => false,
+        }
+    }
+
+    #[getter]
+    fn remembered(&self) -> Option<&'static str> {
+        let remembered = match self.inner.try_lock().as_deref() {
+            Ok(Some(stream)) => stream.remembered(),
+            _ => *self.origin.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        match remembered {
+            Remembered::No => None,
+            Remembered::Made => Some("made"),
+            Remembered::Followed => Some("followed"),
+            Remembered::Kept => Some("kept"),
         }
     }
 
