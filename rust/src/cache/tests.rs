@@ -253,29 +253,37 @@ fn many_threads_make_one_pack() {
             for cache in &caches {
                 let all = &all;
                 scope.spawn(move || {
-                    let mut reader = match cache.begin(&key(round)) {
-                        Begun::Kept(reader) | Begun::Growing(reader) => reader,
-                        Begun::Lead(mut flight, reader) => {
-                            assert!(flight.reserve(all.len() as u64));
-                            for piece in all.chunks(50_000) {
-                                flight.write(piece).unwrap();
-                                std::thread::yield_now();
+                    'again: loop {
+                        let mut reader = match cache.begin(&key(round)) {
+                            Begun::Kept(reader) | Begun::Growing(reader) => reader,
+                            Begun::Lead(mut flight, reader) => {
+                                assert!(flight.reserve(all.len() as u64));
+                                for piece in all.chunks(50_000) {
+                                    flight.write(piece).unwrap();
+                                    std::thread::yield_now();
+                                }
+                                flight.finish(MADE, 20).unwrap();
+                                reader
                             }
-                            flight.finish(MADE, 20).unwrap();
-                            reader
+                            Begun::No => panic!("no cache"),
+                        };
+                        let mut read = Vec::new();
+                        loop {
+                            let (bytes, next) = drained(&mut reader);
+                            read.extend(bytes);
+                            if next == Next::End(MADE) {
+                                break;
+                            }
+                            // whoever finds a pack that has just been finished makes none, and who
+                            // followed him has read nothing and asks again
+                            if next == Next::Gone(Gone::Maker) && read.is_empty() {
+                                continue 'again;
+                            }
+                            assert_eq!(next, Next::Nothing);
                         }
-                        Begun::No => panic!("no cache"),
-                    };
-                    let mut read = Vec::new();
-                    loop {
-                        let (bytes, next) = drained(&mut reader);
-                        read.extend(bytes);
-                        if next == Next::End(MADE) {
-                            break;
-                        }
-                        assert_eq!(next, Next::Nothing);
+                        assert!(read == *all);
+                        break;
                     }
-                    assert!(read == *all);
                 });
             }
         });
@@ -283,7 +291,7 @@ fn many_threads_make_one_pack() {
         // who comes when the first has just finished, unasked for by anybody else, makes it again
         let made: u64 = counts.iter().map(|counts| counts.misses).sum();
         assert!((1..=3).contains(&made), "{made}");
-        assert_eq!(counts.iter().map(|c| c.hits + c.misses + c.followers).sum::<u64>(), 8);
+        assert!(counts.iter().map(|c| c.hits + c.misses + c.followers).sum::<u64>() >= 8);
         assert!(files(&caches[0], "tmp").is_empty());
     }
 }
