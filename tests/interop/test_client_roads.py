@@ -182,7 +182,7 @@ def test_ssh_that_fails_says_why(tmp_path: Path) -> None:
         SSHGitClient("host", ssh_command=str(tmp_path / "none")).get_refs("/x")
 
 
-@pytest.mark.parametrize("road", ["daemon", "process"])
+@pytest.mark.parametrize("road", ["daemon", "process", "local"])
 def test_archive(
     road: str, git: Git, git_daemons: Callable[[Git], Server], form: Form, base: Path
 ) -> None:
@@ -190,6 +190,8 @@ def test_archive(
     client: GitClient
     if road == "daemon":
         client, path = TCPGitClient(HOST, git_daemons(git).port), f"/{source.relative_to(base)}"
+    elif road == "local":
+        client, path = LocalGitClient(), str(source)
     else:
         client, path = SubprocessGitClient(), str(source)
         client.git_command = [git.path]

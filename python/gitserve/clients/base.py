@@ -42,7 +42,7 @@ DEFAULT_VERSION = 2
 
 RemotePath = str | bytes | os.PathLike[str]
 
-REMOTE_ARCHIVE_ONLY_ON = "archives can be asked for over git://, ssh and of processes only"
+NO_ARCHIVE_OVER_HTTP = "archives cannot be asked for over HTTP"
 
 
 class GitClient:
@@ -279,7 +279,7 @@ class GitClient:
         road = self._road(b"git-upload-archive", path, 0)
         try:
             if road.stateless:
-                raise PeerError(REMOTE_ARCHIVE_ONLY_ON)
+                raise PeerError(NO_ARCHIVE_OVER_HTTP)
             parties = Parties(write_data, progress or ignore)
             Line(road, self._limits).run(archive(arguments), parties)
         except RemoteError as error:

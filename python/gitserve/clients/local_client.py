@@ -15,9 +15,15 @@ from gitserve.clients.base import GitClient
 from gitserve.clients.client_options import ClientOptions
 from gitserve.clients.road import Road
 from gitserve.clients.streams import ThreadRoad
-from gitserve.errors import GitServeError, PeerError
+from gitserve.errors import GitServeError
 from gitserve.repository.native import NativeRepository
-from gitserve.service.requests import Manner, ServiceOptions, serve_receive, serve_upload
+from gitserve.service.requests import (
+    Manner,
+    ServiceOptions,
+    serve_archive,
+    serve_receive,
+    serve_upload,
+)
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.transport.streams import SocketStream
@@ -38,8 +44,6 @@ class LocalGitClient(GitClient):
         return f"file://{path}"
 
     def _open(self, service: bytes, path: str, version: int) -> Road:
-        if service not in (b"git-upload-pack", b"git-receive-pack"):
-            raise PeerError(f"{service.decode()} is not served here")
         repository = NativeRepository.open(path)
 
         def serve(connection: socket.socket) -> None:
@@ -50,6 +54,8 @@ class LocalGitClient(GitClient):
             with suppress(GitServeError):
                 if service == b"git-upload-pack":
                     serve_upload(repository, conversation, manner, options, tally)
+                elif service == b"git-upload-archive":
+                    serve_archive(repository, conversation)
                 else:
                     serve_receive(repository, conversation, manner, options, tally)
 
