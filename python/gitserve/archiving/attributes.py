@@ -7,9 +7,9 @@ from.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
+from gitserve.archiving.wildcards import matcher
 from gitserve.record import Record
 
 LINE_MAX = 2048
@@ -19,7 +19,7 @@ LINE_MAX = 2048
 class Rule(Record):
     """One line."""
 
-    pattern: Callable[[bytes], object]
+    pattern: Callable[[bytes], bool]
     """Matches the path below :attr:`folder`, or the last part of it."""
     whole_path: bool
     folders_only: bool
@@ -71,7 +71,7 @@ def _rules(lines: Iterable[bytes], folder: bytes) -> Iterable[Rule]:
                 name, equals, value = word.partition(b"=")
                 values[name] = value != b"false" if equals else True
         yield Rule(
-            _compiled(pattern.rstrip(b"/").removeprefix(b"/")).fullmatch,
+            matcher(pattern.rstrip(b"/").removeprefix(b"/")),
             whole,
             pattern.endswith(b"/"),
             folder,
@@ -83,40 +83,4 @@ def _matches(rule: Rule, path: bytes, *, is_folder: bool) -> bool:
     if (rule.folders_only and not is_folder) or not path.startswith(rule.folder):
         return False
     below = path[len(rule.folder) :]
-    return bool(rule.pattern(below if rule.whole_path else below.rpartition(b"/")[2]))
-
-
-def _compiled(pattern: bytes) -> re.Pattern[bytes]:
-    """Wildcards of gitignore(5), where a star stops at a slash."""
-    out: list[bytes] = []
-    at = 0
-    while at < len(pattern):
-        byte = pattern[at : at + 1]
-        if pattern.startswith(b"**/", at):
-            out.append(b"(?:.*/)?")
-            at += 3
-            continue
-        if pattern.startswith(b"**", at):
-            out.append(b".*")
-            at += 2
-            continue
-        end = pattern.find(b"]", at + 2) if byte == b"[" else -1
-        if byte == b"*":
-            out.append(b"[^/]*")
-        elif byte == b"?":
-            out.append(b"[^/]")
-        elif end > 0:
-            inside = pattern[at + 1 : end].replace(b"\\", b"\\\\")
-            negated = inside[:1] in (b"!", b"^")
-            out.append(b"[" + (b"^" if negated else b"") + inside[negated:] + b"]")
-            at = end
-        elif byte == b"\\" and at + 1 < len(pattern):
-            at += 1
-            out.append(re.escape(pattern[at : at + 1]))
-        else:
-            out.append(re.escape(byte))
-        at += 1
-    try:
-        return re.compile(b"".join(out), re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(pattern))
+    return rule.pattern(below if rule.whole_path else below.rpartition(b"/")[2])

@@ -16,6 +16,9 @@ ZIP, TAR = b"zip", b"tar"
 BUILT_IN = (TAR, b"tgz", b"tar.gz", ZIP)
 QUOTED_MAX = 100
 
+TIME_END = 8**11
+"""The first time that a tar header has no room for."""
+
 
 class ArchiveRefused(Refused):
     """The client may not have this, or it does not exist."""
@@ -87,7 +90,7 @@ def parse(arguments: Sequence[bytes], config: Config) -> ArchiveRequest:
             raise refusal(b"unknown option '%b'" % name[:QUOTED_MAX])
     if "mtime" in found:
         value = bytes(found["mtime"])  # type: ignore[call-overload]
-        if not value.isdigit() or len(value) > 12:
+        if not value.isdigit() or len(value) > 11 or int(value) >= TIME_END:
             raise refusal(b"a time in seconds is expected")
         found["mtime"] = int(value)
     asked = found.get("format", TAR)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from gitserve._core import Snapshot
 from gitserve.archiving.attributes import Attributes
-from gitserve.archiving.request import ArchiveRequest, refusal
+from gitserve.archiving.request import TIME_END, ArchiveRequest, refusal
 from gitserve.archiving.tar import Entry
 from gitserve.record import Record
 
@@ -61,7 +61,7 @@ def resolve(
         lines = content.partition(b"\n\n")[0].split(b"\n")
         object_id = lines[0].removeprefix(b"tree ")
         stamps = [line.rsplit(b" ", 2)[1] for line in lines if line.startswith(b"committer ")]
-        when = int(stamps[0]) if stamps and stamps[0].isdigit() else when
+        when = int(stamps[0]) if stamps and _is_time(stamps[0]) else when
     if path:
         commit, when = None, int(time.time())  # a part of a commit has no date of its own
     for part in filter(None, path.split(b"/")):
@@ -75,6 +75,10 @@ def resolve(
     return Chosen(object_id, commit, when)
 
 
+def _is_time(stamp: bytes) -> bool:
+    return stamp.isdigit() and len(stamp) <= 11 and int(stamp) < TIME_END
+
+
 def _by_id(objects: Snapshot, name: bytes) -> bytes | None:
     digits = 64 if objects.object_format == "sha256" else 40
     name = name.removesuffix(b"^{tree}").lower()
@@ -85,13 +89,17 @@ def _by_id(objects: Snapshot, name: bytes) -> bytes | None:
 
 def _entries(objects: Snapshot, tree_id: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     """(mode, name, id) of each entry."""
-    rest = objects.read(tree_id)[1]
+    content = objects.read(tree_id)[1]
     raw = len(tree_id) // 2
-    while rest:
-        head, _, rest = rest.partition(b"\0")
-        mode, _, name = head.partition(b" ")
-        yield int(mode, 8), name, rest[:raw].hex().encode()
-        rest = rest[raw:]
+    at = 0
+    while at < len(content):
+        # not cutting off what is read: a large tree would be copied for each of its entries
+        end = content.find(b"\0", at)
+        mode, space, name = content[at:end].partition(b" ")
+        at = end + 1 + raw
+        if end < 0 or not space or mode.strip(b"01234567") or not mode or at > len(content):
+            raise refusal(b"not a tree object: %b" % tree_id)
+        yield int(mode, 8), name, content[at - raw : at].hex().encode()
 
 
 class Selection:

@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 
+from gitserve.archiving.request import refusal
 from gitserve.archiving.tar import Entry
 
 _STORED, _DEFLATED = 0, 8
@@ -32,12 +33,15 @@ def zip_archive(
 ) -> Iterator[bytes]:
     """``level``: of compression, -1 for the usual one."""
     local = time.localtime(when)
-    date = (local.tm_year - 1980) << 9 | local.tm_mon << 5 | local.tm_mday
+    year = min(max(local.tm_year - 1980, 0), 127)  # the format knows no other
+    date = year << 9 | local.tm_mon << 5 | local.tm_mday
     clock = local.tm_hour << 11 | local.tm_min << 5 | local.tm_sec // 2
     extra = struct.pack("<HHBI", 0x5455, 5, 1, when & _FULL32)
     directory: list[bytes] = []
     offset = 0
     for entry in entries:
+        if len(entry.path) > _FULL16:
+            raise refusal(b"path too long (%d chars, %b)" % (len(entry.path), entry.object_id))
         content = b"" if entry.is_folder else entry.content
         method, packed = _packed(entry, content, level)
         flags = 0 if entry.path.isascii() else _UTF8

@@ -118,7 +118,7 @@ class ProcReceive:
     def _start(self) -> Coprocess | None:
         try:
             program = self._hooks.start("proc-receive", self._remarks.say)
-        except OSError:
+        except (OSError, ValueError):  # a push option with a NUL is no environment variable
             self._remarks.error(b"cannot run the proc-receive hook")
             return None
         if program is None:

@@ -71,6 +71,8 @@ def _by_gnupg(payload: bytes, path: str, config: Config, kind: str) -> Signed:
         if line == words[0] or not line.startswith(b"[GNUPG:] "):
             continue
         if words[0] in _LETTERS:
+            if letter != b"N":
+                return Signed(b"E")  # two signatures: whose is it?
             letter = _LETTERS[words[0]]
             key = words[1] if len(words) > 1 else b""
             signer = words[2] if len(words) > 2 and words[0] != b"ERRSIG" else b""

@@ -77,6 +77,8 @@ def parse(lines: list[bytes], hex_length: int) -> ReceiveRequest:
             commands += [_command(line, hex_length) for line in certificate.command_lines]
             continue
         commands.append(_command(line, hex_length))
+    if certificate is not None and len(commands) != len(certificate.command_lines):
+        raise Malformed("protocol error: got both push certificate and unsigned commands")
     return ReceiveRequest(tuple(commands), capabilities, tuple(dict.fromkeys(shallow)), certificate)
 
 

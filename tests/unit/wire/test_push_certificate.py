@@ -46,6 +46,7 @@ def test_its_commands_are_the_push_s() -> None:
         [*HEAD, *COMMANDS, *SIGNATURE],  # no end
         [*HEAD, COMMANDS[0][:-1], b"push-cert-end\n"],  # a line without its line feed
         [*HEAD, b"not a command\n", b"push-cert-end\n"],
+        [*HEAD, *COMMANDS, *SIGNATURE, b"push-cert-end\n", *COMMANDS],  # one that is not signed
     ],
 )
 def test_what_is_none(lines: list[bytes]) -> None:

@@ -1,0 +1,54 @@
+"""Archives of what their formats have no room for."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from gitserve._core import Snapshot
+from gitserve.archiving.request import ArchiveRefused
+from gitserve.archiving.selection import _entries, _is_time
+from gitserve.archiving.tar import RECORD, Entry, tar
+from gitserve.archiving.zip import zip_archive
+
+ID = b"1" * 40
+
+
+class Trees:
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+    def read(self, _: bytes) -> tuple[str, bytes]:
+        return "tree", self.content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"x", b"100644 a\0short", b"10x644 a\0" + bytes(20), b" a\0" + bytes(20), b"1\0" + bytes(20)],
+)
+def test_a_tree_that_is_none_is_refused(content: bytes) -> None:
+    with pytest.raises(ArchiveRefused):
+        list(_entries(cast(Snapshot, Trees(content)), ID))
+
+
+def test_a_tree_s_entries() -> None:
+    content = b"100644 a b\0" + bytes(20) + b"40000 c\0" + b"\x11" * 20
+    entries = list(_entries(cast(Snapshot, Trees(content)), ID))
+    assert entries == [(0o100644, b"a b", b"0" * 40), (0o40000, b"c", ID)]
+
+
+def test_times_that_fit() -> None:
+    assert _is_time(b"8589934591")
+    assert not any(map(_is_time, [b"8589934592", b"-1", b"", b"9" * 5000]))
+    header = b"".join(tar([Entry(b"a", 0o100644, ID)], 8**11 - 1, None))[:RECORD]
+    assert header[257:262] == b"ustar"
+
+
+@pytest.mark.parametrize("when", [0, 8**11 - 1])
+def test_zip_knows_the_years_from_1980_to_2107(when: int) -> None:
+    assert b"".join(zip_archive([Entry(b"a", 0o100644, ID, b"x")], when, None, -1))
+
+
+def test_a_path_that_zip_has_no_room_for() -> None:
+    with pytest.raises(ArchiveRefused, match="path too long"):
+        list(zip_archive([Entry(b"a" * 65536, 0o100644, ID)], 0, None, -1))

@@ -1,0 +1,46 @@
+"""Patterns of a hostile ``.gitattributes``."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from gitserve.archiving.attributes import Attributes
+from gitserve.archiving.wildcards import PATH_MAX, _Parallel, _parts, matcher
+
+
+def test_both_ways_agree() -> None:
+    chosen = random.Random(1)
+    words = [b"a", b"b", b"/", b"*", b"**", b"**/", b"?", b"[ab]", b"[!a]", b"\\*"]
+    matched = 0
+    for _ in range(4000):
+        parts = _parts(b"".join(chosen.choices(words, k=chosen.randrange(1, 6))))
+        path = b"".join(chosen.choices([b"a", b"b", b"/", b"*"], k=chosen.randrange(9)))
+        expected = re.fullmatch(b"".join(parts), path, re.DOTALL) is not None
+        assert _Parallel(parts).matches(path) is expected, (parts, path)
+        matched += expected
+    assert matched > 100
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        (b"*a" * 500 + b"b", b"a" * 3000),
+        (b"**/" * 300 + b"x/y", b"a/" * 1000 + b"b"),
+        (b"**/a/" * 300 + b"x", b"a/" * 1000 + b"b"),
+        (b"*" * 1000 + b"b", b"a" * 3000),
+    ],
+)
+def test_none_takes_for_ever(pattern: bytes, path: bytes) -> None:
+    rules = Attributes().below(pattern + b" export-ignore\n", b"")
+    assert not rules.has(b"export-ignore", path, is_folder=False)
+
+
+def test_what_is_no_expression_is_meant_literally() -> None:
+    assert matcher(b"[z-a]")(b"[z-a]")
+
+
+def test_long_paths_match_too() -> None:
+    assert matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.o")
+    assert not matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.c")
