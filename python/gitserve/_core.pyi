@@ -6,6 +6,7 @@ run detached from the interpreter. Errors are the classes of :mod:`gitserve.erro
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal, Self, final
 
 from gitserve.options import Reflogs
@@ -342,8 +343,18 @@ class PackStream(Iterator[bytes]):
 class Quarantine:
     """A folder beside the objects where a push waits until it is accepted (git's tmp_objdir)."""
 
-    def __new__(cls, objects_dir: str, object_format: str = "sha1") -> Self:
-        """Makes ``objects/incoming-XXXXXX``."""
+    def __new__(
+        cls,
+        objects_dir: str,
+        object_format: str = "sha1",
+        *,
+        fsync: AbstractSet[str] | None = None,
+    ) -> Self:
+        """Makes ``objects/incoming-XXXXXX``.
+
+        ``fsync``: the components that are on the disk when :meth:`PackReceiver.finish` and
+        :meth:`publish` return, by the names of ``core.fsync``; None for all of them.
+        """
 
     @property
     def path(self) -> str: ...

@@ -13,6 +13,7 @@ from gitserve.options import Reflogs
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
 from gitserve.repository.shallow import move_boundary
+from gitserve.repository.syncrules import sync_rules
 from gitserve.service.alternates import alternate_tips
 from gitserve.service.keepalive import kept_alive
 from gitserve.service.policy import Policy
@@ -285,6 +286,7 @@ class Application:
                 committer=committer(config, self.push.hook_rules.environ),
                 message=b"push",
                 reflog=self.reflogs(),
+                fsync="reference" in sync_rules(config),
                 objects=objects,
             )
         except (RepositoryError, OSError) as error:

@@ -12,6 +12,7 @@ from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.syncrules import sync_rules
 from gitserve.service.hooks import AsksHooks, Hooks
 from gitserve.service.policy import Deny
 from gitserve.service.remarks import Aside, Remarks
@@ -74,7 +75,12 @@ class Push:
     def open_quarantine(self) -> Quarantine:
         """The folder where this push's objects wait."""
         if self.quarantine is None:
-            self.quarantine = Quarantine(self.repository.objects_dir, self.repository.object_format)
+            repository = self.repository
+            self.quarantine = Quarantine(
+                repository.objects_dir,
+                repository.object_format,
+                fsync=sync_rules(repository.config),
+            )
         return self.quarantine
 
     def objects(self) -> Snapshot:

@@ -10,6 +10,7 @@ use super::index_writer::{write_idx, write_rev};
 use super::receiver::PackReceiver;
 use super::resolve::{Job, Roots, resolve};
 use super::thin;
+use crate::durable;
 use crate::source::ObjectSource;
 use crate::watch::{Phase, Watch};
 
@@ -74,9 +75,17 @@ pub(super) fn complete(
     }
     let name = |suffix: &str| format!("pack-{}.{suffix}", receiver.trailer);
     let path = receiver.file.path().to_owned();
-    write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer)?;
-    write_idx(path.with_file_name(name("idx")), entries, &order, &receiver.trailer)?;
-    receiver.file.sync()?;
+    let rev = write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer)?;
+    let idx = write_idx(path.with_file_name(name("idx")), entries, &order, &receiver.trailer)?;
+    receiver.file.flush()?;
+    let mut waited_for = Vec::with_capacity(3);
+    if receiver.sync.pack_metadata {
+        waited_for.extend([rev.handle(), idx.handle()]);
+    }
+    if receiver.sync.pack {
+        waited_for.push(receiver.file.handle());
+    }
+    durable::sync_files(&waited_for).map_err(IngestError::io(&path))?;
     receiver.file.rename(&name("pack"))?;
     Ok(entries.len())
 }

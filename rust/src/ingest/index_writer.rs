@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::entries::Entries;
 use super::error::IngestError;
-use super::pack_file::HashedFile;
+use super::pack_file::{HashedFile, NewFile};
 use crate::hash::ObjectId;
 
 const IDX_SIGNATURE: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
@@ -25,7 +25,7 @@ pub(super) fn write_idx(
     entries: &Entries,
     order: &[u32],
     pack: &ObjectId,
-) -> Result<(), IngestError> {
+) -> Result<NewFile, IngestError> {
     let mut file = HashedFile::create(path, entries.hash_kind())?;
     file.write(&IDX_SIGNATURE)?;
     file.write(&fan_out(entries, order))?;
@@ -45,8 +45,7 @@ pub(super) fn write_idx(
     })?;
     file.write(&large)?;
     file.write(pack.as_bytes())?;
-    file.finish()?;
-    Ok(())
+    file.finish()
 }
 
 /// Writes the reverse index: positions in the `.idx`, sorted by offset in the pack.
@@ -55,7 +54,7 @@ pub(super) fn write_rev(
     entries: &Entries,
     order: &[u32],
     pack: &ObjectId,
-) -> Result<(), IngestError> {
+) -> Result<NewFile, IngestError> {
     let mut positions = vec![0u32; order.len()];
     for (position, &entry) in order.iter().enumerate() {
         positions[entry as usize] = position as u32;
@@ -66,8 +65,7 @@ pub(super) fn write_rev(
     file.write(&u32::from(hash.file_version()).to_be_bytes())?;
     rows(&mut file, &positions, |position, out| out.extend(position.to_be_bytes()))?;
     file.write(pack.as_bytes())?;
-    file.finish()?;
-    Ok(())
+    file.finish()
 }
 
 /// 256 counts: the names whose first byte is no greater than the row's.

@@ -1,4 +1,4 @@
-//! The files of the quarantine: written through a large buffer, hashed on the way, made durable.
+//! The files of the quarantine: written through a large buffer, hashed on the way.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::IngestError;
-use crate::hash::{HashKind, Hasher, ObjectId};
+use crate::hash::{HashKind, Hasher};
 
 /// One `write` call a quarter of a megabyte: more gains nothing, less costs system calls.
 const BUFFER: usize = 256 * 1024;
@@ -55,13 +55,7 @@ impl NewFile {
         Ok(())
     }
 
-    /// Everything is on the disk when this returns.
-    pub(super) fn sync(&mut self) -> Result<(), IngestError> {
-        self.flush()?;
-        self.file.sync_all().map_err(IngestError::io(&self.path))
-    }
-
-    /// To read back what was flushed.
+    /// To read back what was flushed, or to wait until it is on the disk.
     pub(super) fn handle(&self) -> &File {
         &self.file
     }
@@ -103,11 +97,11 @@ impl HashedFile {
         self.file.write(bytes)
     }
 
-    /// Writes the hash, makes the file durable.
-    pub(super) fn finish(mut self) -> Result<ObjectId, IngestError> {
+    /// Writes the hash. The file is whole, but not on the disk yet.
+    pub(super) fn finish(mut self) -> Result<NewFile, IngestError> {
         let trailer = self.hasher.finish();
         self.file.write(trailer.as_bytes())?;
-        self.file.sync()?;
-        Ok(trailer)
+        self.file.flush()?;
+        Ok(self.file)
     }
 }

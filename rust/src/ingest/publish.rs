@@ -9,18 +9,29 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::error::IngestError;
+use crate::durable::{self, SyncRules};
+use crate::temporary::{self, Maker};
+
+/// How the `.keep` files begin that are ours to take away.
+const KEEP_TEXT: &str = "gitserve receive-pack ";
 
 /// What was moved, and the `.keep` files that protect it. Dropping it removes these.
 #[derive(Debug)]
 pub(super) struct Publication {
-    keeps: Vec<PathBuf>,
+    sync: SyncRules,
+    /// Held, so that whoever finds one after a crash knows that it protects nothing any more.
+    keeps: Vec<(PathBuf, File)>,
     moved: Vec<PathBuf>,
     accepted: bool,
 }
 
 impl Publication {
-    pub(super) fn make(quarantine: &Path, objects: &Path) -> Result<Self, IngestError> {
-        let mut made = Self { keeps: Vec::new(), moved: Vec::new(), accepted: false };
+    pub(super) fn make(
+        quarantine: &Path,
+        objects: &Path,
+        sync: SyncRules,
+    ) -> Result<Self, IngestError> {
+        let mut made = Self { sync, keeps: Vec::new(), moved: Vec::new(), accepted: false };
         made.move_loose(quarantine, objects)?;
         made.move_packs(&quarantine.join("pack"), &objects.join("pack"))?;
         made.accepted = true;
@@ -51,7 +62,15 @@ impl Publication {
             }
             self.move_file(&from.join(name), &to.join(name))?;
         }
-        sync_dir(to)
+        self.sync_folder(to)
+    }
+
+    /// The names in a folder are on the disk when this returns.
+    fn sync_folder(&self, path: &Path) -> Result<(), IngestError> {
+        if self.sync.any_object() {
+            durable::sync_folder(path).map_err(IngestError::io(path))?;
+        }
+        Ok(())
     }
 
     /// Protects a pack from `git repack` until refs name its objects.
@@ -63,9 +82,10 @@ impl Publication {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
             Err(error) => return Err(IngestError::io(path)(error)),
         };
-        self.keeps.push(path.to_owned());
-        let text = format!("receive-pack {}\n", std::process::id());
-        file.write_all(text.as_bytes()).map_err(IngestError::io(path))
+        temporary::hold(&file);
+        let written = writeln!(file, "{KEEP_TEXT}{}", std::process::id());
+        self.keeps.push((path.to_owned(), file));
+        written.map_err(IngestError::io(path))
     }
 
     /// Loose objects: hooks may have written some.
@@ -76,11 +96,17 @@ impl Publication {
             let (from, to) = (from.join(fan), to.join(fan));
             created |= make_dir(&to)?;
             for name in list(&from)?.iter().filter(|name| !name.starts_with("tmp_obj")) {
-                self.move_file(&from.join(name), &to.join(name))?;
+                let (from, to) = (from.join(name), to.join(name));
+                if self.sync.loose_object {
+                    // hooks are other programs, which may not have waited for the disk
+                    let file = File::open(&from).map_err(IngestError::io(&from))?;
+                    file.sync_all().map_err(IngestError::io(&from))?;
+                }
+                self.move_file(&from, &to)?;
             }
-            sync_dir(&to)?;
+            self.sync_folder(&to)?;
         }
-        if created { sync_dir(to) } else { Ok(()) }
+        if created { self.sync_folder(to) } else { Ok(()) }
     }
 
     fn move_file(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
@@ -116,7 +142,7 @@ impl Drop for Publication {
                 }
             }
         }
-        for path in &self.keeps {
+        for (path, _) in &self.keeps {
             let _ = fs::remove_file(path);
         }
     }
@@ -154,9 +180,21 @@ fn make_dir(path: &Path) -> Result<bool, IngestError> {
     }
 }
 
-/// The names in a folder are on the disk when this returns.
-fn sync_dir(path: &Path) -> Result<(), IngestError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(IngestError::io(path))
+/// Removes `.keep` files of ours in a pack folder whose makers are gone; how many.
+pub(super) fn sweep_keeps(packs: &Path) -> usize {
+    let names = list(packs).unwrap_or_default();
+    let keeps = names.iter().filter(|name| name.ends_with(".keep"));
+    keeps.filter(|name| remove_abandoned_keep(&packs.join(name))).count()
+}
+
+fn remove_abandoned_keep(path: &Path) -> bool {
+    let Ok(mut file) = File::open(path) else { return false };
+    let mut text = [0; KEEP_TEXT.len()];
+    let is_ours = fill(&mut file, &mut text).is_ok_and(|len| &text[..len] == KEEP_TEXT.as_bytes());
+    is_ours
+        && file.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
+        && temporary::maker_of(&file, path) == Maker::Gone
+        && fs::remove_file(path).is_ok()
 }
 
 fn same_content(a: &Path, b: &Path) -> Result<bool, IngestError> {
@@ -219,6 +257,26 @@ mod tests {
         assert_eq!(fs::read(objects.path().join("ab/cdef")).unwrap(), b"loose");
         quarantine.release();
         assert_eq!(names(&packs), ["pack-1.idx", "pack-1.pack", "pack-1.rev"]);
+    }
+
+    #[test]
+    fn only_our_abandoned_keep_files_are_swept() {
+        let (objects, mut quarantine) = folders();
+        quarantine.publish().unwrap();
+        let packs = objects.path().join("pack");
+        let age = |path: &Path| {
+            let long_ago = SystemTime::now() - temporary::GRACE * 2;
+            File::open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        for (name, text) in [("dead", "gitserve receive-pack 7\n"), ("mine", "by hand\n")] {
+            let path = packs.join(format!("pack-{name}.keep"));
+            fs::write(&path, text).unwrap();
+            age(&path);
+        }
+        age(&packs.join("pack-1.keep"));
+        assert_eq!(sweep_keeps(&packs), 1);
+        let left: Vec<_> = names(&packs).into_iter().filter(|n| n.ends_with("keep")).collect();
+        assert_eq!(left, ["pack-1.keep", "pack-mine.keep"]);
     }
 
     #[test]

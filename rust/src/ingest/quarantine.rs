@@ -5,8 +5,7 @@
 //! goes with everything in it, unless it is published.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder};
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -15,16 +14,19 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::error::IngestError;
 use super::limits::ReceiveLimits;
-use super::publish::Publication;
+use super::publish::{self, Publication};
 use super::receiver::PackReceiver;
+use crate::durable::SyncRules;
 use crate::hash::HashKind;
+use crate::temporary::{self, Maker};
 
 /// As git called it before 2.35. Under git's present name, `tmp_objdir-incoming-`, `git prune` takes
 /// it for rubbish: `git gc --prune=now` beside a push would remove what is just being received.
 const PREFIX: &str = "incoming-";
 
-/// A quarantine in which nothing was written for so long belongs to a process that died: longer
-/// than any push is let to run, hooks included, and far less than the two weeks of `git gc`.
+/// Where the file system does not tell whether a process works behind it, a quarantine in which
+/// nothing was written for so long is taken for abandoned: longer than any push is let to run,
+/// hooks included, and far less than the two weeks of `git gc`.
 pub const STALE_QUARANTINE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Names tried before giving up; a second is hardly ever needed.
@@ -36,9 +38,12 @@ pub struct Quarantine {
     objects_dir: PathBuf,
     path: PathBuf,
     hash: HashKind,
+    sync: SyncRules,
     publication: Option<Publication>,
     /// Removed or moved away already.
     gone: bool,
+    /// Held, which says that somebody works here.
+    _held: File,
 }
 
 impl Quarantine {
@@ -50,12 +55,24 @@ impl Quarantine {
             // what cannot be swept must not stop a push
             let _ = sweep_stale(objects_dir, STALE_QUARANTINE);
         }
-        let path = make_folder(objects_dir)?;
-        let objects_dir = objects_dir.to_owned();
-        let made = Self { objects_dir, path, hash, publication: None, gone: false };
+        let (path, held) = make_folder(objects_dir)?;
+        let made = Self {
+            objects_dir: objects_dir.to_owned(),
+            path,
+            hash,
+            sync: SyncRules::ALL,
+            publication: None,
+            gone: false,
+            _held: held,
+        };
         let pack = made.path.join("pack");
         DirBuilder::new().mode(0o700).create(&pack).map_err(IngestError::io(&pack))?;
         Ok(made)
+    }
+
+    /// What the disk is waited for; everything unless this is called.
+    pub fn set_sync_rules(&mut self, rules: SyncRules) {
+        self.sync = rules;
     }
 
     /// The folder: an object directory whose alternate is the one it lies in.
@@ -67,8 +84,11 @@ impl Quarantine {
     pub fn receive(&self, limits: ReceiveLimits) -> Result<PackReceiver, IngestError> {
         let mut attempt = 0;
         loop {
-            let path = self.path.join("pack").join(format!("tmp_pack_{}", random_name(attempt)));
-            match PackReceiver::create(path, self.hash, limits) {
+            let path = self
+                .path
+                .join("pack")
+                .join(format!("tmp_pack_{}", temporary::random_name(attempt)));
+            match PackReceiver::create(path, self.hash, limits, self.sync) {
                 Err(IngestError::Io { error, .. })
                     if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS =>
                 {
@@ -89,7 +109,7 @@ impl Quarantine {
         if self.gone {
             return Err(IngestError::Spent);
         }
-        self.publication = Some(Publication::make(&self.path, &self.objects_dir)?);
+        self.publication = Some(Publication::make(&self.path, &self.objects_dir, self.sync)?);
         self.discard()
     }
 
@@ -120,34 +140,22 @@ impl Drop for Quarantine {
     }
 }
 
-fn make_folder(objects_dir: &Path) -> Result<PathBuf, IngestError> {
+fn make_folder(objects_dir: &Path) -> Result<(PathBuf, File), IngestError> {
     let mut attempt = 0;
     loop {
-        let path = objects_dir.join(format!("{PREFIX}{}", random_name(attempt)));
+        attempt += 1;
+        let path = objects_dir.join(format!("{PREFIX}{}", temporary::random_name(attempt)));
         match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => return Ok(path),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {
-                attempt += 1;
+            Ok(()) => {
+                let held = File::open(&path).map_err(IngestError::io(&path))?;
+                if temporary::hold(&held) || attempt >= ATTEMPTS {
+                    return Ok((path, held));
+                }
             }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && attempt < ATTEMPTS => {}
             Err(error) => return Err(IngestError::io(&path)(error)),
         }
     }
-}
-
-/// Six letters and digits. They need not be a secret: a name that exists is refused.
-fn random_name(attempt: u64) -> String {
-    const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    // each state is seeded anew, from the system's randomness and a count
-    let mut state = std::collections::hash_map::RandomState::new().build_hasher();
-    state.write_u64(attempt);
-    state.write_u32(std::process::id());
-    let mut number = state.finish();
-    let mut name = String::with_capacity(6);
-    for _ in 0..6 {
-        name.push(char::from(LETTERS[(number % 62) as usize]));
-        number /= 62;
-    }
-    name
 }
 
 /// Sweeping lists the object folder, so each is swept once in so long by each process.
@@ -169,21 +177,31 @@ fn is_time_to_sweep(objects_dir: &Path) -> bool {
     true
 }
 
-/// Removes quarantines in `objects_dir` that nobody wrote to for `age`; how many.
+/// Removes what killed processes left in `objects_dir`: quarantines, and `.keep` files of packs
+/// that were published; how many.
 ///
-/// For [`STALE_QUARANTINE`] see there. What cannot be read or removed is left for the next time.
+/// Where the file system does not tell who is gone, quarantines go that nobody wrote to for `age`
+/// ([`STALE_QUARANTINE`]). What cannot be read or removed is left for the next time.
 pub fn sweep_stale(objects_dir: &Path, age: Duration) -> Result<usize, IngestError> {
     let now = SystemTime::now();
-    let mut removed = 0;
+    let mut removed = publish::sweep_keeps(&objects_dir.join("pack"));
     for found in fs::read_dir(objects_dir).map_err(IngestError::io(objects_dir))? {
         let found = found.map_err(IngestError::io(objects_dir))?;
         let is_ours = found.file_name().to_string_lossy().starts_with(PREFIX)
             && found.file_type().is_ok_and(|kind| kind.is_dir());
-        let Some(written) = is_ours.then(|| last_written(&found.path())).flatten() else {
+        if !is_ours {
             continue;
+        }
+        let path = found.path();
+        let Ok(folder) = File::open(&path) else { continue };
+        let Some(written) = last_written(&path) else { continue };
+        let rest = match temporary::maker_of(&folder, &path) {
+            Maker::Working => continue,
+            Maker::Gone => temporary::GRACE.min(age),
+            Maker::Unknown => age,
         };
-        let stale = now.duration_since(written).is_ok_and(|passed| passed >= age);
-        if stale && fs::remove_dir_all(found.path()).is_ok() {
+        let stale = now.duration_since(written).is_ok_and(|passed| passed >= rest);
+        if stale && fs::remove_dir_all(&path).is_ok() {
             removed += 1;
         }
     }
@@ -239,12 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn only_old_quarantines_are_swept() {
+    fn only_abandoned_quarantines_are_swept() {
         let objects = tempfile::tempdir().unwrap();
         fs::create_dir(objects.path().join("pack")).unwrap();
         let mut quarantine = Quarantine::create(objects.path(), HashKind::Sha1).unwrap();
         fs::write(quarantine.path().join("pack/tmp_pack_x"), b"x").unwrap();
-        assert_eq!(sweep_stale(objects.path(), STALE_QUARANTINE).unwrap(), 0);
+        assert_eq!(sweep_stale(objects.path(), Duration::ZERO).unwrap(), 0, "somebody works here");
+        // as a killed process leaves it
+        quarantine._held = File::open(objects.path()).unwrap();
+        assert_eq!(sweep_stale(objects.path(), STALE_QUARANTINE).unwrap(), 0, "it is too young");
         assert!(quarantine.path().exists());
         assert_eq!(sweep_stale(objects.path(), Duration::ZERO).unwrap(), 1);
         assert!(!quarantine.path().exists() && objects.path().join("pack").exists());

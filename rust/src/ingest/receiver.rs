@@ -13,6 +13,7 @@ use super::error::IngestError;
 use super::hash_line::HashLine;
 use super::limits::ReceiveLimits;
 use super::pack_file::NewFile;
+use crate::durable::SyncRules;
 use crate::hash::{HashKind, Hasher, ObjectId};
 use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{EntryError, EntryHeader, EntryKind, MAX_HEADER_LEN};
@@ -40,6 +41,7 @@ enum Place {
 /// A streaming index-pack. See the [module](super).
 pub struct PackReceiver {
     pub(super) limits: ReceiveLimits,
+    pub(super) sync: SyncRules,
     pub(super) file: NewFile,
     pub(super) entries: Entries,
     pub(super) trailer: ObjectId,
@@ -62,9 +64,11 @@ impl PackReceiver {
         path: PathBuf,
         hash: HashKind,
         limits: ReceiveLimits,
+        sync: SyncRules,
     ) -> Result<Self, IngestError> {
         Ok(Self {
             limits,
+            sync,
             file: NewFile::create(path)?,
             entries: Entries::new(hash),
             trailer: ObjectId::null(hash),

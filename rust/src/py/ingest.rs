@@ -1,5 +1,6 @@
 //! `Quarantine` and `PackReceiver`.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::errors::{Class, detached, error, source_error, wire_error};
 use super::graph::graph_error;
 use super::ids;
 use super::refs::RefSnapshot;
+use crate::durable::SyncRules;
 use crate::fsck::{self, Message, Severity};
 use crate::graph;
 use crate::hash::HashKind;
@@ -61,6 +63,17 @@ impl Quarantine {
     }
 }
 
+fn sync_rules(components: &HashSet<String>) -> SyncRules {
+    let has = |name: &str| components.contains(name);
+    SyncRules {
+        pack: has("pack"),
+        pack_metadata: has("pack-metadata"),
+        loose_object: has("loose-object"),
+        reference: has("reference"),
+        commit_graph: has("commit-graph"),
+    }
+}
+
 fn spent() -> PyErr {
     error(Class::Internal, "quarantine used after it was published or discarded".to_owned())
 }
@@ -68,11 +81,19 @@ fn spent() -> PyErr {
 #[pymethods]
 impl Quarantine {
     #[new]
-    #[pyo3(signature = (objects_dir, object_format = "sha1"))]
-    fn new(py: Python<'_>, objects_dir: PathBuf, object_format: &str) -> PyResult<Self> {
+    #[pyo3(signature = (objects_dir, object_format = "sha1", *, fsync = None))]
+    fn new(
+        py: Python<'_>,
+        objects_dir: PathBuf,
+        object_format: &str,
+        fsync: Option<HashSet<String>>,
+    ) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
         detached(py, || {
-            let inner = ingest::Quarantine::create(&objects_dir, kind).map_err(ingest_error)?;
+            let mut inner = ingest::Quarantine::create(&objects_dir, kind).map_err(ingest_error)?;
+            if let Some(components) = fsync {
+                inner.set_sync_rules(sync_rules(&components));
+            }
             let path = inner.path().to_owned();
             Ok(Self { objects_dir, kind, path, inner: Mutex::new(Some(inner)) })
         })

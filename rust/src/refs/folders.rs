@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::UpdateError;
+use crate::durable;
 
 /// `refs/heads` and its like stay, even when they are empty.
 const KEPT_COMPONENTS: usize = 2;
@@ -57,7 +58,7 @@ impl Folders {
     /// Waits until the disk has every changed folder; those that are gone need not be there.
     pub(super) fn sync(&self) -> Result<(), UpdateError> {
         for folder in &self.changed {
-            match File::open(folder).and_then(|folder| folder.sync_all()) {
+            match durable::sync_folder(folder) {
                 Ok(()) => {}
                 Err(error) if super::loose::is_gone(&error) => {}
                 Err(error) => return Err(UpdateError::io(folder, error)),

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::UpdateError;
 use super::folders::Folders;
-use super::lock::LockFile;
+use super::lock::{LockFile, Staging};
 use super::packed::PackedRefs;
 use crate::hash::ObjectId;
 
@@ -33,14 +33,14 @@ pub(super) struct PackedLock {
 
 impl PackedLock {
     /// Locks the file, or what it is a symbolic link to.
-    pub(super) fn acquire(path: &Path) -> Result<Self, UpdateError> {
+    pub(super) fn acquire(path: &Path, staging: &Staging) -> Result<Self, UpdateError> {
         let is_link = fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());
         let file = if is_link {
             fs::canonicalize(path).map_err(|error| UpdateError::io(path, error))?
         } else {
             path.to_owned()
         };
-        let lock = LockFile::acquire(&file, b"", &mut Folders::default())?;
+        let lock = LockFile::acquire(&file, b"", &mut Folders::default(), staging)?;
         Ok(Self { file, _lock: lock })
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::lock::Staging;
 use super::loose::{self, LooseRefs};
 use super::name;
 use super::packed::{PackedFile, PackedRefs};
@@ -92,6 +93,7 @@ impl RefStore {
 pub struct FileRefs {
     pub(super) paths: RefPaths,
     pub(super) peels: Arc<PeelCache>,
+    pub(super) staging: Staging,
     /// Held while `packed-refs` is locked: our own threads wait here, in line, and not for the
     /// lock file, in turns.
     pub(super) packing: Mutex<()>,
@@ -117,6 +119,7 @@ impl FileRefs {
         Self {
             paths: RefPaths::new(git_dir, common_dir, kind),
             peels: Arc::default(),
+            staging: Staging::new(common_dir.unwrap_or(git_dir)),
             packing: Mutex::default(),
             state: Mutex::default(),
             looks: AtomicU64::new(0),

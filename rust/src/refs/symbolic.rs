@@ -22,7 +22,7 @@ pub(super) fn set(
     let path = refs.paths.of(name);
     let mut folders = Folders::default();
     let content = [b"ref: ", target, b"\n"].concat();
-    let mut lock = LockFile::acquire(&path, &content, &mut folders)?;
+    let mut lock = LockFile::acquire(&path, &content, &mut folders, &refs.staging)?;
     let before = refs.snapshot()?;
     let packed = refs.packed_now()?;
     if name != b"HEAD" && before.get(name).is_none() {

@@ -9,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Snapshot;
 use super::alternates::loose_path;
+use crate::durable;
 use crate::hash::ObjectId;
 use crate::object::{ObjectKind, loose_header, object_id};
 use crate::source::{ObjectSource, SourceError};
@@ -98,7 +99,7 @@ fn fill(mut file: File, content: &[u8]) -> std::io::Result<()> {
 }
 
 fn sync_folder(folder: &Path) -> Result<(), SourceError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| io(folder, error))
+    durable::sync_folder(folder).map_err(|error| io(folder, error))
 }
 
 fn io(path: &Path, error: std::io::Error) -> SourceError {

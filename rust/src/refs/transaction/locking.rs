@@ -76,7 +76,7 @@ impl Transaction<'_> {
         folders: &mut Folders,
     ) -> Result<Locked, (UpdateError, Option<usize>)> {
         let update = &self.updates[index];
-        let paths = &self.refs.paths;
+        let (paths, staging) = (&self.refs.paths, &self.refs.staging);
         let mut content = Vec::new();
         if let Some(id) = update.value().filter(|_| !packs) {
             id.write_hex(&mut content);
@@ -90,8 +90,10 @@ impl Transaction<'_> {
             }
             let path = paths.of(&name);
             let lock = match like {
-                Some(like) if content.is_empty() => LockFile::acquire_like(&path, like, folders),
-                _ => LockFile::acquire(&path, &content, folders),
+                Some(like) if content.is_empty() => {
+                    LockFile::acquire_like(&path, like, folders, staging)
+                }
+                _ => LockFile::acquire(&path, &content, folders, staging),
             };
             let lock = lock.map_err(|error| (self.explain(error, &name), None))?;
             let loose = read::read_file(&path, paths.kind())

@@ -90,6 +90,7 @@ impl<'a> Transaction<'a> {
     ///
     /// Where it need not be all or nothing, deletions come first: they make room for names.
     pub(super) fn run(mut self) -> Vec<Result<(), UpdateError>> {
+        self.refs.staging.sweep_once();
         self.check_updates();
         if self.options.atomic {
             self.run_batch(|_| true);
@@ -177,12 +178,12 @@ impl<'a> Transaction<'a> {
         let deletes = locked.iter().any(|ref_| self.updates[ref_.index].value().is_none());
         let gate: Option<MutexGuard<'_, ()>> = (deletes || additions.is_some())
             .then(|| self.refs.packing.lock().unwrap_or_else(PoisonError::into_inner));
-        let packed_lock =
-            match gate.as_ref().map(|_| PackedLock::acquire(&self.refs.paths.packed())) {
-                None => None,
-                Some(Ok(lock)) => Some(lock),
-                Some(Err(error)) => return self.fail_all(locked, &error),
-            };
+        let lock_packed = || PackedLock::acquire(&self.refs.paths.packed(), &self.refs.staging);
+        let packed_lock = match gate.as_ref().map(|_| lock_packed()) {
+            None => None,
+            Some(Ok(lock)) => Some(lock),
+            Some(Err(error)) => return self.fail_all(locked, &error),
+        };
         let packed = match self.refs.packed_now() {
             Ok(packed) => packed,
             Err(error) => return self.fail_all(locked, &UpdateError::from(error)),

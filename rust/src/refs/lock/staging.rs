@@ -1,0 +1,145 @@
+//! Where a lock is made before anybody sees it: `gitserve-locks/` in the repository.
+//!
+//! A lock file itself cannot tell who made it: its content is what the ref will say. So it is made
+//! under a second name here, held ([`crate::temporary`]), and only then linked to its place. A
+//! lock with a twin in this folder is one of ours; when nobody holds it, its maker was killed.
+
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::temporary::{self, Maker};
+
+const FOLDER: &str = "gitserve-locks";
+
+/// Names tried before giving up; a second is hardly ever needed.
+const ATTEMPTS: u64 = 100;
+
+/// The folder of one repository.
+#[derive(Debug)]
+pub(in crate::refs) struct Staging {
+    git_dir: PathBuf,
+    folder: PathBuf,
+    swept: AtomicBool,
+}
+
+/// A file there, held. Dropping it takes its name in the folder away.
+#[derive(Debug)]
+pub(super) struct Staged {
+    path: PathBuf,
+    file: File,
+}
+
+impl Staging {
+    /// In the directory that all worktrees share.
+    pub(in crate::refs) fn new(common_dir: &Path) -> Self {
+        let (git_dir, folder) = (common_dir.to_owned(), common_dir.join(FOLDER));
+        Self { git_dir, folder, swept: AtomicBool::new(false) }
+    }
+
+    /// Makes a file with `content`.
+    pub(super) fn make(&self, content: &[u8]) -> io::Result<Staged> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let path = self.folder.join(temporary::random_name(attempt));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => {
+                    let mut staged = Staged { path, file };
+                    if temporary::hold(&staged.file) || attempt >= ATTEMPTS {
+                        return staged.file.write_all(content).map(|()| staged);
+                    }
+                }
+                Err(error) if attempt >= ATTEMPTS => return Err(error),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    match fs::create_dir(&self.folder) {
+                        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                            return Err(error);
+                        }
+                        _ => {}
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The second name of a file, if it has one here.
+    pub(super) fn twin_of(&self, meta: &Metadata) -> Option<PathBuf> {
+        if meta.nlink() < 2 {
+            return None;
+        }
+        let found = fs::read_dir(&self.folder).ok()?;
+        found.flatten().map(|entry| entry.path()).find(|path| temporary::is_still(path, meta))
+    }
+
+    /// Takes away what killed processes left, locks included, the first time it is called.
+    ///
+    /// What cannot be read or removed is left: whoever meets it names it.
+    pub(in crate::refs) fn sweep_once(&self) {
+        if !self.swept.swap(true, Ordering::Relaxed) {
+            self.sweep();
+        }
+    }
+
+    /// The same every time.
+    pub(super) fn sweep(&self) {
+        let Ok(found) = fs::read_dir(&self.folder) else { return };
+        for path in found.flatten().map(|entry| entry.path()) {
+            let Ok(file) = File::open(&path) else { continue };
+            let Ok(meta) = file.metadata() else { continue };
+            if !temporary::is_past_grace(&meta) || !meta.is_file() {
+                continue;
+            }
+            if temporary::maker_of(&file, &path) != Maker::Gone {
+                continue;
+            }
+            if meta.nlink() > 1 {
+                self.remove_locks(&meta);
+            }
+            let _ = fs::remove_file(&path);
+        }
+    }
+
+    /// Removes the lock files that are this file, wherever they are.
+    fn remove_locks(&self, meta: &Metadata) {
+        let mut folders = vec![self.git_dir.join("refs"), self.git_dir.join("worktrees")];
+        let top = ["HEAD.lock", "packed-refs.lock"].map(|name| self.git_dir.join(name));
+        for lock in top {
+            super::stale::remove_if(&lock, meta);
+        }
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    Ok(kind) if kind.is_file() && path.extension().is_some_and(|e| e == "lock") => {
+                        super::stale::remove_if(&path, meta);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+impl Staged {
+    /// Gives it another name. Refused where there is a file.
+    pub(super) fn link(&self, to: &Path) -> io::Result<()> {
+        fs::hard_link(&self.path, to)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // one that stays is swept later
+        let _ = fs::remove_file(&self.path);
+    }
+}
