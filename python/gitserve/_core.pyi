@@ -307,16 +307,21 @@ class PackStream(Iterator[bytes]):
         client: int | None = None,
         leave_missing: bool = False,
         cache: PackCache | None = None,
+        leave_out: Sequence[bytes] = ...,
     ) -> Self:
         """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
         as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
         ``leave_missing``: what the repository lacks is left out instead of being an error.
         ``cache``: where packs are remembered; whether the client may have what it wants has been
-        decided by now.
+        decided by now. ``leave_out``: ids of objects that the client gets elsewhere.
         """
 
     def __iter__(self) -> PackStream: ...
     def __next__(self) -> bytes: ...
+    def left_out(self) -> list[bytes]:
+        """Waits until it is known which of ``leave_out`` would have been in the pack. To be called
+        once, before the first buffer is taken."""
+
     def close(self) -> None: ...
     @property
     def objects(self) -> int:

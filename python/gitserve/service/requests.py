@@ -182,6 +182,7 @@ def upload_config(
         allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
         allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
         allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
+        allow_packfile_uris=config.get("uploadpack.blobpackfileuri") is not None,
         allow_ref_in_want=config.get_bool("uploadpack.allowrefinwant"),
         advertise_object_info=config.get_bool("transfer.advertiseobjectinfo"),
         advertise_bundles=config.get_bool("uploadpack.advertisebundleuris"),

@@ -37,6 +37,7 @@ from gitserve.session.effects import (
     Deepen,
     DeepenKind,
     Effect,
+    LeaveToUris,
     ListBundles,
     ListRefs,
     MeasureObjects,
@@ -47,6 +48,7 @@ from gitserve.session.effects import (
     WantReach,
 )
 from gitserve.wire.object_id import HEX_LENGTHS
+from gitserve.wire.packfile_uris import PackfileUri
 
 if TYPE_CHECKING:
     from typing import Any
@@ -86,6 +88,10 @@ class UploadService:
         self.refs = self._all_refs.hidden(patterns) if patterns else self._all_refs
         """What this client may see."""
         self._negotiation: Negotiation | None = None
+        self._left_out: tuple[bytes, ...] = ()
+        """What the client was told to get elsewhere."""
+        self._begun_stream: PackStream | None = None
+        """The pack without that."""
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
             Agreed: self.agreed,
             AdvertiseRefs: self.advertise_refs,
@@ -98,11 +104,14 @@ class UploadService:
             Deepen: self.deepen,
             BeginNegotiation: self.begin_negotiation,
             AddHaves: self.add_haves,
+            LeaveToUris: self.leave_to_uris,
             SendPack: self.send_pack,
         }
 
     def close(self) -> None:
         """Tells the log what was found damaged."""
+        if self._begun_stream is not None:
+            self._begun_stream.close()
         self.tally.warnings += self._objects.take_warnings()
 
     def agreed(self, effect: Agreed) -> None:
@@ -203,12 +212,41 @@ class UploadService:
             return Common(common, negotiation.ready())
         return _add_in_order(negotiation, self._objects, effect.haves)
 
+    def leave_to_uris(self, effect: LeaveToUris) -> Sequence[PackfileUri]:
+        """Which objects go another way; the pack without them is begun."""
+        from gitserve.service.elsewhere import elsewhere
+
+        config = self._repository.config
+        hex_length = HEX_LENGTHS[self._repository.object_format]
+        places = elsewhere(config, effect.protocols, hex_length)
+        while places:
+            stream = self._pack_stream(effect.pack, None, tuple(places))
+            begun = False
+            try:
+                self._left_out = tuple(stream.left_out())
+            except Busy:
+                self.tally.busy = True
+                raise
+            except MissingObject as error:
+                if not self._recover(error):
+                    raise
+            else:
+                self._begun_stream, begun = stream, True
+                return [places[object_id] for object_id in self._left_out]
+            finally:
+                if not begun:
+                    stream.close()
+        return ()
+
     def send_pack(self, effect: SendPack) -> Generator[None, None, None]:
         """Streams the pack; the core's buffers go to the road as they are, one a step."""
         write = self._conversation.write
-        cache = self._opened_cache()
+        left_out, self._left_out = self._left_out, ()
+        cache = None if left_out else self._opened_cache()
         while True:
-            stream = self._pack_stream(effect, cache)
+            stream, self._begun_stream = self._begun_stream, None
+            if stream is None:
+                stream = self._pack_stream(effect, cache, left_out)
             try:
                 for chunk in stream:
                     write(chunk)
@@ -247,7 +285,9 @@ class UploadService:
             self.tally.warnings.append(f"pack cache: {error}")
             return None
 
-    def _pack_stream(self, effect: SendPack, cache: PackCache | None) -> PackStream:
+    def _pack_stream(
+        self, effect: SendPack, cache: PackCache | None, leave_out: Sequence[bytes]
+    ) -> PackStream:
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
         return PackStream(
@@ -271,6 +311,7 @@ class UploadService:
             client=self._conversation.client,
             leave_missing=effect.leave_missing,
             cache=cache,
+            leave_out=leave_out,
         )
 
     def _begun(self) -> Negotiation:

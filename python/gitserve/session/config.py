@@ -81,6 +81,8 @@ class UploadConfig(Record):
     """git's v2 serves any object it has; a server that hides refs may want less."""
     allow_sideband_all: bool = False
     advertise_unborn: bool = True
+    allow_packfile_uris: bool = False
+    """v2: clients may get some objects from elsewhere."""
     allow_ref_in_want: bool = False
     """v2: clients may name refs instead of ids."""
     advertise_object_info: bool = False

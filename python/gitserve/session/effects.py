@@ -222,6 +222,17 @@ class SendPack(Record):
     """The client knows where to get what the repository lacks."""
 
 
+class LeaveToUris(Record):
+    """Begins the work on a pack, without what the client can get elsewhere over these protocols.
+
+    Reply: a sequence of :class:`~gitserve.wire.packfile_uris.PackfileUri`, one for each object that
+    will not be in the pack. The same :class:`SendPack` has to follow.
+    """
+
+    pack: SendPack
+    protocols: tuple[bytes, ...]
+
+
 class SendArchive(Record):
     """Make an archive and stream it in the first band. Reply: ``None``; no flush is written."""
 
@@ -293,6 +304,7 @@ Effect = (
     | BeginNegotiation
     | AddHaves
     | SendPack
+    | LeaveToUris
     | SendArchive
     | TakePack
     | ApplyCommands

@@ -22,6 +22,7 @@ from gitserve.session.effects import (
     Effect,
     Flush,
     Framing,
+    LeaveToUris,
     ListBundles,
     ListRefs,
     MeasureObjects,
@@ -46,6 +47,7 @@ from gitserve.wire import (
     fetch_request,
     ls_refs,
     object_info,
+    packfile_uris,
     promisor_remotes,
     shallow_info,
     sideband,
@@ -54,6 +56,7 @@ from gitserve.wire.acknowledgments import NAK
 from gitserve.wire.capabilities import Capability, format_advertisement, sanitised_agent
 from gitserve.wire.fetch_request import FetchRequest
 from gitserve.wire.malformed import Malformed, quoted
+from gitserve.wire.packfile_uris import PackfileUri
 from gitserve.wire.pktline import DELIM_PKT, FLUSH_PKT, Marker, encode, encode_all
 from gitserve.wire.sideband import Band
 
@@ -93,6 +96,8 @@ def advertisement(config: UploadConfig) -> bytes:
         features += b" ref-in-want"
     if config.allow_sideband_all:
         features += b" sideband-all"
+    if config.allow_packfile_uris:
+        features += b" packfile-uris"
     offered: list[Capability] = [
         (b"agent", sanitised_agent(config.agent)),
         (b"ls-refs", b"unborn" if config.advertise_unborn else None),
@@ -204,7 +209,7 @@ def _fetch(
         allow_filter=config.allow_filter,
         allow_sideband_all=config.allow_sideband_all,
         allow_ref_in_want=config.allow_ref_in_want,
-        allow_packfile_uris=False,
+        allow_packfile_uris=config.allow_packfile_uris,
     )
     _check(config, request)
     if config.traced:
@@ -249,10 +254,7 @@ def _fetch(
         answer += [frame(b"%b %b\n" % (value, name)) for name, value in wanted_refs.items()]
         answer.append(DELIM_PKT)
 
-    answer.append(frame(PACKFILE))
-    yield Send(b"".join(answer))
-    outlet.into_band(Framing.SIDE_BAND_64K)
-    yield SendPack(
+    pack = SendPack(
         wants=wants,
         client_shallow=request.shallow,
         shallow_update=update,
@@ -265,6 +267,17 @@ def _fetch(
         sideband_all=request.sideband_all,
         leave_missing=client.knows_promisors,
     )
+    if request.packfile_uris and request.sideband_all:
+        # as git: a client that does not demultiplex everything gets everything in the pack
+        places: Sequence[PackfileUri] = yield LeaveToUris(pack, request.packfile_uris)
+        if places:
+            lines = packfile_uris.format_lines(places)
+            answer += [frame(line) for line in (packfile_uris.SECTION, *lines)]
+            answer.append(DELIM_PKT)
+    answer.append(frame(PACKFILE))
+    yield Send(b"".join(answer))
+    outlet.into_band(Framing.SIDE_BAND_64K)
+    yield pack
     yield Send(FLUSH_PKT)
     outlet.back_to_lines()
 

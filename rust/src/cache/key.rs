@@ -54,6 +54,7 @@ impl Key {
             threads: _,
             no_bitmaps,
             leave_missing,
+            leave_out,
         } = request;
         let Shallow { client, server, new_boundary, unshallow } = shallow;
         let mut hasher = Sha256::new();
@@ -66,6 +67,7 @@ impl Key {
         part(kind.name().as_bytes());
         part(&sorted(wants.iter()));
         part(&sorted(haves.iter()));
+        part(&sorted(leave_out.iter()));
         for set in [client, server, new_boundary, unshallow] {
             part(&sorted_set(set));
         }

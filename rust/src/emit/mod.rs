@@ -109,6 +109,8 @@ pub struct PackStats {
 }
 
 #[cfg(test)]
+mod elsewhere_tests;
+#[cfg(test)]
 mod remembering_tests;
 #[cfg(test)]
 mod tests;

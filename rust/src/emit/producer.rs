@@ -14,6 +14,7 @@ use super::write::PackWriter;
 use super::{EmitError, PackStats, StreamOptions};
 use crate::cache::{Flight, Made, Reader};
 use crate::graph::{self, CommitTable, WalkRequest};
+use crate::hash::ObjectId;
 use crate::plan::{PackPlan, PlanCounts, PlanOptions};
 use crate::source::{ObjectSource, SourceError};
 use crate::watch::Watch;
@@ -33,6 +34,8 @@ pub(super) enum Handed {
     Chunk(Vec<u8>),
     /// The pack goes into the file.
     InFile,
+    /// Of what was to be left out, this would have been in the pack; told when any was.
+    LeftOut(Vec<ObjectId>),
 }
 
 /// What both sides see.
@@ -125,7 +128,11 @@ impl Producer {
         flight: &mut Option<Flight>,
     ) -> Result<(), EmitError> {
         let watch = &*self.shared.watch;
-        let enumeration = graph::enumerate(source, commits, request, watch)?;
+        let mut enumeration = graph::enumerate(source, commits, request, watch)?;
+        if !request.leave_out.is_empty() {
+            let left_out = std::mem::take(&mut enumeration.left_out);
+            self.hand_over(Ok(Handed::LeftOut(left_out)))?;
+        }
         needs(watch, enumeration.objects.len(), BYTES_WALKED);
         let plan = PackPlan::new(source, enumeration, &self.plan, watch)?;
         watch.end();

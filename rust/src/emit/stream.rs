@@ -14,6 +14,7 @@ use super::producer::{self, BYTES_A_REQUEST, BYTES_WALKED, Handed, LOOK, Produce
 use super::{EmitError, PackStats, StreamOptions};
 use crate::cache::{Begun, Flight, Gone, Key, PackCache, Reader};
 use crate::graph::{self, CommitTable, WalkRequest};
+use crate::hash::ObjectId;
 use crate::malloc;
 use crate::plan::PlanOptions;
 use crate::source::{ObjectSource, SourceError};
@@ -44,6 +45,8 @@ pub struct PackStream {
     is_urgent: bool,
     /// The client ended its side, and was sent something to see whether it still listens.
     is_probed: bool,
+    /// The worker will tell what it left out.
+    may_leave_out: bool,
 }
 
 /// What this stream has to do with remembered packs.
@@ -120,6 +123,7 @@ impl PackStream {
         reader: Option<Reader>,
     ) -> Self {
         let Recipe { source, commits, request, plan } = recipe;
+        let may_leave_out = !request.leave_out.is_empty();
         let bound = u64::from(source.number_bound()).saturating_mul(BYTES_WALKED);
         let turn = Turns::of_process().turn(bound.saturating_add(BYTES_A_REQUEST));
         let shared = Arc::new(Shared::new(Watch::taking_turns(turn)));
@@ -135,7 +139,9 @@ impl PackStream {
             Err(error) => (None, Some(EmitError::Thread(error))),
         };
         let shelf = Shelf { reader, ..Shelf::default() };
-        Self::new(worker, failure, chunks, shared, options, shelf)
+        let mut made = Self::new(worker, failure, chunks, shared, options, shelf);
+        made.may_leave_out = may_leave_out;
+        made
     }
 
     /// From a file.
@@ -173,7 +179,39 @@ impl PackStream {
             last_sent: Instant::now(),
             is_urgent: false,
             is_probed: false,
+            may_leave_out: false,
         }
+    }
+
+    /// Waits until it is known which of [`WalkRequest::leave_out`] would have been in the pack. To
+    /// be asked once, before the first chunk.
+    pub fn left_out(&mut self) -> Result<Vec<ObjectId>, EmitError> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        while std::mem::take(&mut self.may_leave_out) {
+            match self.chunks.recv_timeout(LOOK) {
+                Ok(Ok(Handed::LeftOut(ids))) => return Ok(ids),
+                Ok(Ok(_)) => return Err(EmitError::Bug("a chunk before the list".to_owned())),
+                Ok(Err(error)) => return Err(error),
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.end()?;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.may_leave_out = true;
+                    // a probe cannot be sent before the pack has begun
+                    if self
+                        .options
+                        .client
+                        .is_some_and(|client| Presence::of(client) == Presence::Gone)
+                    {
+                        self.cancel();
+                        return Err(EmitError::ClientGone);
+                    }
+                }
+            }
+        }
+        Ok(Vec::new())
     }
 
     /// The next buffer to send, `None` behind the last; waits for it.
@@ -277,6 +315,7 @@ impl PackStream {
         Ok(match handed {
             Ok(Handed::Chunk(chunk)) => Ok(Received::Chunk(chunk)),
             Ok(Handed::InFile) => return self.turn_to_file(),
+            Ok(Handed::LeftOut(_)) => return Err(RecvTimeoutError::Timeout), // nobody asked
             Err(error) => Err(error),
         })
     }

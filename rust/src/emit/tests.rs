@@ -10,7 +10,7 @@ use crate::store::testing::TestRepo;
 use crate::watch::Watch;
 
 /// Reads a stream to its end: pack bytes and progress, from packets that are all legal.
-fn collect(
+pub(super) fn collect(
     mut stream: PackStream,
     band_limit: usize,
 ) -> Result<(Vec<u8>, String, PackStats), EmitError> {

@@ -69,7 +69,11 @@ pub fn enumerate(
     request: &WalkRequest,
     watch: &Watch,
 ) -> Result<Enumeration, GraphError> {
-    enumerate_within(source, commits, request, watch, LIMITS)
+    let mut found = enumerate_within(source, commits, request, watch, LIMITS)?;
+    if !request.leave_out.is_empty() {
+        found.leave_out(source, &request.leave_out)?;
+    }
+    Ok(found)
 }
 
 pub(super) fn enumerate_within(
@@ -135,7 +139,13 @@ pub(super) fn enumerate_within(
     }
     let preferred_bases = if request.thin { prefer(bases, &objects) } else { Vec::new() };
     watch.end();
-    Ok(Enumeration { objects, stored: None, client_has: has, preferred_bases })
+    Ok(Enumeration {
+        objects,
+        stored: None,
+        client_has: has,
+        preferred_bases,
+        left_out: Vec::new(),
+    })
 }
 
 /// The same from bitmaps.

@@ -8,7 +8,7 @@ use super::shallow::Shallow;
 use crate::bitmap::{Bits, Reachability};
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
-use crate::source::ObjectNumber;
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
 
 /// Which objects: those that `wants` reach and `haves` do not.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,9 @@ pub struct WalkRequest {
     /// Trees and blobs that are not here are left out: the client knows where else to get them.
     /// Only for repositories that are partial clones themselves.
     pub leave_missing: bool,
+    /// Of what would be sent, these stay behind: the client gets them elsewhere
+    /// (`packfile-uris`).
+    pub leave_out: Vec<ObjectId>,
 }
 
 /// An object to be sent.
@@ -85,9 +88,48 @@ pub struct Enumeration {
     /// Boundary trees and blobs that share a name hash with an object to be sent; empty unless
     /// thin.
     pub preferred_bases: Vec<Found>,
+    /// Those of [`WalkRequest::leave_out`] that would have been sent.
+    pub left_out: Vec<ObjectId>,
 }
 
 impl Enumeration {
+    /// Takes these out.
+    pub(super) fn leave_out(
+        &mut self,
+        source: &dyn ObjectSource,
+        ids: &[ObjectId],
+    ) -> Result<(), SourceError> {
+        let mut asked = Vec::with_capacity(ids.len());
+        for id in ids {
+            if let Some(number) = source.lookup(id)? {
+                asked.push((number, *id));
+            }
+        }
+        asked.sort_unstable_by_key(|&(number, _)| number);
+        asked.dedup_by_key(|&mut (number, _)| number);
+        let place = |number| asked.binary_search_by_key(&number, |&(number, _)| number).ok();
+        let mut met = vec![false; asked.len()];
+        self.objects.retain(|found| match place(found.number) {
+            Some(place) => {
+                met[place] = true;
+                false
+            }
+            None => true,
+        });
+        if let Some(stored) = &mut self.stored {
+            for (&(number, _), met) in asked.iter().zip(&mut met) {
+                if let Some(bit) = stored.reach.bit(number).filter(|&bit| stored.bits.contains(bit))
+                {
+                    stored.bits.remove(bit);
+                    *met = true;
+                }
+            }
+        }
+        let left = asked.iter().zip(&met).filter(|&(_, &met)| met);
+        self.left_out = left.map(|(&(_, id), _)| id).collect();
+        Ok(())
+    }
+
     /// How many objects it names.
     pub fn len(&self) -> usize {
         self.objects.len() + self.stored.as_ref().map_or(0, |stored| stored.bits.count() as usize)

@@ -190,7 +190,8 @@ impl PackPlan {
         watch: &Watch,
     ) -> Result<Self, PlanError> {
         let total = enumeration.len();
-        let Enumeration { mut objects, stored, client_has, preferred_bases } = enumeration;
+        let Enumeration { mut objects, stored, client_has, preferred_bases, left_out: _ } =
+            enumeration;
         let count = u32::try_from(total).ok().filter(|&n| n < u32::MAX);
         let count = count.ok_or(PlanError::TooMany(total))?;
         watch.begin(Phase::Counting, Some(u64::from(count)));

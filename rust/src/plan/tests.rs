@@ -106,7 +106,8 @@ pub(super) fn plan(
     for base in &bases {
         client_has.insert(base.number);
     }
-    let enumeration = Enumeration { objects, stored: None, client_has, preferred_bases: bases };
+    let enumeration =
+        Enumeration { objects, client_has, preferred_bases: bases, ..Enumeration::default() };
     PackPlan::new(memory, enumeration, options, &Watch::new()).unwrap()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 
 use super::errors::{Class, detached, error, source_error};
 
@@ -72,7 +72,7 @@ impl PackStream {
         filter_spec = None, thin = false, ofs_delta = false, include_tag = None,
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
         use_bitmaps = true, client = None, leave_missing = false,
-        cache = None,
+        cache = None, leave_out = vec![],
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -97,6 +97,7 @@ impl PackStream {
         client: Option<i32>,
         leave_missing: bool,
         cache: Option<&PackCache>,
+        leave_out: Vec<PyBackedBytes>,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -117,6 +118,7 @@ impl PackStream {
             new_boundary: ids::parse_set(&shallow, kind)?,
             unshallow: ids::parse_set(&unshallow, kind)?,
         };
+        let leave_out = ids::parse_all(&leave_out, kind)?;
         let _ = sideband_all;
         detached(py, || {
             let source = Arc::clone(&objects.source);
@@ -134,6 +136,7 @@ impl PackStream {
                 threads,
                 no_bitmaps: !use_bitmaps,
                 leave_missing,
+                leave_out,
             };
             let plan = PlanOptions { thin, ofs_delta, threads, ..PlanOptions::default() };
             let stream = StreamOptions {
@@ -143,8 +146,10 @@ impl PackStream {
                 client,
             };
             let commits = Arc::clone(&objects.commits);
-            // what is left out because it is missing may be there the next time
-            let shelf = cache.filter(|_| !leave_missing).zip(objects.identity());
+            // what is left out because it is missing may be there the next time; what was left out
+            // because it is elsewhere, a file does not tell
+            let whole = !leave_missing && request.leave_out.is_empty();
+            let shelf = cache.filter(|_| whole).zip(objects.identity());
             let inner = match shelf {
                 Some((cache, identity)) => {
                     let key = Key::of(&identity, kind, &request, &plan);
@@ -179,6 +184,15 @@ impl PackStream {
             chunk
         })?;
         Ok(chunk.map(|chunk| PyBytes::new(py, &chunk)))
+    }
+
+    fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let left_out = detached(py, || {
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let Some(stream) = inner.as_mut() else { return Ok(Vec::new()) };
+            stream.left_out().map_err(emit_error)
+        })?;
+        ids::list_to_py(py, &left_out)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
