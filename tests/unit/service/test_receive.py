@@ -31,7 +31,7 @@ def test_a_disk_that_takes_nothing(
 ) -> None:
     """Git's word for it, and the file in the log."""
 
-    def full(*_: object) -> NoReturn:
+    def full(*_: object, **__: object) -> NoReturn:
         raise RepositoryError("objects/incoming-x: No space left on device")
 
     newest_git.run("init", "--quiet", "--bare", tmp_path)
