@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, Self, final
 
-from gitserve.options import Reflogs
+from gitserve.options import RefFormat, Reflogs
 
 __all__ = [
     "Negotiation",
@@ -90,10 +90,14 @@ class Snapshot:
 
 @final
 class RefStore:
-    """The refs of one repository on disk: HEAD, loose refs, packed-refs, reflogs."""
+    """The refs of one repository on disk, in files or in tables, and their logs."""
 
     def __new__(
-        cls, git_dir: str, common_dir: str | None = None, object_format: str = "sha1"
+        cls,
+        git_dir: str,
+        common_dir: str | None = None,
+        object_format: str = "sha1",
+        ref_format: RefFormat = "files",
     ) -> Self: ...
     def snapshot(self) -> RefSnapshot: ...
     def update(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Reflogs: TypeAlias = "Literal['existing', 'branches', 'all']"
 """Which reflogs are kept: those there are; those of branches, notes and HEAD; all of them."""
 
+RefFormat: TypeAlias = "Literal['files', 'reftable']"
+"""How a repository keeps its refs (``extensions.refStorage``)."""
+
 DEFAULT_PORT = 9418
 """Of git://, assigned by IANA."""
 

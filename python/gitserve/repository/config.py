@@ -17,6 +17,7 @@ from gitserve.repository.configcondition import matches_git_dir, wildmatch
 from gitserve.repository.configenv import command_entries
 from gitserve.repository.configsyntax import ConfigSyntaxError, Entry, parse
 from gitserve.repository.files import Witness
+from gitserve.repository.heads import IN_TABLES, symbolic_head, tables_list
 
 MAX_INCLUDE_DEPTH = 10
 """Git's own limit; it ends files that include each other."""
@@ -143,7 +144,15 @@ class Config:
 class ConfigFiles:
     """The configuration of one repository (or of none), read again only when a file changed."""
 
-    __slots__ = ("_config", "_environ", "_git_dir", "_local", "_witness", "_worktree")
+    __slots__ = (
+        "_common_dir",
+        "_config",
+        "_environ",
+        "_git_dir",
+        "_local",
+        "_witness",
+        "_worktree",
+    )
 
     def __init__(
         self,
@@ -153,6 +162,7 @@ class ConfigFiles:
         environ: Mapping[str, str] | None = None,
     ) -> None:
         self._environ = os.environ if environ is None else environ
+        self._common_dir = common_dir
         self._git_dir = git_dir or common_dir
         self._local = None if common_dir is None else os.path.join(common_dir, "config")
         self._worktree = (
@@ -212,6 +222,10 @@ class ConfigFiles:
             return matches_git_dir(self._git_dir, pattern, path, fold=kind == "gitdir/i")
         if kind == "onbranch":
             head = witness.read(os.path.join(self._git_dir, "HEAD")) or b""
+            if head.strip() == b"ref: " + IN_TABLES:
+                witness.read(tables_list(self._git_dir))
+                target = symbolic_head(self._git_dir, self._common_dir or self._git_dir)
+                head = b"ref: %b" % (target or b"")
             branch = os.fsdecode(head.strip())
             if pattern.endswith("/"):
                 pattern += "**"

@@ -13,11 +13,15 @@ from collections.abc import Mapping
 
 from gitserve._core import RefStore, Store
 from gitserve.errors import NoRepository, RepositoryError
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.config import Config, ConfigFiles
 from gitserve.repository.locate import Location, locate, location_of
 from gitserve.repository.namespace import NamespacedRefs, namespace_prefix
 from gitserve.repository.shallow import ShallowFile
 from gitserve.repository.worktrees import Worktree, worktrees
+
+if TYPE_CHECKING:
+    from gitserve.options import RefFormat
 
 MAX_OPEN = 256
 """Handles kept per process; each is a few kilobytes beside what the core keeps for itself."""
@@ -46,6 +50,7 @@ class NativeRepository:
         "_namespaced",
         "_object_format",
         "_objects",
+        "_ref_format",
         "_refs",
         "_shallow",
         "common_dir",
@@ -66,8 +71,9 @@ class NativeRepository:
         )
         self._config: Config | None = None
         self._object_format = "sha1"
+        self._ref_format: RefFormat = "files"
         self._objects: tuple[str, Store] | None = None
-        self._refs: tuple[str, RefStore] | None = None
+        self._refs: tuple[tuple[str, RefFormat], RefStore] | None = None
         self._shallow = ShallowFile(location.common_dir)
 
     @classmethod
@@ -85,7 +91,7 @@ class NativeRepository:
         """
         config = self._config_files.current()
         if config is not self._config:
-            self._object_format = _object_format(config, self.common_dir)
+            self._object_format, self._ref_format = _formats(config, self.common_dir)
             self._config = config
         return config
 
@@ -124,10 +130,10 @@ class NativeRepository:
     @property
     def all_refs(self) -> RefStore:
         """The refs of this worktree and its repository."""
-        object_format = self.object_format
-        if self._refs is None or self._refs[0] != object_format:
+        formats = (self.object_format, self._ref_format)
+        if self._refs is None or self._refs[0] != formats:
             common = None if self.common_dir == self.git_dir else self.common_dir
-            self._refs = object_format, RefStore(self.git_dir, common, object_format)
+            self._refs = formats, RefStore(self.git_dir, common, *formats)
         return self._refs[1]
 
     @property
@@ -166,23 +172,30 @@ class NativeRepository:
         return worktrees(self.common_dir, is_bare=self.is_bare, main=main)
 
 
-def _object_format(config: Config, common_dir: str) -> str:
+def _formats(config: Config, common_dir: str) -> tuple[str, RefFormat]:
+    """Of its objects and of its refs."""
     version = config.get_int("core.repositoryformatversion", 0)
     if version not in (0, 1):
         raise RepositoryError(f"{common_dir}: unknown repository format version {version}")
+    storage = (config.get("extensions.refstorage") or "files").lower()
     if version == 0:
+        if storage != "files":
+            raise RepositoryError(
+                f"{common_dir}: repo version is 0, but v1-only extension found: refstorage"
+            )
         # extensions count from version 1 on, but git reads the object format's nowhere else
-        return "sha1"
+        return "sha1", "files"
     for name in config.names("extensions"):
         if name not in KNOWN_EXTENSIONS:
             raise RepositoryError(f"{common_dir}: unknown repository extension {name}")
-    storage = config.get("extensions.refstorage") or "files"
-    if storage != "files":
-        raise RepositoryError(f"{common_dir}: refs are stored as {storage}, which is not supported")
     object_format = (config.get("extensions.objectformat") or "sha1").lower()
     if object_format not in ("sha1", "sha256"):
         raise RepositoryError(f"{common_dir}: unknown object format {object_format}")
-    return object_format
+    if storage == "files":
+        return object_format, "files"
+    if storage == "reftable":
+        return object_format, "reftable"
+    raise RepositoryError(f"{common_dir}: invalid value for 'extensions.refstorage': '{storage}'")
 
 
 _open: dict[tuple[str, str, int, int], NativeRepository] = {}

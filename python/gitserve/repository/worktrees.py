@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from gitserve.record import Record
+from gitserve.repository.heads import symbolic_head
 
 
 class Worktree(Record):
@@ -26,7 +27,7 @@ def worktrees(common_dir: str, *, is_bare: bool, main: str | None = None) -> lis
     """The main one first; a bare repository's HEAD is none. ``main``: ``core.worktree``."""
     found: list[Worktree] = []
     if not is_bare:
-        head = _symbolic_head(common_dir)
+        head = symbolic_head(common_dir, common_dir)
         if head is not None:
             folder = os.path.join(common_dir, main) if main else os.path.dirname(common_dir)
             found.append(Worktree(common_dir, folder, head))
@@ -37,7 +38,7 @@ def worktrees(common_dir: str, *, is_bare: bool, main: str | None = None) -> lis
         return found
     for name in names:
         git_dir = os.path.join(linked, name)
-        head = _symbolic_head(git_dir)
+        head = symbolic_head(git_dir, common_dir)
         if head is not None:
             found.append(Worktree(git_dir, _folder_of(git_dir), head))
     return found
@@ -51,12 +52,3 @@ def _folder_of(git_dir: str) -> str:
     except OSError:
         return git_dir
     return os.path.dirname(os.path.normpath(os.path.join(git_dir, named)))
-
-
-def _symbolic_head(git_dir: str) -> bytes | None:
-    try:
-        with open(os.path.join(git_dir, "HEAD"), "rb") as file:
-            line = file.read(4096)
-    except OSError:
-        return None
-    return line[4:].strip() if line.startswith(b"ref:") else None

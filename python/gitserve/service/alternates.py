@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
-from gitserve._core import RefStore
 from gitserve.errors import GitServeError
 from gitserve.repository.locate import location_of
 from gitserve.repository.native import NativeRepository
@@ -49,8 +48,10 @@ def _read(git_dir: str, prefixes: Sequence[bytes], repository: NativeRepository)
     location = location_of(git_dir)
     if location is None:
         return ()
-    common = None if location.common_dir == location.git_dir else location.common_dir
-    refs = RefStore(location.git_dir, common, repository.object_format).snapshot()
+    alternate = NativeRepository(location)
+    if alternate.object_format != repository.object_format:
+        return ()
+    refs = alternate.all_refs.snapshot()
     return [
         object_id
         for name, object_id in refs.items()

@@ -34,10 +34,26 @@ pub struct RefStore {
 #[pymethods]
 impl RefStore {
     #[new]
-    #[pyo3(signature = (git_dir, common_dir = None, object_format = "sha1"))]
-    fn new(git_dir: PathBuf, common_dir: Option<PathBuf>, object_format: &str) -> PyResult<Self> {
+    #[pyo3(signature = (
+        git_dir, common_dir = None, object_format = "sha1", ref_format = "files",
+    ))]
+    fn new(
+        git_dir: PathBuf,
+        common_dir: Option<PathBuf>,
+        object_format: &str,
+        ref_format: &str,
+    ) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
-        Ok(Self { inner: refs::RefStore::open(&git_dir, common_dir.as_deref(), kind), kind })
+        let common_dir = common_dir.as_deref();
+        let inner = match ref_format {
+            "files" => refs::RefStore::open(&git_dir, common_dir, kind),
+            "reftable" => refs::RefStore::open_tables(&git_dir, common_dir, kind),
+            other => {
+                let what = format!("unknown ref format {other:?}");
+                return Err(pyo3::exceptions::PyValueError::new_err(what));
+            }
+        };
+        Ok(Self { inner, kind })
     }
 
     fn snapshot(&self, py: Python<'_>) -> PyResult<RefSnapshot> {

@@ -21,6 +21,22 @@ pub enum RefError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// A reftable is none, or damaged.
+    #[error("{file}: byte {offset}: {what}")]
+    CorruptTable {
+        /// Path of the file.
+        file: String,
+        /// Where in the file.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+    /// A table is named in the list of tables, and is not there.
+    #[error("{file}: is named in tables.list and is not there")]
+    MissingTable {
+        /// Path of the file.
+        file: String,
+    },
     /// A file is larger than anything reasonable.
     #[error("{file}: {size} bytes are more than the limit of {limit}")]
     TooLarge {

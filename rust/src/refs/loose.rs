@@ -15,13 +15,14 @@ use std::io::ErrorKind;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::RefError;
 use super::name;
-use super::read::{RawRef, RefPaths};
+use super::overlay::{Overlay, keep_name, offset};
+use super::read::RefPaths;
 use super::stamp::{Seen, Stamp};
-use crate::hash::ObjectId;
 
 /// Folders below `refs/` are not followed deeper than this; symbolic links can make circles.
 const MAX_DEPTH: usize = 256;
@@ -31,24 +32,6 @@ pub(super) const UNSEEN_IN_PLACE: Duration = Duration::from_secs(1);
 
 /// So many files cost little to look at each time.
 const FEW: usize = 32;
-
-/// What a loose ref's file holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LooseValue {
-    /// An id.
-    Id(ObjectId),
-    /// The name of another ref.
-    Symbolic(Box<[u8]>),
-    /// Neither. It still hides a packed ref of its name, as in git.
-    Broken,
-}
-
-#[derive(Debug)]
-struct Row {
-    name: Range<u32>,
-    value: LooseValue,
-    seen: Seen,
-}
 
 #[derive(Debug)]
 struct Folder {
@@ -69,8 +52,11 @@ enum Child {
 /// All loose refs of one scan.
 #[derive(Debug, Default)]
 pub(super) struct LooseRefs {
-    names: Vec<u8>,
-    rows: Vec<Row>,
+    /// What their files hold.
+    pub(super) refs: Arc<Overlay>,
+    /// The files' stamps, by row.
+    seen: Vec<Seen>,
+    folder_names: Vec<u8>,
     folders: Vec<Folder>,
     children: Vec<Child>,
     /// How many files had just been changed when they were read: their stamps tell nothing.
@@ -78,43 +64,6 @@ pub(super) struct LooseRefs {
 }
 
 impl LooseRefs {
-    /// How many there are, broken ones included.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// The name of a ref.
-    #[inline]
-    pub(super) fn name(&self, row: usize) -> &[u8] {
-        self.text(&self.rows[row].name)
-    }
-
-    /// What its file holds.
-    #[inline]
-    pub(super) fn value(&self, row: usize) -> &LooseValue {
-        &self.rows[row].value
-    }
-
-    /// The row of a ref.
-    pub(super) fn find(&self, name: &[u8]) -> Option<usize> {
-        self.rows.binary_search_by(|row| self.text(&row.name).cmp(name)).ok()
-    }
-
-    /// The rows whose names begin with `prefix`.
-    pub(super) fn range(&self, prefix: &[u8]) -> Range<usize> {
-        let begin = self.rows.partition_point(|row| self.text(&row.name) < prefix);
-        let more =
-            self.rows[begin..].partition_point(|row| self.text(&row.name).starts_with(prefix));
-        begin..begin + more
-    }
-
-    /// Do both hold the same refs, whatever their stamps?
-    pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.len() == other.len()
-            && (0..self.len())
-                .all(|row| self.value(row) == other.value(row) && self.name(row) == other.name(row))
-    }
-
     /// Is every folder still as it was, and every file where they are few or `all` says so? One
     /// `stat` each and nothing else.
     pub(super) fn is_current(&self, paths: &RefPaths, all: bool) -> bool {
@@ -131,16 +80,17 @@ impl LooseRefs {
         self.folders.iter().all(|folder| is_still(self.text(&folder.name), &folder.seen))
             && !self.folders.is_empty()
             && self.unsettled == 0
-            && (!files || self.rows.iter().all(|row| is_still(self.text(&row.name), &row.seen)))
+            && (!files
+                || (0..self.seen.len()).all(|row| is_still(self.refs.name(row), &self.seen[row])))
     }
 
     /// Are there so many refs that their folders have to tell of changes?
     pub(super) fn is_told_by_folders(&self) -> bool {
-        self.rows.len() > FEW
+        self.refs.len() > FEW
     }
 
     fn text(&self, range: &Range<u32>) -> &[u8] {
-        &self.names[range.start as usize..range.end as usize]
+        &self.folder_names[range.start as usize..range.end as usize]
     }
 
     fn folder(&self, name: &[u8]) -> Option<&Folder> {
@@ -157,7 +107,7 @@ impl LooseRefs {
         let inner = (folder.name.end - folder.name.start) as usize;
         let range = folder.children.start as usize..folder.children.end as usize;
         self.children[range].iter().filter_map(move |child| match *child {
-            Child::File(row) => Some((&self.name(row as usize)[inner..], false)),
+            Child::File(row) => Some((&self.refs.name(row as usize)[inner..], false)),
             Child::Folder(at) => {
                 let name = self.text(&self.folders[at as usize].name);
                 Some((&name[inner..name.len() - 1], true))
@@ -175,16 +125,20 @@ pub(super) fn scan(
     all: bool,
 ) -> Result<LooseRefs, RefError> {
     let trusts_folders = !all && previous.is_told_by_folders();
-    let mut scan = Scan { paths, previous, trusts_folders, next: LooseRefs::default() };
+    let (refs, next) = (Overlay::default(), LooseRefs::default());
+    let mut scan = Scan { paths, previous, trusts_folders, refs, next };
     scan.run()?;
-    scan.next.unsettled = scan.next.rows.iter().filter(|row| !row.seen.is_settled()).count();
-    Ok(scan.next)
+    let mut next = scan.next;
+    next.refs = Arc::new(scan.refs);
+    next.unsettled = next.seen.iter().filter(|seen| !seen.is_settled()).count();
+    Ok(next)
 }
 
 struct Scan<'a> {
     paths: &'a RefPaths,
     previous: &'a LooseRefs,
     trusts_folders: bool,
+    refs: Overlay,
     next: LooseRefs,
 }
 
@@ -208,7 +162,7 @@ impl Scan<'_> {
             let end = offset(scan.next.children.len() + listed.len())?;
             scan.next.children.resize(end as usize, Child::Gone);
             let at = offset(scan.next.folders.len())?;
-            let range = scan.keep_name(&name)?;
+            let range = keep_name(&mut scan.next.folder_names, &name)?;
             scan.next.folders.push(Folder { name: range, seen, children: first..end });
             let (listed, next_child) = (listed.into_iter(), first as usize);
             stack.push(Open { name, listed, is_unchanged, next_child });
@@ -305,59 +259,33 @@ impl Scan<'_> {
             return Ok(None);
         }
         let path = self.paths.of(name);
-        let known = self.previous.find(name).map(|row| &self.previous.rows[row]);
+        let known = self.previous.refs.find(name);
+        let known = known.map(|row| (self.previous.refs.value(row), self.previous.seen[row]));
         let (value, seen) = match known {
-            Some(known) if is_trusted && known.seen.is_settled() => {
-                (known.value.clone(), known.seen)
-            }
-            Some(known) => match fs::metadata(&path) {
-                Ok(meta) if known.seen.is_still(&Stamp::of(&meta)) => {
-                    (known.value.clone(), known.seen)
-                }
+            Some((value, seen)) if is_trusted && seen.is_settled() => (value.clone(), seen),
+            Some((value, seen)) => match fs::metadata(&path) {
+                Ok(meta) if seen.is_still(&Stamp::of(&meta)) => (value.clone(), seen),
                 Err(error) if is_gone(&error) => return Ok(None),
                 _ => match super::read::read_file(&path, self.paths.kind())? {
-                    Some((raw, seen)) => (value(raw), seen),
+                    Some((raw, seen)) => (raw.into(), seen),
                     None => return Ok(None),
                 },
             },
             None => match super::read::read_file(&path, self.paths.kind())? {
-                Some((raw, seen)) => (value(raw), seen),
+                Some((raw, seen)) => (raw.into(), seen),
                 None => return Ok(None),
             },
         };
-        let at = offset(self.next.rows.len())?;
-        let name = self.keep_name(name)?;
-        self.next.rows.push(Row { name, value, seen });
+        let at = offset(self.refs.len())?;
+        self.refs.push(name, value)?;
+        self.next.seen.push(seen);
         Ok(Some(at))
-    }
-
-    fn keep_name(&mut self, name: &[u8]) -> Result<Range<u32>, RefError> {
-        let begin = offset(self.next.names.len())?;
-        self.next.names.extend_from_slice(name);
-        Ok(begin..offset(self.next.names.len())?)
     }
 }
 
 /// A folder sorts as its children's names do, with a slash behind it.
 fn full_order((name, is_folder): &Listed) -> impl Iterator<Item = &u8> {
     name.iter().chain(is_folder.then_some(&b'/'))
-}
-
-fn value(raw: RawRef) -> LooseValue {
-    match raw {
-        RawRef::Id(id) => LooseValue::Id(id),
-        RawRef::Symbolic(target) => LooseValue::Symbolic(target.into_boxed_slice()),
-        RawRef::Broken => LooseValue::Broken,
-    }
-}
-
-/// A position that fits into the table's 32 bits.
-fn offset(at: usize) -> Result<u32, RefError> {
-    u32::try_from(at).map_err(|_| RefError::TooLarge {
-        file: "refs".to_owned(),
-        size: at as u64,
-        limit: u64::from(u32::MAX),
-    })
 }
 
 fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {
@@ -372,7 +300,8 @@ pub(super) fn is_gone(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashKind;
+    use crate::hash::{HashKind, ObjectId};
+    use crate::refs::overlay::LooseValue;
 
     const HEX: &str = "1234567890abcdef1234567890abcdef12345678";
 
@@ -398,7 +327,8 @@ mod tests {
     }
 
     fn names(table: &LooseRefs) -> Vec<String> {
-        (0..table.len()).map(|row| String::from_utf8_lossy(table.name(row)).into_owned()).collect()
+        let name = |row| String::from_utf8_lossy(table.refs.name(row)).into_owned();
+        (0..table.refs.len()).map(name).collect()
     }
 
     /// As it would be had everything been left alone for long.
@@ -406,11 +336,14 @@ mod tests {
         let later = SystemTime::now() + Duration::from_secs(10);
         let stamp = |name: &[u8]| Stamp::of(&fs::metadata(paths.of(name)).unwrap());
         let seen = |name: &[u8]| Seen::new(stamp(name), later);
-        let rows: Vec<_> = (0..table.len()).map(|row| seen(table.name(row))).collect();
-        table.rows.iter_mut().zip(rows).for_each(|(row, seen)| row.seen = seen);
+        table.seen = (0..table.refs.len()).map(|row| seen(table.refs.name(row))).collect();
         let folders: Vec<_> = table.folders.iter().map(|it| seen(table.text(&it.name))).collect();
         table.folders.iter_mut().zip(folders).for_each(|(folder, seen)| folder.seen = seen);
         table.unsettled = 0;
+    }
+
+    fn set_broken(table: &mut LooseRefs, row: usize) {
+        Arc::get_mut(&mut table.refs).unwrap().set(row, LooseValue::Broken);
     }
 
     #[test]
@@ -428,10 +361,10 @@ mod tests {
         let mut sorted = names(&table);
         sorted.sort();
         assert_eq!(names(&table), sorted);
-        assert_eq!(table.len(), 7);
-        assert_eq!(table.range(b"refs/heads/a"), 0..4);
+        assert_eq!(table.refs.len(), 7);
+        assert_eq!(table.refs.range(b"refs/heads/a"), 0..4);
         assert_eq!(
-            table.find(b"refs/heads/a/x").map(|row| table.name(row)),
+            table.refs.find(b"refs/heads/a/x").map(|row| table.refs.name(row)),
             Some(&b"refs/heads/a/x"[..])
         );
         assert!(!table.is_current(&folder.paths, true), "fresh files are looked at again");
@@ -443,8 +376,8 @@ mod tests {
         let folder = Folder::new(&["refs/heads/a", "refs/heads/b", "refs/tags/c/d"]);
         let mut table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
         settle(&mut table, &folder.paths);
-        for row in &mut table.rows {
-            row.value = LooseValue::Broken;
+        for row in 0..3 {
+            set_broken(&mut table, row);
         }
         assert!(table.is_current(&folder.paths, true));
         let other = HEX.replace('1', "2");
@@ -453,7 +386,7 @@ mod tests {
         folder.write("refs/tags/c/new", HEX);
         let next = scan(&folder.paths, &table, true).unwrap();
         let id = |hex: &str| LooseValue::Id(ObjectId::from_hex(hex.as_bytes()).unwrap());
-        let values: Vec<_> = (0..next.len()).map(|row| next.value(row).clone()).collect();
+        let values: Vec<_> = (0..next.refs.len()).map(|row| next.refs.value(row).clone()).collect();
         assert_eq!(values, [LooseValue::Broken, id(&other), LooseValue::Broken, id(HEX)]);
         fs::remove_dir_all(folder.dir.path().join("refs/tags")).unwrap();
         assert_eq!(
@@ -482,13 +415,13 @@ mod tests {
         folder.write("refs/tags/new", HEX);
         let mut known = scan(&folder.paths, &table, true).unwrap();
         settle(&mut known, &folder.paths);
-        known.rows[3].value = LooseValue::Broken;
+        set_broken(&mut known, 3);
         folder.write("refs/tags/newer", &other);
         let next = scan(&folder.paths, &known, false).unwrap();
-        assert_eq!(next.value(3), &LooseValue::Broken, "not read: its folder is unchanged");
-        let newer = next.find(b"refs/tags/newer").unwrap();
-        assert_eq!((next.value(newer), next.unsettled), (&id(&other), 1));
-        table.rows.truncate(FEW);
+        assert_eq!(next.refs.value(3), &LooseValue::Broken, "not read: its folder is unchanged");
+        let newer = next.refs.find(b"refs/tags/newer").unwrap();
+        assert_eq!((next.refs.value(newer), next.unsettled), (&id(&other), 1));
+        Arc::get_mut(&mut table.refs).unwrap().truncate(FEW);
         settle(&mut table, &folder.paths);
         folder.write("refs/heads/11", &HEX.replace('1', "33"));
         assert!(!table.is_current(&folder.paths, false), "few are looked at each time");
@@ -499,14 +432,14 @@ mod tests {
         let folder = Folder::new(&["refs/heads/a"]);
         let refs = folder.dir.path().join("refs");
         std::os::unix::fs::symlink(&refs, refs.join("circle")).unwrap();
-        assert!(scan(&folder.paths, &LooseRefs::default(), true).unwrap().len() < MAX_DEPTH);
+        assert!(scan(&folder.paths, &LooseRefs::default(), true).unwrap().refs.len() < MAX_DEPTH);
     }
 
     #[test]
     fn no_folder_is_no_refs() {
         let folder = Folder::new(&[]);
         let table = scan(&folder.paths, &LooseRefs::default(), true).unwrap();
-        assert_eq!(table.len(), 0);
+        assert_eq!(table.refs.len(), 0);
         assert!(!table.is_current(&folder.paths, true));
     }
 }

@@ -47,7 +47,8 @@ impl RefSnapshot {
             Some(before) => Arc::clone(&before.core.peels),
             None => Arc::default(),
         };
-        Ok(Self::new(kind, head, Arc::new(packed), Arc::default(), peels))
+        let warnings = packed.warnings.clone();
+        Ok(Self::new(kind, head, Arc::new(packed), Arc::default(), peels, warnings))
     }
 }
 

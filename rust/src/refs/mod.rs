@@ -7,7 +7,8 @@
 //!
 //! The snapshot does not know how refs are stored. [`RefBackend`] is the seam: [`FileRefs`] reads
 //! and writes loose files and `packed-refs` (`gitrepository-layout`, `git-pack-refs` in Git's
-//! documentation); another format is another backend that fills the same snapshot.
+//! documentation), [`TableRefs`] a stack of tables (`reftable` there); another format is another
+//! backend that fills the same snapshot.
 
 mod advertise;
 mod conflict;
@@ -21,12 +22,14 @@ mod ls_refs;
 mod memo;
 mod memory;
 pub mod name;
+mod overlay;
 mod packed;
 mod packed_edit;
 mod peel;
 mod pktline;
 mod read;
 mod reflog;
+mod reftable;
 mod snapshot;
 mod stamp;
 mod store;
@@ -39,6 +42,7 @@ pub use error::RefError;
 pub use head::Head;
 pub use ls_refs::LsRefsOptions;
 pub use memory::GivenHead;
+pub use reftable::TableRefs;
 pub use snapshot::RefSnapshot;
 pub use store::{FileRefs, RefBackend, RefStore};
 pub use update::{RefUpdate, Reflog, UpdateError, UpdateOptions};

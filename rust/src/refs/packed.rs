@@ -285,6 +285,47 @@ impl PackedRefs {
     }
 }
 
+/// Makes a table of refs that come from elsewhere, all tags peeled.
+#[derive(Debug)]
+pub(super) struct PackedBuilder {
+    table: PackedRefs,
+}
+
+impl PackedBuilder {
+    pub(super) fn new(kind: HashKind) -> Self {
+        let (hex_len, peel_trait) = (kind.hex_len(), PeelTrait::All);
+        let table = PackedRefs { hex_len, peel_trait, is_in_order: true, ..PackedRefs::default() };
+        Self { table }
+    }
+
+    /// Adds a ref: a valid name that comes after all before, and an id that is not zeros.
+    pub(super) fn push(
+        &mut self,
+        name: &[u8],
+        id: &ObjectId,
+        peeled: Option<&ObjectId>,
+    ) -> Result<(), RefError> {
+        let text = &mut self.table.text;
+        self.table.lines.push(super::overlay::offset(text.len())?);
+        id.write_hex(text);
+        text.push(b' ');
+        text.extend_from_slice(name);
+        text.push(b'\n');
+        if let Some(peeled) = peeled {
+            text.push(b'^');
+            peeled.write_hex(text);
+            text.push(b'\n');
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> PackedRefs {
+        self.table.text.shrink_to_fit();
+        self.table.lines.shrink_to_fit();
+        self.table
+    }
+}
+
 /// The bytes from `at` to the end of the line; every line has one.
 #[inline]
 fn name_at(text: &[u8], at: usize) -> &[u8] {

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::head::Head;
 use super::hide::HidePatterns;
-use super::loose::{LooseRefs, LooseValue};
 use super::memo::Memo;
+use super::overlay::{LooseValue, Overlay};
 use super::packed::{PackedRefs, Peeled};
 use super::peel::{PeelCache, Peeler};
 use super::{RefError, read::RawRef};
@@ -36,8 +36,8 @@ pub struct RefSnapshot {
 pub(super) struct Core {
     pub(super) kind: HashKind,
     pub(super) head: Head,
-    packed: Arc<PackedRefs>,
-    loose: Arc<LooseRefs>,
+    pub(super) packed: Arc<PackedRefs>,
+    loose: Arc<Overlay>,
     /// Symbolic refs among the loose ones, by row; those that lead nowhere are not here.
     symbolic: BTreeMap<usize, (Box<[u8]>, ObjectId)>,
     warnings: Vec<String>,
@@ -95,18 +95,19 @@ impl RowId<'_> {
 }
 
 impl RefSnapshot {
-    /// Of what was read: HEAD's file, the loose and the packed refs.
+    /// Of what was read: HEAD, the loose and the packed refs, and what was passed over.
     pub(super) fn new(
         kind: HashKind,
         head: Option<RawRef>,
         packed: Arc<PackedRefs>,
-        loose: Arc<LooseRefs>,
+        loose: Arc<Overlay>,
         peels: Arc<PeelCache>,
+        warnings: Vec<String>,
     ) -> Self {
         let mut core = Core {
             kind,
             head: Head::Missing,
-            warnings: packed.warnings.clone(),
+            warnings,
             packed,
             loose,
             symbolic: BTreeMap::new(),
@@ -287,7 +288,7 @@ impl Core {
                 let (target, id) = self.symbolic.get(&row)?;
                 (id, Some(&target[..]))
             }
-            LooseValue::Broken => return None,
+            LooseValue::Broken | LooseValue::Deleted => return None,
         };
         Some(Row { name, id: RowId::Id(id), peeled: Peeled::Unknown, symbolic })
     }
@@ -295,7 +296,7 @@ impl Core {
     fn resolve_symbolic(&mut self) {
         for row in 0..self.loose.len() {
             match self.loose.value(row) {
-                LooseValue::Id(_) => {}
+                LooseValue::Id(_) | LooseValue::Deleted => {}
                 LooseValue::Broken => self.warn_of(self.loose.name(row).to_vec()),
                 LooseValue::Symbolic(target) => {
                     if let Some((target, Some(id))) = self.resolve(target, 1) {
@@ -335,6 +336,7 @@ impl Core {
                 Some(LooseValue::Id(id)) => return Some((name, Some(*id))),
                 Some(LooseValue::Symbolic(target)) => name = target,
                 Some(LooseValue::Broken) => return None,
+                Some(LooseValue::Deleted) => return Some((name, None)),
                 None => {
                     let id = self.packed.find(name).map(|row| self.packed.id(row));
                     return Some((name, id));

@@ -11,6 +11,7 @@ use super::name;
 use super::packed::{PackedFile, PackedRefs};
 use super::peel::PeelCache;
 use super::read::{self, RawRef, RefPaths};
+use super::reftable::TableRefs;
 use super::snapshot::{MAX_SYMBOLIC_DEPTH, RefSnapshot};
 use super::stamp::{Seen, Stamp};
 use super::symbolic;
@@ -56,6 +57,11 @@ impl RefStore {
     /// directory that it shares with the others.
     pub fn open(git_dir: &Path, common_dir: Option<&Path>, kind: HashKind) -> Self {
         Self::new(Arc::new(FileRefs::new(git_dir, common_dir, kind)))
+    }
+
+    /// A stack of tables in `reftable/` below these directories.
+    pub fn open_tables(git_dir: &Path, common_dir: Option<&Path>, kind: HashKind) -> Self {
+        Self::new(Arc::new(TableRefs::new(git_dir, common_dir, kind)))
     }
 
     /// Refs kept in some other way.
@@ -106,7 +112,7 @@ pub struct FileRefs {
 struct State {
     head: Option<(RawRef, Seen)>,
     packed: PackedFile,
-    loose: Arc<LooseRefs>,
+    loose: LooseRefs,
     /// When every loose ref's file was last looked at.
     loose_seen: Option<Instant>,
     /// `None` before the first look and after one that failed.
@@ -149,10 +155,10 @@ impl FileRefs {
             }
             if !state.loose.is_current(&self.paths, all) {
                 let loose = loose::scan(&self.paths, &state.loose, all)?;
-                if !loose.is_same_as(&state.loose) {
+                if !loose.refs.is_same_as(&state.loose.refs) {
                     current = None;
                 }
-                state.loose = Arc::new(loose);
+                state.loose = loose;
             }
             if !state.packed.refresh(&self.paths.packed(), self.paths.kind())? {
                 break;
@@ -165,8 +171,9 @@ impl FileRefs {
                 self.paths.kind(),
                 state.head.as_ref().map(|(head, _)| head.clone()),
                 Arc::clone(&state.packed.table),
-                Arc::clone(&state.loose),
+                Arc::clone(&state.loose.refs),
                 Arc::clone(&self.peels),
+                state.packed.table.warnings.clone(),
             )),
         };
         state.current = Some(Arc::clone(&current));

@@ -1,0 +1,116 @@
+//! The backend: one repository's tables, merged and kept until they change.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::merged::{Merged, Merger, Tables};
+use super::stack::Stack;
+use crate::hash::HashKind;
+use crate::refs::peel::PeelCache;
+use crate::refs::store::RefBackend;
+use crate::refs::{RefError, RefSnapshot, RefUpdate, UpdateError, UpdateOptions};
+
+/// The folder of the tables.
+const FOLDER: &str = "reftable";
+
+/// The refs of one repository in tables.
+pub struct TableRefs {
+    kind: HashKind,
+    peels: Arc<PeelCache>,
+    state: Mutex<State>,
+    /// How many times the disk has been looked at, counted when a look begins.
+    looks: AtomicU64,
+}
+
+struct State {
+    common: Stack,
+    /// Of a linked worktree: its HEAD and what else every worktree has for itself.
+    own: Option<Stack>,
+    merger: Merger,
+    merged: Merged,
+    /// `None` before the first look and after one that failed.
+    current: Option<Arc<RefSnapshot>>,
+}
+
+impl TableRefs {
+    /// The tables of the repository at `git_dir`; of a linked worktree, `common_dir` is the
+    /// directory that it shares with the others.
+    pub fn new(git_dir: &Path, common_dir: Option<&Path>, kind: HashKind) -> Self {
+        let linked = common_dir.filter(|&common| common != git_dir);
+        let stack = |dir: &Path| Stack::new(dir.join(FOLDER), kind);
+        let state = State {
+            common: stack(linked.unwrap_or(git_dir)),
+            own: linked.map(|_| stack(git_dir)),
+            merger: Merger::default(),
+            merged: Merged::default(),
+            current: None,
+        };
+        Self { kind, peels: Arc::default(), state: Mutex::new(state), looks: AtomicU64::new(0) }
+    }
+
+    fn look(&self, state: &mut State) -> Result<Arc<RefSnapshot>, RefError> {
+        let current = state.current.take();
+        let mut changed = state.common.refresh()?;
+        if let Some(own) = &mut state.own {
+            changed |= own.refresh()?;
+        }
+        if let Some(current) = current.filter(|_| !changed) {
+            state.current = Some(Arc::clone(&current));
+            return Ok(current);
+        }
+        let tables = Tables {
+            common: &state.common.tables,
+            own: state.own.as_ref().map(|own| &own.tables[..]),
+        };
+        state.merged = state.merger.merge(&tables, self.kind)?;
+        let merged = &state.merged;
+        let snapshot = Arc::new(RefSnapshot::new(
+            self.kind,
+            merged.head.clone(),
+            Arc::clone(&merged.packed),
+            Arc::clone(&merged.overlay),
+            Arc::clone(&self.peels),
+            merged.warnings.clone(),
+        ));
+        state.current = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
+    }
+}
+
+impl RefBackend for TableRefs {
+    fn snapshot(&self) -> Result<Arc<RefSnapshot>, RefError> {
+        // As in the files backend: whoever waits takes what another finds that began to look later.
+        let asked = self.looks.load(Ordering::SeqCst);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.looks.load(Ordering::SeqCst) > asked
+            && let Some(current) = &state.current
+        {
+            return Ok(Arc::clone(current));
+        }
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        self.look(&mut state)
+    }
+
+    fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        _options: &UpdateOptions<'_>,
+    ) -> Vec<Result<(), UpdateError>> {
+        updates.iter().map(|_| Err(read_only())).collect()
+    }
+
+    fn set_symbolic(
+        &self,
+        _name: &[u8],
+        _target: &[u8],
+        _options: &UpdateOptions<'_>,
+    ) -> Result<(), UpdateError> {
+        Err(read_only())
+    }
+}
+
+fn read_only() -> UpdateError {
+    let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "tables are only read yet");
+    UpdateError::Io { file: FOLDER.to_owned(), error }
+}
