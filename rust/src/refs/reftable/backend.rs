@@ -1,5 +1,6 @@
 //! The backend: one repository's tables, merged and kept until they change.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,9 @@ use crate::refs::{RefError, RefSnapshot, RefUpdate, UpdateError, UpdateOptions};
 
 /// The folder of the tables.
 const FOLDER: &str = "reftable";
+
+/// How often tables are read again because one was removed after it had been opened.
+const MAX_ATTEMPTS: usize = 16;
 
 /// The refs of one repository in tables.
 pub struct TableRefs {
@@ -50,7 +54,25 @@ impl TableRefs {
     }
 
     fn look(&self, state: &mut State) -> Result<Arc<RefSnapshot>, RefError> {
-        let current = state.current.take();
+        let mut current = state.current.take();
+        for _ in 1..MAX_ATTEMPTS {
+            match self.look_once(state, current.take()) {
+                // somebody has merged this table into another between our list and our read
+                Err(RefError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => {
+                    state.common.forget();
+                    state.own.iter_mut().for_each(Stack::forget);
+                }
+                done => return done,
+            }
+        }
+        self.look_once(state, None)
+    }
+
+    fn look_once(
+        &self,
+        state: &mut State,
+        current: Option<Arc<RefSnapshot>>,
+    ) -> Result<Arc<RefSnapshot>, RefError> {
         let mut changed = state.common.refresh()?;
         if let Some(own) = &mut state.own {
             changed |= own.refresh()?;

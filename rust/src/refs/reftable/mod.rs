@@ -41,6 +41,8 @@ impl Flaw {
 }
 
 #[cfg(test)]
+mod race_tests;
+#[cfg(test)]
 mod read_tests;
 #[cfg(test)]
 mod testing;

@@ -35,6 +35,11 @@ impl Stack {
         self.reload()
     }
 
+    /// As if the list had never been read.
+    pub(super) fn forget(&mut self) {
+        self.list = TableList::default();
+    }
+
     /// Like [`Stack::refresh`], whatever the list's stamp says.
     pub(super) fn reload(&mut self) -> Result<bool, RefError> {
         let mut before: Option<Vec<Vec<u8>>> = None;
