@@ -15,6 +15,7 @@ from gitserve.archiving.attributes import Attributes
 from gitserve.archiving.request import TIME_END, ArchiveRequest, refusal
 from gitserve.archiving.tar import Entry
 from gitserve.record import Record
+from gitserve.repository.trees import entries
 
 MAX_DEPTH = 500
 """Folders within folders; each is a frame of ours."""
@@ -65,7 +66,7 @@ def resolve(
     if path:
         commit, when = None, int(time.time())  # a part of a commit has no date of its own
     for part in filter(None, path.split(b"/")):
-        children = {child: (mode, below) for mode, child, below in _entries(objects, object_id)}
+        children = {child: (mode, below) for mode, child, below in entries(objects, object_id)}
         mode, object_id = children.get(part, (0, b""))
         if not stat.S_ISDIR(mode):
             raise refusal(b"not a tree object: %b" % asked[:SHOWN_MAX])
@@ -85,21 +86,6 @@ def _by_id(objects: Snapshot, name: bytes) -> bytes | None:
     if len(name) != digits or name.strip(b"0123456789abcdef"):
         return None
     return name if name in objects else None
-
-
-def _entries(objects: Snapshot, tree_id: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """(mode, name, id) of each entry."""
-    content = objects.read(tree_id)[1]
-    raw = len(tree_id) // 2
-    at = 0
-    while at < len(content):
-        # not cutting off what is read: a large tree would be copied for each of its entries
-        end = content.find(b"\0", at)
-        mode, space, name = content[at:end].partition(b" ")
-        at = end + 1 + raw
-        if end < 0 or not space or mode.strip(b"01234567") or not mode or at > len(content):
-            raise refusal(b"not a tree object: %b" % tree_id)
-        yield int(mode, 8), name, content[at - raw : at].hex().encode()
 
 
 class Selection:
@@ -127,7 +113,7 @@ class Selection:
     ) -> Iterator[Entry]:
         if folder.count(b"/") > MAX_DEPTH:
             raise refusal(b"exceeded maximum allowed tree depth")
-        children = list(_entries(self._objects, tree_id))
+        children = list(entries(self._objects, tree_id))
         for mode, name, object_id in children:
             if name == b".gitattributes" and stat.S_ISREG(mode):
                 rules = rules.below(self._objects.read(object_id)[1], folder)

@@ -47,6 +47,7 @@ from gitserve.session.effects import (
     Traced,
     WantReach,
 )
+from gitserve.wire import filter_spec
 from gitserve.wire.object_id import HEX_LENGTHS
 from gitserve.wire.packfile_uris import PackfileUri
 
@@ -298,7 +299,7 @@ class UploadService:
             server_shallow=self._repository.shallow,
             shallow=effect.shallow_update.shallow,
             unshallow=effect.shallow_update.unshallow,
-            filter_spec=effect.filter_spec,
+            filter_spec=self._filter_spec(effect.filter_spec),
             thin=effect.thin,
             ofs_delta=effect.ofs_delta,
             include_tag=self.refs if effect.include_tag else None,
@@ -313,6 +314,14 @@ class UploadService:
             cache=cache,
             leave_out=leave_out,
         )
+
+    def _filter_spec(self, spec: bytes | None) -> bytes | None:
+        """With ids where it had names."""
+        if spec is None or not filter_spec.has_sparse(spec):
+            return spec
+        from gitserve.service.sparse import settled
+
+        return settled(spec, self._objects, self.refs)
 
     def _begun(self) -> Negotiation:
         if self._negotiation is None:

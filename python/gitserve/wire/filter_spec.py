@@ -8,12 +8,16 @@ Git's document: git-rev-list(1), ``--filter``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gitserve.record import Record
 from gitserve.wire import percent
 from gitserve.wire.malformed import Malformed
 
 MAX_PARTS = 64
 """Of all ``combine:`` together; the core has a limit of its own."""
+
+SPARSE = b"sparse:oid="
 
 
 class FilterPart(Record):
@@ -39,11 +43,30 @@ def parts(spec: bytes) -> list[FilterPart]:
             waiting[:0] = [percent.decode(inner) for inner in value.split(b"+")]
         elif part == b"blob:none" or part.startswith((b"blob:limit=", b"object:type=")):
             found.append(FilterPart(part.partition(b"=")[0].decode()))
-        elif part.startswith(b"sparse:oid="):
+        elif part.startswith(SPARSE):
             found.append(FilterPart("sparse:oid"))
         elif kind == b"tree" and colon:
             found.append(FilterPart("tree", _depth(value)))
     return found
+
+
+def has_sparse(spec: bytes) -> bool:
+    """Does it name a blob of patterns?"""
+    return any(part.kind == "sparse:oid" for part in parts(spec))
+
+
+def with_sparse(spec: bytes, settle: Callable[[bytes], bytes]) -> bytes:
+    """The same with other names for its blobs of patterns. ``spec`` has been through
+    :func:`parts`, which bounds it."""
+    if spec.startswith(b"combine:"):
+        inner = [
+            percent.encode(with_sparse(percent.decode(part), settle), also_plain=b":=")
+            for part in spec[8:].split(b"+")
+        ]
+        return b"combine:" + b"+".join(inner)
+    if spec.startswith(SPARSE):
+        return SPARSE + settle(spec[len(SPARSE) :])
+    return spec
 
 
 def _depth(value: bytes) -> int | None:

@@ -83,6 +83,9 @@ pub(super) fn enumerate_within(
     watch: &Watch,
     limits: Limits,
 ) -> Result<Enumeration, GraphError> {
+    if request.filter.has_sparse() {
+        return super::sparse::enumerate(source, commits, request, watch, limits);
+    }
     watch.begin(Phase::Enumerating, None);
     let suited = super::bitmapped::suit(request);
     let mut may_ask = suited && source.may_have_reachability();

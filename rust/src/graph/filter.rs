@@ -1,5 +1,6 @@
 //! Object filters of partial clones (`--filter=<filter-spec>` in `git-rev-list`).
 
+use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 
 /// Why a filter-spec cannot be used.
@@ -30,6 +31,8 @@ pub enum Filter {
     TreeDepth(u64),
     /// Objects of one kind only.
     ObjectType(ObjectKind),
+    /// No blobs that a sparse checkout by the patterns in this blob would not have.
+    SparseOid(ObjectId),
     /// What each of these lets through.
     Combine(Vec<Filter>),
 }
@@ -43,6 +46,25 @@ impl Filter {
     /// Parses a filter-spec.
     pub fn parse(spec: &[u8]) -> Result<Self, FilterError> {
         parse_nested(spec, MAX_NESTING)
+    }
+
+    /// The blobs with sparse-checkout patterns, and the filter without them.
+    pub(super) fn split_sparse(&self) -> (Vec<ObjectId>, Filter) {
+        let (mut sparse, mut rest) = (Vec::new(), Vec::new());
+        for part in self.parts() {
+            match part {
+                Filter::SparseOid(id) if sparse.contains(id) => {}
+                Filter::SparseOid(id) => sparse.push(*id),
+                other => rest.push(other.clone()),
+            }
+        }
+        let rest = if rest.is_empty() { Filter::None } else { Filter::Combine(rest) };
+        (sparse, rest)
+    }
+
+    /// Does any part of it go by path?
+    pub(super) fn has_sparse(&self) -> bool {
+        self.parts().into_iter().any(|part| matches!(part, Filter::SparseOid(_)))
     }
 
     /// The filters to be applied one after the other, `combine:` taken apart.
@@ -84,6 +106,10 @@ fn parse_nested(spec: &[u8], nesting: usize) -> Result<Filter, FilterError> {
             .map(|part| parse_nested(&url_decode(part).ok_or_else(invalid)?, nesting))
             .collect::<Result<_, _>>()
             .map(Filter::Combine);
+    }
+    if let Some(id) = spec.strip_prefix(b"sparse:oid=") {
+        // what names mean is settled by whoever knows refs
+        return ObjectId::from_hex(id).map(Filter::SparseOid).ok_or_else(invalid);
     }
     if spec.starts_with(b"sparse:") {
         return Err(FilterError::Unsupported(String::from_utf8_lossy(spec).into_owned()));
@@ -163,7 +189,8 @@ mod tests {
         ] {
             assert!(matches!(Filter::parse(bad), Err(FilterError::Invalid(_))), "{bad:?}");
         }
-        assert!(matches!(Filter::parse(b"sparse:oid=main:x"), Err(FilterError::Unsupported(_))));
+        assert!(matches!(Filter::parse(b"sparse:oid=main:x"), Err(FilterError::Invalid(_))));
+        assert!(matches!(Filter::parse(b"sparse:path=x"), Err(FilterError::Unsupported(_))));
         let mut deep = b"blob:none".to_vec();
         for _ in 0..40 {
             deep = [&b"combine:"[..], &deep].concat();

@@ -28,6 +28,7 @@ mod roots;
 mod seen;
 mod shallow;
 mod sieve;
+mod sparse;
 mod table;
 mod trees;
 mod walk;
@@ -63,6 +64,9 @@ pub enum GraphError {
     /// Neither `deepen-since` nor `deepen-not` leaves a single commit.
     #[error("no commits selected for shallow requests")]
     NothingSelected,
+    /// Too many patterns of a sparse checkout, or too many paths for them.
+    #[error("filter-spec is too complex")]
+    TooManyPaths,
     /// More commits, or more parents, than 31 bits can number.
     #[error("too many commits")]
     TooManyCommits,

@@ -44,7 +44,8 @@ impl Sieve {
                     sieve.trees &= kind == ObjectKind::Tree;
                     sieve.blobs &= kind == ObjectKind::Blob;
                 }
-                Filter::None | Filter::Combine(_) => {}
+                // by path, not by object: another stage's business
+                Filter::None | Filter::Combine(_) | Filter::SparseOid(_) => {}
             }
         }
         sieve

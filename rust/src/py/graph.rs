@@ -18,7 +18,7 @@ use crate::watch::Watch;
 pub fn graph_error(error_: GraphError) -> PyErr {
     match error_ {
         GraphError::Source(inner) => source_error(inner),
-        GraphError::InvalidShallow(_) | GraphError::NothingSelected => {
+        GraphError::InvalidShallow(_) | GraphError::NothingSelected | GraphError::TooManyPaths => {
             let what = error_.to_string();
             wire_error(Class::Peer, what.clone(), &what)
         }

@@ -6,10 +6,11 @@ from typing import cast
 
 import pytest
 from gitserve._core import Snapshot
-from gitserve.archiving.request import ArchiveRefused
-from gitserve.archiving.selection import _entries, _is_time
+from gitserve.archiving.selection import _is_time
 from gitserve.archiving.tar import RECORD, Entry, tar
 from gitserve.archiving.zip import zip_archive
+from gitserve.errors import RepositoryError
+from gitserve.repository.trees import entries
 
 ID = b"1" * 40
 
@@ -27,14 +28,14 @@ class Trees:
     [b"x", b"100644 a\0short", b"10x644 a\0" + bytes(20), b" a\0" + bytes(20), b"1\0" + bytes(20)],
 )
 def test_a_tree_that_is_none_is_refused(content: bytes) -> None:
-    with pytest.raises(ArchiveRefused):
-        list(_entries(cast(Snapshot, Trees(content)), ID))
+    with pytest.raises(RepositoryError):
+        list(entries(cast(Snapshot, Trees(content)), ID))
 
 
 def test_a_tree_s_entries() -> None:
     content = b"100644 a b\0" + bytes(20) + b"40000 c\0" + b"\x11" * 20
-    entries = list(_entries(cast(Snapshot, Trees(content)), ID))
-    assert entries == [(0o100644, b"a b", b"0" * 40), (0o40000, b"c", ID)]
+    found = list(entries(cast(Snapshot, Trees(content)), ID))
+    assert found == [(0o100644, b"a b", b"0" * 40), (0o40000, b"c", ID)]
 
 
 def test_times_that_fit() -> None:

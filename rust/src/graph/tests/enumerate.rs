@@ -13,23 +13,29 @@ use crate::watch::Watch;
 
 /// Everything in the small way, whole boundaries on one thread, and the same on three.
 /// None of the ways of large requests.
-pub(super) const NEVER: Limits = Limits {
+pub(in crate::graph) const NEVER: Limits = Limits {
     whole_boundary_min: 1 << 30,
     parallel_min: 1 << 30,
     bitmap_min: 1 << 30,
     learn_min: 1 << 30,
 };
-pub(super) const SMALL: Limits =
+pub(in crate::graph) const SMALL: Limits =
     Limits { whole_boundary_min: 1 << 30, parallel_min: 1 << 30, ..NEVER };
-pub(super) const WHOLE: Limits = Limits { whole_boundary_min: 0, parallel_min: 1 << 30, ..NEVER };
-pub(super) const PARALLEL: Limits = Limits { whole_boundary_min: 0, parallel_min: 0, ..NEVER };
+pub(in crate::graph) const WHOLE: Limits =
+    Limits { whole_boundary_min: 0, parallel_min: 1 << 30, ..NEVER };
+pub(in crate::graph) const PARALLEL: Limits =
+    Limits { whole_boundary_min: 0, parallel_min: 0, ..NEVER };
 
-pub(super) fn run(source: &MemorySource, request: &WalkRequest, limits: Limits) -> Enumeration {
+pub(in crate::graph) fn run(
+    source: &MemorySource,
+    request: &WalkRequest,
+    limits: Limits,
+) -> Enumeration {
     let table = CommitTable::new(source.hash_kind());
     enumerate_within(source, &table, request, &Watch::new(), limits).unwrap()
 }
 
-pub(super) fn set(source: &MemorySource, found: &Enumeration) -> BTreeSet<ObjectId> {
+pub(in crate::graph) fn set(source: &MemorySource, found: &Enumeration) -> BTreeSet<ObjectId> {
     let ids: Vec<_> = found.objects.iter().map(|found| source.id(found.number)).collect();
     for found in &found.objects {
         assert_eq!(source.objects[found.number as usize].1, found.kind);
@@ -39,7 +45,7 @@ pub(super) fn set(source: &MemorySource, found: &Enumeration) -> BTreeSet<Object
     set
 }
 
-pub(super) fn request(wants: &[ObjectId], haves: &[ObjectId]) -> WalkRequest {
+pub(in crate::graph) fn request(wants: &[ObjectId], haves: &[ObjectId]) -> WalkRequest {
     let threads = 3;
     WalkRequest { wants: wants.to_vec(), haves: haves.to_vec(), threads, ..Default::default() }
 }
