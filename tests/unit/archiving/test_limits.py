@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 from gitserve._core import Snapshot
+from gitserve.archiving.request import ArchiveRefused
 from gitserve.archiving.selection import _is_time
 from gitserve.archiving.tar import RECORD, Entry, tar
 from gitserve.archiving.zip import zip_archive
