@@ -82,12 +82,12 @@ pub(super) fn conflicts_among<'a>(names: &[&'a [u8]]) -> Vec<(usize, &'a [u8])> 
 }
 
 /// `refs/a`, `refs/a/b` of `refs/a/b/c`.
-fn folders_of(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn folders_of(name: &[u8]) -> impl Iterator<Item = &[u8]> {
     let slashes = name.iter().enumerate().filter(|&(_, &byte)| byte == b'/');
     slashes.map(|(at, _)| &name[..at]).filter(|folder| folder.len() > "refs".len())
 }
 
-fn conflict(with: &[u8]) -> UpdateError {
+pub(super) fn conflict(with: &[u8]) -> UpdateError {
     let with = with.strip_suffix(b".lock").unwrap_or(with);
     UpdateError::Conflict { with: String::from_utf8_lossy(with).into_owned() }
 }

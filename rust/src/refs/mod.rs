@@ -22,6 +22,7 @@ mod ls_refs;
 mod memo;
 mod memory;
 pub mod name;
+mod outcomes;
 mod overlay;
 mod packed;
 mod packed_edit;

@@ -50,7 +50,7 @@ impl<'a> ReflogWriter<'a> {
         line.push(b' ');
         new.write_hex(&mut line);
         line.extend_from_slice(&self.tail);
-        let creates = self.creates(name);
+        let creates = creates(self.policy, name);
         let mut is_retry = false;
         loop {
             // one write of a whole line at the end: lines of several writers do not mix
@@ -86,21 +86,22 @@ impl<'a> ReflogWriter<'a> {
     fn path(&self, name: &[u8]) -> PathBuf {
         self.paths.base(name).join("logs").join(Path::new(OsStr::from_bytes(name)))
     }
+}
 
-    fn creates(&self, name: &[u8]) -> bool {
-        let branches: [&[u8]; 3] = [b"refs/heads/", b"refs/remotes/", b"refs/notes/"];
-        match self.policy {
-            Reflog::Existing => false,
-            Reflog::Branches => {
-                name == b"HEAD" || branches.iter().any(|folder| name.starts_with(folder))
-            }
-            Reflog::All => true,
+/// Is a log begun for a ref that has none?
+pub(super) fn creates(policy: Reflog, name: &[u8]) -> bool {
+    let branches: [&[u8]; 3] = [b"refs/heads/", b"refs/remotes/", b"refs/notes/"];
+    match policy {
+        Reflog::Existing => false,
+        Reflog::Branches => {
+            name == b"HEAD" || branches.iter().any(|folder| name.starts_with(folder))
         }
+        Reflog::All => true,
     }
 }
 
 /// Runs of white space as one space, none at the ends; other control characters do no harm.
-fn one_line(text: &[u8]) -> Vec<u8> {
+pub(super) fn one_line(text: &[u8]) -> Vec<u8> {
     text.split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()

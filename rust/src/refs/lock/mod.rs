@@ -16,8 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::UpdateError;
 use super::folders::Folders;
-use staging::Staged;
-pub(super) use staging::Staging;
+pub(super) use staging::{Staged, Staging};
 
 /// How long a lock that another holds is waited for. Whoever holds one waits for a disk or two,
 /// not for a network; git's own patience is 100 ms for a ref and 1 s for `packed-refs`.
@@ -49,6 +48,13 @@ impl LockFile {
         Self::acquire_as(file, staged, content, folders, staging)
     }
 
+    /// Locks `file` at once or not at all.
+    pub(super) fn try_acquire(file: &Path, staging: &Staging) -> Result<Self, UpdateError> {
+        let staged = staging.make(b"").ok().map(Arc::new);
+        let mut folders = Folders::default();
+        Self::acquire_within(Duration::ZERO, file, staged, b"", &mut folders, staging)
+    }
+
     /// Locks `file` with another name of the lock `like`, whose content does not matter either.
     ///
     /// It costs no inode: file systems take their time to find many of these.
@@ -62,6 +68,17 @@ impl LockFile {
     }
 
     fn acquire_as(
+        file: &Path,
+        staged: Option<Arc<Staged>>,
+        content: &[u8],
+        folders: &mut Folders,
+        staging: &Staging,
+    ) -> Result<Self, UpdateError> {
+        Self::acquire_within(PATIENCE, file, staged, content, folders, staging)
+    }
+
+    fn acquire_within(
+        patience: Duration,
         file: &Path,
         mut staged: Option<Arc<Staged>>,
         content: &[u8],
@@ -79,7 +96,7 @@ impl LockFile {
                 Ok(()) => return Ok(Self { lock, file: file.to_owned(), held: true, staged }),
                 Err(error) => error,
             };
-            let is_late = began.elapsed() >= PATIENCE;
+            let is_late = began.elapsed() >= patience;
             match error.kind() {
                 ErrorKind::AlreadyExists
                     if !was_cleared && stale::clear(&lock, staging, is_late) =>
@@ -100,6 +117,23 @@ impl LockFile {
                 _ => return Err(UpdateError::io(&lock, error)),
             }
         }
+    }
+
+    /// Puts content into a lock that was made without.
+    pub(super) fn fill(&self, content: &[u8]) -> Result<(), UpdateError> {
+        match &self.staged {
+            Some(staged) => (&mut staged.file()).write_all(content),
+            None => OpenOptions::new()
+                .write(true)
+                .open(&self.lock)
+                .and_then(|mut file| file.write_all(content)),
+        }
+        .map_err(|error| UpdateError::io(&self.lock, error))
+    }
+
+    /// The file of the lock, where it is known.
+    pub(super) fn file(&self) -> Option<&File> {
+        self.staged.as_ref().map(|staged| staged.file())
     }
 
     /// Waits until the disk has what is in the lock.

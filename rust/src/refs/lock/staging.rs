@@ -27,7 +27,7 @@ pub(in crate::refs) struct Staging {
 
 /// A file there, held. Dropping it takes its name in the folder away.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(in crate::refs) struct Staged {
     path: PathBuf,
     file: File,
 }
@@ -40,7 +40,7 @@ impl Staging {
     }
 
     /// Makes a file with `content`.
-    pub(super) fn make(&self, content: &[u8]) -> io::Result<Staged> {
+    pub(in crate::refs) fn make(&self, content: &[u8]) -> io::Result<Staged> {
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -79,10 +79,13 @@ impl Staging {
     /// Takes away what killed processes left, locks included, the first time it is called.
     ///
     /// What cannot be read or removed is left: whoever meets it names it.
-    pub(in crate::refs) fn sweep_once(&self) {
-        if !self.swept.swap(true, Ordering::Relaxed) {
+    /// True when this was it.
+    pub(in crate::refs) fn sweep_once(&self) -> bool {
+        let is_first = !self.swept.swap(true, Ordering::Relaxed);
+        if is_first {
             self.sweep();
         }
+        is_first
     }
 
     /// The same every time.
@@ -106,7 +109,8 @@ impl Staging {
 
     /// Removes the lock files that are this file, wherever they are.
     fn remove_locks(&self, meta: &Metadata) {
-        let mut folders = vec![self.git_dir.join("refs"), self.git_dir.join("worktrees")];
+        let mut folders =
+            ["refs", "worktrees", "reftable"].map(|name| self.git_dir.join(name)).to_vec();
         let top = ["HEAD.lock", "packed-refs.lock"].map(|name| self.git_dir.join(name));
         for lock in top {
             super::stale::remove_if(&lock, meta);
@@ -128,11 +132,27 @@ impl Staging {
 
 impl Staged {
     /// Gives it another name. Refused where there is a file.
-    pub(super) fn link(&self, to: &Path) -> io::Result<()> {
+    pub(in crate::refs) fn link(&self, to: &Path) -> io::Result<()> {
         fs::hard_link(&self.path, to)
     }
 
-    pub(super) fn file(&self) -> &File {
+    /// Puts it in its place, under a name that nothing has.
+    pub(in crate::refs) fn publish(&self, to: &Path) -> io::Result<()> {
+        match self.link(to) {
+            // files cannot have two names here
+            Err(error) if error.kind() != ErrorKind::AlreadyExists && !to.exists() => {
+                fs::rename(&self.path, to)
+            }
+            done => done,
+        }
+    }
+
+    /// Where it is until it has another name.
+    pub(in crate::refs) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(in crate::refs) fn file(&self) -> &File {
         &self.file
     }
 }

@@ -1,14 +1,21 @@
 //! The backend: one repository's tables, merged and kept until they change.
 
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::merged::{Merged, Merger, Tables};
 use super::stack::Stack;
+use super::symbolic;
+use super::table::Table;
+use super::transaction::Transaction;
 use crate::hash::HashKind;
+use crate::refs::lock::Staging;
+use crate::refs::name;
 use crate::refs::peel::PeelCache;
+use crate::refs::read::RawRef;
+use crate::refs::snapshot::MAX_SYMBOLIC_DEPTH;
 use crate::refs::store::RefBackend;
 use crate::refs::{RefError, RefSnapshot, RefUpdate, UpdateError, UpdateOptions};
 
@@ -20,8 +27,15 @@ const MAX_ATTEMPTS: usize = 16;
 
 /// The refs of one repository in tables.
 pub struct TableRefs {
-    kind: HashKind,
-    peels: Arc<PeelCache>,
+    pub(super) kind: HashKind,
+    pub(super) peels: Arc<PeelCache>,
+    pub(super) staging: Staging,
+    /// The folder of the repository's tables.
+    pub(super) common: PathBuf,
+    /// Of a linked worktree's own.
+    pub(super) own: Option<PathBuf>,
+    /// Held while the lists are locked.
+    pub(super) writing: Mutex<()>,
     state: Mutex<State>,
     /// How many times the disk has been looked at, counted when a look begins.
     looks: AtomicU64,
@@ -37,20 +51,66 @@ struct State {
     current: Option<Arc<RefSnapshot>>,
 }
 
+/// What the tables say while they are locked.
+pub(super) struct View {
+    pub(super) snapshot: Arc<RefSnapshot>,
+    pub(super) merged: Merged,
+    pub(super) common: Vec<Arc<Table>>,
+    pub(super) own: Option<Vec<Arc<Table>>>,
+}
+
+impl View {
+    /// The names that HEAD leads to, one after the other.
+    pub(super) fn head_chain(&self) -> Vec<Vec<u8>> {
+        let mut chain: Vec<Vec<u8>> = Vec::new();
+        while chain.len() < MAX_SYMBOLIC_DEPTH {
+            match self.merged.find(chain.last().map_or(&b"HEAD"[..], |name| name)) {
+                Some(RawRef::Symbolic(target)) if name::is_listed(&target) => chain.push(target),
+                _ => break,
+            }
+        }
+        chain
+    }
+}
+
 impl TableRefs {
     /// The tables of the repository at `git_dir`; of a linked worktree, `common_dir` is the
     /// directory that it shares with the others.
     pub fn new(git_dir: &Path, common_dir: Option<&Path>, kind: HashKind) -> Self {
         let linked = common_dir.filter(|&common| common != git_dir);
-        let stack = |dir: &Path| Stack::new(dir.join(FOLDER), kind);
+        let common = linked.unwrap_or(git_dir).join(FOLDER);
+        let own = linked.map(|_| git_dir.join(FOLDER));
         let state = State {
-            common: stack(linked.unwrap_or(git_dir)),
-            own: linked.map(|_| stack(git_dir)),
+            common: Stack::new(common.clone(), kind),
+            own: own.clone().map(|own| Stack::new(own, kind)),
             merger: Merger::default(),
             merged: Merged::default(),
             current: None,
         };
-        Self { kind, peels: Arc::default(), state: Mutex::new(state), looks: AtomicU64::new(0) }
+        Self {
+            kind,
+            peels: Arc::default(),
+            staging: Staging::new(linked.unwrap_or(git_dir)),
+            common,
+            own,
+            writing: Mutex::default(),
+            state: Mutex::new(state),
+            looks: AtomicU64::new(0),
+        }
+    }
+
+    /// What is there now, whatever stamps say.
+    pub(super) fn view_now(&self) -> Result<View, RefError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.common.forget();
+        state.own.iter_mut().for_each(Stack::forget);
+        let snapshot = self.look(&mut state)?;
+        Ok(View {
+            snapshot,
+            merged: state.merged.clone(),
+            common: state.common.tables.clone(),
+            own: state.own.as_ref().map(|own| own.tables.clone()),
+        })
     }
 
     fn look(&self, state: &mut State) -> Result<Arc<RefSnapshot>, RefError> {
@@ -117,22 +177,17 @@ impl RefBackend for TableRefs {
     fn update(
         &self,
         updates: &[RefUpdate<'_>],
-        _options: &UpdateOptions<'_>,
+        options: &UpdateOptions<'_>,
     ) -> Vec<Result<(), UpdateError>> {
-        updates.iter().map(|_| Err(read_only())).collect()
+        Transaction::new(self, updates, options).run()
     }
 
     fn set_symbolic(
         &self,
-        _name: &[u8],
-        _target: &[u8],
-        _options: &UpdateOptions<'_>,
+        name: &[u8],
+        target: &[u8],
+        options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError> {
-        Err(read_only())
+        symbolic::set(self, name, target, options)
     }
-}
-
-fn read_only() -> UpdateError {
-    let error = std::io::Error::new(std::io::ErrorKind::Unsupported, "tables are only read yet");
-    UpdateError::Io { file: FOLDER.to_owned(), error }
 }

@@ -37,6 +37,11 @@ impl<'a> Bytes<'a> {
         Ok(taken)
     }
 
+    /// What was read since `from`, a value of [`Bytes::at`].
+    pub(super) fn since(&self, from: usize) -> &'a [u8] {
+        &self.data[from.min(self.at)..self.at]
+    }
+
     /// An unsigned number of `N` bytes, at most eight.
     pub(super) fn number<const N: usize>(&mut self) -> Result<u64, Flaw> {
         let bytes = self.take(N)?;

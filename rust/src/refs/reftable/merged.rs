@@ -33,6 +33,31 @@ pub(super) struct Merged {
     pub(super) warnings: Vec<String>,
 }
 
+impl Merged {
+    /// What a ref, or HEAD, holds.
+    pub(super) fn find(&self, name: &[u8]) -> Option<RawRef> {
+        if name == b"HEAD" {
+            return self.head.clone();
+        }
+        match self.overlay.find(name).map(|row| self.overlay.value(row)) {
+            Some(LooseValue::Id(id)) => Some(RawRef::Id(*id)),
+            Some(LooseValue::Symbolic(target)) => Some(RawRef::Symbolic(target.to_vec())),
+            Some(LooseValue::Broken) => Some(RawRef::Broken),
+            Some(LooseValue::Deleted) => None,
+            None => self.packed.find(name).map(|row| RawRef::Id(self.packed.id(row))),
+        }
+    }
+
+    /// The names of all refs that begin with `prefix`, whatever they hold; in no order.
+    pub(super) fn names<'a>(&'a self, prefix: &[u8]) -> impl Iterator<Item = &'a [u8]> {
+        let overlay = &self.overlay;
+        let is_there = |&row: &usize| *overlay.value(row) != LooseValue::Deleted;
+        let upper = overlay.range(prefix).filter(is_there).map(|row| overlay.name(row));
+        let packed = self.packed.range(prefix).map(|row| self.packed.name(row));
+        upper.chain(packed.filter(|name| overlay.find(name).is_none()))
+    }
+}
+
 /// The packed part of a stack, and what of it cannot be packed.
 #[derive(Debug, Default)]
 struct Base {
@@ -73,8 +98,9 @@ impl Merger {
         let newer = if is_base { &tables.common[base_len..] } else { tables.common };
         let bytes: u64 = newer.iter().map(|table| table.size).sum();
         let newer = if bytes > SMALL.max(self.base.bytes / SHARE) || !is_base {
-            self.base = Base::new(tables.common, kind, is_linked)?;
-            &[]
+            let (older, newer) = tables.common.split_at(base_len_of(tables.common));
+            self.base = Base::new(older, kind, is_linked)?;
+            newer
         } else {
             newer
         };
@@ -121,6 +147,21 @@ impl Merger {
         merged.overlay = Arc::new(overlay);
         Ok(merged)
     }
+}
+
+/// So many of the oldest tables make the packed part: as few as leave little for the upper one,
+/// because newer tables are merged more often.
+fn base_len_of(tables: &[Arc<Table>]) -> usize {
+    let mut below = 0;
+    let mut above: u64 = tables.iter().map(|table| table.size).sum();
+    for (at, table) in tables.iter().enumerate() {
+        below += table.size;
+        above -= table.size;
+        if above <= SMALL.max(below / SHARE) {
+            return at + 1;
+        }
+    }
+    tables.len()
 }
 
 impl Base {

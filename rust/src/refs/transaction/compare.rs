@@ -38,7 +38,7 @@ impl Transaction<'_> {
         // once more, for the names that symbolic refs led to
         let writes: Vec<(usize, &[u8])> =
             writes.iter().map(|(index, name)| (*index, &name[..])).collect();
-        self.fail_conflicting(&writes);
+        self.outcomes.fail_conflicting(&writes);
     }
 
     fn action(
@@ -47,28 +47,36 @@ impl Transaction<'_> {
         ref_: &Locked,
         packed: &PackedRefs,
     ) -> Result<Action, UpdateError> {
-        let found = match &ref_.loose {
-            Some(RawRef::Id(id)) => Some(*id),
-            None => packed.find(&ref_.name).map(|row| packed.id(row)),
-            Some(_) if update.value().is_none() && update.old.is_none() => {
-                return Ok(Action::Delete { old: None });
-            }
-            Some(_) => {
-                let file = self.refs.paths.of(&ref_.name).display().to_string();
-                return Err(UpdateError::Broken { file });
-            }
-        };
-        match (update.old, found) {
-            (Some(old), Some(found)) if old.is_null() => return Err(UpdateError::Exists { found }),
-            (Some(old), Some(found)) if old != found => return Err(UpdateError::Stale { found }),
-            (Some(old), None) if !old.is_null() => return Err(UpdateError::Absent),
-            _ => {}
-        }
-        Ok(match update.value() {
-            Some(new) if found == Some(new) => Action::Nothing,
-            Some(new) => Action::Write { old: found, new },
-            None if found.is_none() => Action::Nothing,
-            None => Action::Delete { old: found },
-        })
+        let is_packed = || packed.find(&ref_.name).map(|row| RawRef::Id(packed.id(row)));
+        let found = ref_.loose.clone().or_else(is_packed);
+        decide(update, found, || self.refs.paths.of(&ref_.name).display().to_string())
     }
+}
+
+/// What an update does to a ref that holds `found`. `file` names what holds it.
+pub(in crate::refs) fn decide(
+    update: &RefUpdate<'_>,
+    found: Option<RawRef>,
+    file: impl Fn() -> String,
+) -> Result<Action, UpdateError> {
+    let found = match found {
+        Some(RawRef::Id(id)) => Some(id),
+        None => None,
+        Some(_) if update.value().is_none() && update.old.is_none() => {
+            return Ok(Action::Delete { old: None });
+        }
+        Some(_) => return Err(UpdateError::Broken { file: file() }),
+    };
+    match (update.old, found) {
+        (Some(old), Some(found)) if old.is_null() => return Err(UpdateError::Exists { found }),
+        (Some(old), Some(found)) if old != found => return Err(UpdateError::Stale { found }),
+        (Some(old), None) if !old.is_null() => return Err(UpdateError::Absent),
+        _ => {}
+    }
+    Ok(match update.value() {
+        Some(new) if found == Some(new) => Action::Nothing,
+        Some(new) => Action::Write { old: found, new },
+        None if found.is_none() => Action::Nothing,
+        None => Action::Delete { old: found },
+    })
 }

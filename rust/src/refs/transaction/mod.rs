@@ -17,15 +17,16 @@
 mod compare;
 mod locking;
 
+pub(super) use compare::decide;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::conflict::conflicts_among;
 use super::folders::{self, Folders};
 use super::lock::LockFile;
-use super::name;
+use super::outcomes::Outcomes;
 use super::packed::PackedRefs;
 use super::packed_edit::{Addition, PackedLock};
 use super::read::RawRef;
@@ -47,7 +48,7 @@ pub(super) struct Transaction<'a> {
     refs: &'a FileRefs,
     updates: &'a [RefUpdate<'a>],
     options: &'a UpdateOptions<'a>,
-    results: Vec<Option<Result<(), UpdateError>>>,
+    outcomes: Outcomes,
 }
 
 /// A ref that is locked.
@@ -63,8 +64,9 @@ struct Locked {
     action: Action,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Action {
+/// What is to be done about a ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
     /// Not compared yet, or as it should be already.
     Nothing,
     Write {
@@ -82,8 +84,8 @@ impl<'a> Transaction<'a> {
         updates: &'a [RefUpdate<'a>],
         options: &'a UpdateOptions<'a>,
     ) -> Self {
-        let results = updates.iter().map(|_| None).collect();
-        Self { refs, updates, options, results }
+        let outcomes = Outcomes::new(updates, refs.paths.kind(), options.atomic);
+        Self { refs, updates, options, outcomes }
     }
 
     /// Moves what can be moved; one result an update, in order.
@@ -91,55 +93,29 @@ impl<'a> Transaction<'a> {
     /// Where it need not be all or nothing, deletions come first: they make room for names.
     pub(super) fn run(mut self) -> Vec<Result<(), UpdateError>> {
         self.refs.staging.sweep_once();
-        self.check_updates();
         if self.options.atomic {
             self.run_batch(|_| true);
         } else {
             self.run_batch(|update| update.value().is_none());
             self.run_batch(|update| update.value().is_some());
         }
-        self.results.into_iter().map(|result| result.unwrap_or(Ok(()))).collect()
-    }
-
-    fn check_updates(&mut self) {
-        let mut seen: HashMap<&[u8], usize> = HashMap::new();
-        for (index, update) in self.updates.iter().enumerate() {
-            let kind = self.refs.paths.kind();
-            if update.name != b"HEAD" && !name::is_listed(update.name) {
-                self.fail(index, UpdateError::InvalidName);
-            } else if update.value().is_some_and(|id| id.kind() != kind) {
-                self.fail(index, UpdateError::InvalidValue);
-            } else if let Some(first) = seen.insert(update.name, index) {
-                self.fail(first, UpdateError::Duplicate);
-                self.fail(index, UpdateError::Duplicate);
-            }
-        }
+        self.outcomes.finish()
     }
 
     fn fail(&mut self, index: usize, error: UpdateError) {
-        self.results[index] = Some(Err(error));
+        self.outcomes.fail(index, error);
     }
 
-    /// Must the transaction be given up, because one of all has failed? Then all have.
     fn is_lost(&mut self) -> bool {
-        let failed = |result: &Option<_>| matches!(result, Some(Err(_)));
-        if !(self.options.atomic && self.results.iter().any(failed)) {
-            return false;
-        }
-        for result in &mut self.results {
-            if !matches!(result, Some(Err(_))) {
-                *result = Some(Err(UpdateError::Atomic));
-            }
-        }
-        true
+        self.outcomes.is_lost()
     }
 
     fn run_batch(&mut self, which: impl Fn(&RefUpdate<'_>) -> bool) {
         let mut indices: Vec<usize> = (0..self.updates.len())
-            .filter(|&index| self.results[index].is_none() && which(&self.updates[index]))
+            .filter(|&index| self.outcomes.is_open(index) && which(&self.updates[index]))
             .collect();
         self.check_conflicts(&indices);
-        indices.retain(|&index| self.results[index].is_none());
+        indices.retain(|&index| self.outcomes.is_open(index));
         if indices.is_empty() || self.is_lost() {
             return;
         }
@@ -157,15 +133,7 @@ impl<'a> Transaction<'a> {
         let writes = indices.iter().filter(|&&index| self.updates[index].value().is_some());
         let writes: Vec<(usize, &[u8])> =
             writes.map(|&index| (index, self.updates[index].name)).collect();
-        self.fail_conflicting(&writes);
-    }
-
-    fn fail_conflicting(&mut self, writes: &[(usize, &[u8])]) {
-        let names: Vec<&[u8]> = writes.iter().map(|&(_, name)| name).collect();
-        for (at, with) in conflicts_among(&names) {
-            let with = String::from_utf8_lossy(with).into_owned();
-            self.fail(writes[at].0, UpdateError::Conflict { with });
-        }
+        self.outcomes.fail_conflicting(&writes);
     }
 
     /// Compares and moves what is locked.
@@ -222,14 +190,14 @@ impl<'a> Transaction<'a> {
 
     fn fail_all(&mut self, locked: &[Locked], error: &UpdateError) {
         for ref_ in locked {
-            if self.results[ref_.index].is_none() {
+            if self.outcomes.is_open(ref_.index) {
                 self.fail(ref_.index, error.again());
             }
         }
     }
 
     fn is_open(&self, ref_: &Locked) -> bool {
-        self.results[ref_.index].is_none() && ref_.action != Action::Nothing
+        self.outcomes.is_open(ref_.index) && ref_.action != Action::Nothing
     }
 
     fn write_logs(&mut self, locked: &[Locked], folders: &mut Folders) {

@@ -1,0 +1,141 @@
+//! Which tables are to be merged, and merging them (reftable, "Compaction").
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::header::Header;
+use super::logs::LogCursor;
+use super::merged::newest;
+use super::record::RefValue;
+use super::table::Table;
+use super::writer::{TableWriter, block_size_for};
+use crate::hash::HashKind;
+use crate::refs::{RefError, UpdateError};
+
+/// Each table is at least so many times as large as the next newer one (git's default for
+/// `reftable.geometricFactor`).
+const FACTOR: u64 = 2;
+
+/// The tables to merge, given the sizes of all from the oldest to the newest, so that sizes form a
+/// geometric sequence again; `None` while they do.
+pub(super) fn choose(sizes: &[u64]) -> Option<Range<usize>> {
+    let is_out = |pair: &[u64]| pair[0] < pair[1].saturating_mul(FACTOR);
+    let end = sizes.windows(2).rposition(is_out)? + 2;
+    let mut begin = end - 1;
+    let mut merged = sizes[begin];
+    for at in (0..begin).rev() {
+        let newer = if at + 1 == begin { merged } else { sizes[at + 1] };
+        if is_out(&[sizes[at], newer]) {
+            merged = sizes[at..begin].iter().fold(merged, |sum, &size| sum.saturating_add(size));
+            begin = at;
+        }
+    }
+    Some(begin..end)
+}
+
+/// Writes the merged table of `tables`, the oldest first, into `file`. `is_bottom`: no older table
+/// is left that something could have to be hidden of.
+pub(super) fn merge(
+    tables: &[Arc<Table>],
+    is_bottom: bool,
+    kind: HashKind,
+    file: &File,
+) -> Result<(), MergeError> {
+    let all = tables.iter().map(|table| table.refs()).collect::<Result<Vec<_>, _>>()?;
+    let rows = newest(&all);
+    let largest = rows.iter().map(|(refs, row)| {
+        let value = match refs.value(*row) {
+            RefValue::Symbolic(target) => target.len(),
+            _ => 2 * kind.len(),
+        };
+        refs.name(*row).len() + value
+    });
+    let block_size = block_size_for(largest.max().unwrap_or(0));
+    let headers = || tables.iter().map(|table| &table.header);
+    let min = headers().map(|header| header.min_update_index).min().unwrap_or(0);
+    let max = headers().map(|header| header.max_update_index).max().unwrap_or(0);
+    let header = Header::new(kind, block_size, min, max);
+    let mut writer = TableWriter::new(BufWriter::with_capacity(1 << 16, file), header);
+    for (refs, row) in rows {
+        let value = refs.value(row);
+        if !(is_bottom && *value == RefValue::Deleted) {
+            writer.add_ref(refs.name(row), refs.update_index(row), value)?;
+        }
+    }
+    merge_logs(tables, is_bottom, &mut writer)?;
+    writer.finish()?.flush()?;
+    Ok(())
+}
+
+/// The newest record of each key, in order.
+fn merge_logs<W: Write>(
+    tables: &[Arc<Table>],
+    is_bottom: bool,
+    writer: &mut TableWriter<W>,
+) -> Result<(), MergeError> {
+    let mut cursors: Vec<LogCursor<'_>> =
+        tables.iter().rev().map(|table| LogCursor::new(table)).collect();
+    loop {
+        let mut lowest: Option<Vec<u8>> = None;
+        for cursor in &mut cursors {
+            if let Some(record) = cursor.peek()?
+                && lowest.as_ref().is_none_or(|lowest| record.key < *lowest)
+            {
+                lowest = Some(record.key.clone());
+            }
+        }
+        let Some(key) = lowest else { return Ok(()) };
+        let mut newest = None;
+        for cursor in &mut cursors {
+            if cursor.peek()?.is_some_and(|record| record.key == key) {
+                let record = cursor.next()?;
+                newest = newest.or(record);
+            }
+        }
+        if let Some(record) = newest.filter(|record| !is_bottom || record.entry.is_some()) {
+            writer.add_log(&record)?;
+        }
+    }
+}
+
+/// Why tables could not be merged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MergeError {
+    #[error(transparent)]
+    Read(#[from] RefError),
+    #[error(transparent)]
+    Write(#[from] std::io::Error),
+}
+
+impl MergeError {
+    pub(super) fn of(self, path: &std::path::Path) -> UpdateError {
+        match self {
+            Self::Read(error) => error.into(),
+            Self::Write(error) => UpdateError::io(path, error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_that_fall_by_half_are_left() {
+        for sizes in [&[][..], &[5], &[100, 50, 25], &[64, 1]] {
+            assert_eq!(choose(sizes), None, "{sizes:?}");
+        }
+    }
+
+    #[test]
+    fn merging_goes_on_where_the_sum_is_too_large() {
+        assert_eq!(choose(&[100, 10, 10]), Some(1..3));
+        assert_eq!(choose(&[1000, 40, 10, 10]), Some(2..4));
+        assert_eq!(choose(&[1000, 39, 10, 10]), Some(1..4));
+        assert_eq!(choose(&[50, 40, 10, 10]), Some(0..4), "50 beside 40 is no sequence either");
+        assert_eq!(choose(&[1, 1, 100, 10]), Some(0..3), "what is newer stays");
+        assert_eq!(choose(&[1, 1, 1, 1]), Some(0..4));
+    }
+}
