@@ -401,6 +401,9 @@ class Quarantine:
         not looked at. Raises ValueError for an unknown id, and for one that stays fatal.
         """
 
+    def unpack(self) -> int:
+        """Makes loose objects of what was received, but of what the repository has; how many."""
+
     def publish(self) -> None:
         """Moves everything into the object store, durably: pack before idx, folders fsynced.
 

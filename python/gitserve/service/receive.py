@@ -22,6 +22,7 @@ from gitserve._core import PackReceiver, Quarantine
 from gitserve.errors import PackError, RepositoryError
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
+from gitserve.repository.config import Config
 from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 NO_QUARANTINE = b"unable to create temporary object directory"
 NO_PACK = b"index-pack abnormal exit"
+NOT_UNPACKED = b"unpack-objects abnormal exit"
 """Git's words for a disk that takes nothing, and for one that took not all."""
 
 TRAILER_BYTES = 20
@@ -135,6 +137,9 @@ class ReceiveService:
             progress.finish()
             if wanted(push.repository):
                 self._check_objects(quarantine, push.remarks(effect.framing))
+            if receiver.objects_expected < _unpack_limit(config):
+                trouble = NOT_UNPACKED
+                quarantine.unpack()
         except (PackError, RepositoryError, OSError) as error:
             push.discard()
             push.tally.trouble = f"unpack: {error}"
@@ -195,6 +200,18 @@ class ReceiveService:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""
         self._push.discard()
         self._push.tally.warnings += self._push.repository.objects.snapshot().take_warnings()
+
+
+def _unpack_limit(config: Config) -> int:
+    """Packs with fewer objects become loose ones (``receive.unpackLimit``).
+
+    Where nobody says, none does: a pack is one file to wait for, and is copied as it lies.
+    """
+    for key in ("receive.unpacklimit", "transfer.unpacklimit"):
+        limit = config.get_int(key, -1)
+        if limit >= 0:
+            return limit
+    return 0
 
 
 def _bytes_to_come(receiver: PackReceiver) -> int:

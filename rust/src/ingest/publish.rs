@@ -15,6 +15,9 @@ use crate::temporary::{self, Maker};
 /// How the `.keep` files begin that are ours to take away.
 const KEEP_TEXT: &str = "gitserve receive-pack ";
 
+/// Files or folders that one batch waits for, each in a thread of its own.
+const SYNCED_TOGETHER: usize = 16;
+
 /// What was moved, and the `.keep` files that protect it. Dropping it removes these.
 #[derive(Debug)]
 pub(super) struct Publication {
@@ -88,23 +91,32 @@ impl Publication {
         written.map_err(IngestError::io(path))
     }
 
-    /// Loose objects: hooks may have written some.
+    /// Loose objects: small packs taken apart, and what hooks may have written.
     fn move_loose(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
         let is_fan = |name: &String| name.len() == 2 && name.bytes().all(|b| b.is_ascii_hexdigit());
-        let mut created = false;
-        for fan in list(from)?.iter().filter(|name| is_fan(name)) {
-            let (from, to) = (from.join(fan), to.join(fan));
-            created |= make_dir(&to)?;
-            for name in list(&from)?.iter().filter(|name| !name.starts_with("tmp_obj")) {
-                let (from, to) = (from.join(name), to.join(name));
-                if self.sync.loose_object {
-                    // hooks are other programs, which may not have waited for the disk
-                    let file = File::open(&from).map_err(IngestError::io(&from))?;
-                    file.sync_all().map_err(IngestError::io(&from))?;
-                }
-                self.move_file(&from, &to)?;
+        let fans: Vec<String> = list(from)?.into_iter().filter(is_fan).collect();
+        let mut files = Vec::new();
+        for fan in &fans {
+            let names = list(&from.join(fan))?;
+            let names = names.iter().filter(|name| !name.starts_with("tmp_obj"));
+            files.extend(names.map(|name| Path::new(fan).join(name)));
+        }
+        if self.sync.loose_object {
+            for group in files.chunks(SYNCED_TOGETHER) {
+                let group: Vec<PathBuf> = group.iter().map(|name| from.join(name)).collect();
+                sync_files(&group)?;
             }
-            self.sync_folder(&to)?;
+        }
+        let mut created = false;
+        for fan in &fans {
+            created |= make_dir(&to.join(fan))?;
+        }
+        for name in &files {
+            self.move_file(&from.join(name), &to.join(name))?;
+        }
+        for group in fans.chunks(SYNCED_TOGETHER).filter(|_| self.sync.any_object()) {
+            let group: Vec<PathBuf> = group.iter().map(|fan| to.join(fan)).collect();
+            sync_files(&group)?;
         }
         if created { self.sync_folder(to) } else { Ok(()) }
     }
@@ -146,6 +158,14 @@ impl Drop for Publication {
             let _ = fs::remove_file(path);
         }
     }
+}
+
+/// Files or folders that are on the disk when this returns.
+fn sync_files(paths: &[PathBuf]) -> Result<(), IngestError> {
+    let open = |path: &PathBuf| File::open(path).map_err(IngestError::io(path));
+    let files = paths.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let Some(folder) = paths.first().and_then(|path| path.parent()) else { return Ok(()) };
+    durable::sync_files(&files.iter().collect::<Vec<_>>()).map_err(IngestError::io(folder))
 }
 
 /// Whoever looks for old garbage sees that it is in use again.

@@ -18,7 +18,9 @@ use super::publish::{self, Publication};
 use super::receiver::PackReceiver;
 use crate::durable::SyncRules;
 use crate::hash::HashKind;
+use crate::store::{self, Snapshot};
 use crate::temporary::{self, Maker};
+use crate::watch::Watch;
 
 /// As git called it before 2.35. Under git's present name, `tmp_objdir-incoming-`, `git prune` takes
 /// it for rubbish: `git gc --prune=now` beside a push would remove what is just being received.
@@ -97,6 +99,27 @@ impl Quarantine {
                 other => return other,
             }
         }
+    }
+
+    /// Makes loose objects of the packs that were received, but of what `base` has; how many.
+    /// `waiting` is the snapshot of this folder.
+    pub fn unpack(
+        &self,
+        waiting: &Snapshot,
+        base: &Snapshot,
+        watch: &Watch,
+    ) -> Result<u32, IngestError> {
+        if self.gone {
+            return Err(IngestError::Spent);
+        }
+        let written = store::unpack(waiting, base, &self.path, watch)?;
+        for pack in waiting.packs().iter().filter(|pack| pack.path().starts_with(&self.path)) {
+            for suffix in ["idx", "rev", "pack"] {
+                let path = pack.path().with_extension(suffix);
+                fs::remove_file(&path).map_err(IngestError::io(&path))?;
+            }
+        }
+        Ok(written)
     }
 
     /// Moves packs and loose objects into the repository, durably, and removes the folder.

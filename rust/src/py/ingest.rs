@@ -192,6 +192,17 @@ impl Quarantine {
         Ok((report.lines, report.refused))
     }
 
+    fn unpack(&self, py: Python<'_>) -> PyResult<u32> {
+        detached(py, || {
+            let waiting = self.store()?.snapshot().map_err(source_error)?;
+            let base = Store::open(&self.objects_dir, self.kind, &[]).map_err(source_error)?;
+            let base = base.snapshot().map_err(source_error)?;
+            let quarantine = self.locked();
+            let inner = quarantine.as_ref().ok_or_else(spent)?;
+            inner.unpack(&waiting, &base, &Watch::new()).map_err(ingest_error)
+        })
+    }
+
     fn publish(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, || {
             // the value stays: it keeps the new packs from a repack until the refs have moved

@@ -23,6 +23,7 @@ mod tail;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod unpack;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use crate::pack::Pack;
 pub use reader::Reader;
 pub use snapshot::Snapshot;
+pub use unpack::unpack;
 
 use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;

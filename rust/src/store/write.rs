@@ -16,7 +16,7 @@ use crate::source::{ObjectSource, SourceError};
 use crate::zlib::{DEFAULT_LEVEL, Deflater};
 
 /// As git: nobody writes to an object that is there.
-const MODE: u32 = 0o444;
+pub(super) const MODE: u32 = 0o444;
 /// A name that somebody else takes first is drawn again, this often.
 const MAX_TRIES: u32 = 100;
 
@@ -27,7 +27,7 @@ pub(super) fn write_loose(
     content: &[u8],
 ) -> Result<ObjectId, SourceError> {
     let id = object_id(snapshot.hash_kind(), kind, content);
-    if snapshot.lookup(&id)?.is_some() && freshen(snapshot, &id) {
+    if is_there(snapshot, &id)? {
         return Ok(id);
     }
     let path = loose_path(snapshot.objects_dir(), &id);
@@ -49,6 +49,11 @@ pub(super) fn write_loose(
     written?;
     sync_folder(folder)?;
     Ok(id)
+}
+
+/// Is it there, and going to stay?
+pub(super) fn is_there(snapshot: &Snapshot, id: &ObjectId) -> Result<bool, SourceError> {
+    Ok(snapshot.lookup(id)?.is_some() && freshen(snapshot, id))
 }
 
 /// Tells a gc that looks at times that the object is wanted; false when that cannot be told, and
@@ -75,7 +80,7 @@ fn make_folder(folder: &Path) -> Result<(), SourceError> {
 }
 
 /// A file of our own beside the place of the object, under a name that gc knows as rubbish.
-fn create_temporary(folder: &Path) -> Result<(PathBuf, File), SourceError> {
+pub(super) fn create_temporary(folder: &Path) -> Result<(PathBuf, File), SourceError> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.subsec_nanos());
     let mut tries = 0;
@@ -102,6 +107,6 @@ fn sync_folder(folder: &Path) -> Result<(), SourceError> {
     durable::sync_folder(folder).map_err(|error| io(folder, error))
 }
 
-fn io(path: &Path, error: std::io::Error) -> SourceError {
+pub(super) fn io(path: &Path, error: std::io::Error) -> SourceError {
     SourceError::Io { file: path.display().to_string(), error }
 }
