@@ -15,13 +15,17 @@ mod stream;
 mod worth;
 mod write;
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 pub use stream::{PackStream, Remembered};
+pub use write::WrittenEntry;
 
 use crate::graph::GraphError;
-use crate::plan::PlanError;
-use crate::source::SourceError;
+use crate::hash::ObjectId;
+use crate::plan::{PackPlan, PlanError};
+use crate::source::{ObjectSource, SourceError};
+use crate::watch::Watch;
 
 /// Why the pack could not be finished.
 #[derive(Debug, thiserror::Error)]
@@ -68,6 +72,20 @@ impl From<PlanError> for EmitError {
             PlanError::TooMany(count) => EmitError::TooMany(count),
         }
     }
+}
+
+/// Writes a pack to `sink`, piece by piece; what an index says of its entries, in the order of the
+/// pack, and the pack's checksum. The watch counts objects.
+pub fn write_pack(
+    source: &dyn ObjectSource,
+    plan: PackPlan,
+    level: i32,
+    watch: &Watch,
+    sink: impl FnMut(Vec<u8>) -> Result<(), SourceError>,
+) -> Result<(Vec<WrittenEntry>, ObjectId), SourceError> {
+    let written = AtomicU64::new(0);
+    let out = frame::Framer::new(0, sink);
+    write::PackWriter::new(source, watch, level, &written, out).write_indexed(plan)
 }
 
 /// How the bytes are to arrive.

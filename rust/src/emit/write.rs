@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::Framer;
 use crate::delta::DeltaIndex;
-use crate::hash::Hasher;
+use crate::hash::{Hasher, ObjectId};
 use crate::object::ObjectKind;
 use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{EntryHeader, EntryKind, MAX_HEADER_LEN};
@@ -31,11 +31,33 @@ pub(super) struct PackWriter<'a, S> {
     /// `None` while the bytes are those of a stored pack from the first to the last.
     hasher: Option<Hasher>,
     offset: u64,
+    entry_start: u64,
     /// The offset, for whoever watches.
     written: &'a AtomicU64,
     reader: Option<Box<dyn ObjectReader + 'a>>,
     deflater: Option<Deflater>,
     scratch: Vec<u8>,
+    indexing: Option<Indexing>,
+}
+
+/// An entry as it was written, for an index.
+#[derive(Debug, Clone, Copy)]
+pub struct WrittenEntry {
+    /// The object.
+    pub id: ObjectId,
+    /// Where its entry begins.
+    pub offset: u64,
+    /// The CRC-32 of the entry's bytes.
+    pub crc: u32,
+}
+
+/// Entries so far, and the checksum of the one being written.
+#[derive(Default)]
+struct Indexing {
+    entries: Vec<WrittenEntry>,
+    crc: crc32fast::Hasher,
+    /// The entries of a run are known by the index of the pack they come from.
+    in_run: bool,
 }
 
 impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
@@ -53,15 +75,35 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             out,
             hasher: None,
             offset: 0,
+            entry_start: 0,
             written,
             reader: None,
             deflater: None,
             scratch: Vec::new(),
+            indexing: None,
         }
+    }
+
+    /// As [`PackWriter::write`], bare; what is to be said of each entry in an index, and the
+    /// pack's checksum.
+    pub(super) fn write_indexed(
+        mut self,
+        plan: PackPlan,
+    ) -> Result<(Vec<WrittenEntry>, ObjectId), SourceError> {
+        self.indexing = Some(Indexing::default());
+        let trailer = self.write_steps(plan)?;
+        self.out.finish()?;
+        let entries = self.indexing.take().map_or_else(Vec::new, |indexing| indexing.entries);
+        Ok((entries, trailer))
     }
 
     /// Writes the whole pack; gives back the framer.
     pub(super) fn write(mut self, plan: PackPlan) -> Result<Framer<S>, SourceError> {
+        self.write_steps(plan)?;
+        Ok(self.out)
+    }
+
+    fn write_steps(&mut self, plan: PackPlan) -> Result<ObjectId, SourceError> {
         let PackPlan { steps, mut made, counts } = plan;
         let header = pack_header(counts.objects);
         let whole = self.stored_pack(&steps, &header);
@@ -73,6 +115,8 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         for step in &steps {
             self.watch.check()?;
             starts.push(self.offset);
+            self.begin_indexing(step);
+            self.entry_start = self.offset;
             match *step {
                 Step::Run { pack, start, end, .. } => self.run(pack, start, end)?,
                 Step::Moved { pack, offset, end, base } => {
@@ -83,27 +127,73 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
                     // taken out, so that memory shrinks as the pack is written
                     let slot = &mut made[index as usize];
                     let deflated = std::mem::take(&mut slot.deflated);
-                    let MadeEntry { kind, base, size, .. } = *slot;
+                    let MadeEntry { number, kind, base, size, .. } = *slot;
                     let kind = match base {
                         Some(base) => self.base(base, &starts),
                         None => EntryKind::Whole(kind),
                     };
                     self.entry(&kind, size, &deflated)?;
+                    self.indexed(number);
                 }
-                Step::Whole(number) => self.whole(number)?,
+                Step::Whole(number) => {
+                    self.whole(number)?;
+                    self.indexed(number);
+                }
                 Step::Remake { target, base, at } => {
                     let base_kind = self.base(at, &starts);
                     self.remake(target, base, base_kind)?;
+                    self.indexed(target);
                 }
             }
         }
-        let trailer = match (self.hasher.take(), whole) {
-            (Some(hasher), _) => hasher.finish().as_bytes().to_vec(),
-            (None, Some(pack)) => pack.trailer().to_vec(),
-            (None, None) => Vec::new(),
-        };
-        self.put(&trailer)?;
-        Ok(self.out)
+        self.begin_indexing(&Step::Run { pack: 0, start: 0, end: 0, objects: 0 });
+        let known = whole.and_then(|pack| ObjectId::from_bytes(pack.trailer()));
+        let hash = self.source.hash_kind();
+        let trailer = known
+            .unwrap_or_else(|| self.hasher.take().unwrap_or_else(|| Hasher::new(hash)).finish());
+        self.put(trailer.as_bytes())?;
+        Ok(trailer)
+    }
+
+    fn begin_indexing(&mut self, step: &Step) {
+        if let Some(indexing) = &mut self.indexing {
+            indexing.crc = crc32fast::Hasher::new();
+            indexing.in_run = matches!(step, Step::Run { .. });
+        }
+    }
+
+    /// The entry of this object has been written, and nothing behind it.
+    fn indexed(&mut self, number: ObjectNumber) {
+        if self.indexing.is_some() {
+            self.indexed_as(self.source.id(number));
+        }
+    }
+
+    fn indexed_as(&mut self, id: ObjectId) {
+        let offset = self.entry_start;
+        if let Some(indexing) = &mut self.indexing {
+            let crc = std::mem::take(&mut indexing.crc).finalize();
+            indexing.entries.push(WrittenEntry { id, offset, crc });
+            self.watch.add(1);
+        }
+    }
+
+    /// The entries of these ranks of a pack are about to be written here.
+    fn index_run(&mut self, pack: &Pack, first: usize, last: usize) -> Result<(), SourceError> {
+        let Some(indexing) = &mut self.indexing else { return Ok(()) };
+        let order = pack.order()?;
+        let start = order.offset(first);
+        for rank in first..last {
+            let (position, offset) = (order.positions()[rank], order.offset(rank));
+            let crc = match pack.crc32_at(position) {
+                Some(crc) => crc,
+                None => crc32fast::hash(slice(pack, offset, order.offset(rank + 1))?),
+            };
+            let id = pack.id_at(position);
+            indexing.entries.push(WrittenEntry { id, offset: self.offset + offset - start, crc });
+        }
+        self.watch.add((last - first) as u64);
+        Ok(())
     }
 
     /// The stored pack that this one repeats byte for byte: its trailer is known.
@@ -135,6 +225,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             true => order.positions().len(),
             false => rank_of(end)?,
         };
+        self.index_run(&pack, first, last)?;
         if pack.is_verified(first..last) {
             return self.copy(&pack, start, end);
         }
@@ -172,7 +263,9 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             pack.note_verified(rank..rank + 1);
         }
         self.header(&base, header.size)?;
-        self.copy(&pack, offset + header.len as u64, end)
+        self.copy(&pack, offset + header.len as u64, end)?;
+        self.indexed_as(pack.id_at(order.positions()[rank]));
+        Ok(())
     }
 
     /// Reads an object and compresses it.
@@ -306,6 +399,9 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
     fn put(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
+        }
+        if let Some(indexing) = self.indexing.as_mut().filter(|indexing| !indexing.in_run) {
+            indexing.crc.update(bytes);
         }
         self.offset += bytes.len() as u64;
         self.written.store(self.offset, Ordering::Relaxed);

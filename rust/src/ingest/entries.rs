@@ -1,5 +1,6 @@
 //! What is remembered of each entry: some forty bytes, in parallel arrays.
 
+use super::index_writer::IndexRows;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::ObjectKind;
 
@@ -163,5 +164,23 @@ impl Entries {
             key(a).cmp(&key(b)).then_with(|| self.id_bytes(a).cmp(self.id_bytes(b)))
         });
         order
+    }
+}
+
+impl IndexRows for Entries {
+    fn hash_kind(&self) -> HashKind {
+        Entries::hash_kind(self)
+    }
+
+    fn id_bytes(&self, entry: u32) -> &[u8] {
+        Entries::id_bytes(self, entry)
+    }
+
+    fn offset(&self, entry: u32) -> u64 {
+        Entries::offset(self, entry)
+    }
+
+    fn crc(&self, entry: u32) -> u32 {
+        Entries::crc(self, entry)
     }
 }

@@ -5,10 +5,9 @@
 
 use std::path::PathBuf;
 
-use super::entries::Entries;
 use super::error::IngestError;
 use super::pack_file::{HashedFile, NewFile};
-use crate::hash::ObjectId;
+use crate::hash::{HashKind, ObjectId};
 
 const IDX_SIGNATURE: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
 const REV_SIGNATURE: [u8; 8] = [b'R', b'I', b'D', b'X', 0, 0, 0, 1];
@@ -19,10 +18,22 @@ const LARGE_OFFSET: u64 = 1 << 31;
 /// Rows gathered before they are handed to the hash and the file.
 const ROWS: usize = 4096;
 
+/// The entries of a pack, numbered in its order.
+pub(crate) trait IndexRows {
+    /// The object format.
+    fn hash_kind(&self) -> HashKind;
+    /// The object's name.
+    fn id_bytes(&self, entry: u32) -> &[u8];
+    /// Where the entry begins.
+    fn offset(&self, entry: u32) -> u64;
+    /// The CRC-32 of its bytes in the pack.
+    fn crc(&self, entry: u32) -> u32;
+}
+
 /// Writes the index. `order` has all entries, sorted by name.
-pub(super) fn write_idx(
+pub(crate) fn write_idx(
     path: PathBuf,
-    entries: &Entries,
+    entries: &impl IndexRows,
     order: &[u32],
     pack: &ObjectId,
 ) -> Result<NewFile, IngestError> {
@@ -49,9 +60,9 @@ pub(super) fn write_idx(
 }
 
 /// Writes the reverse index: positions in the `.idx`, sorted by offset in the pack.
-pub(super) fn write_rev(
+pub(crate) fn write_rev(
     path: PathBuf,
-    entries: &Entries,
+    entries: &impl IndexRows,
     order: &[u32],
     pack: &ObjectId,
 ) -> Result<NewFile, IngestError> {
@@ -69,7 +80,7 @@ pub(super) fn write_rev(
 }
 
 /// 256 counts: the names whose first byte is no greater than the row's.
-fn fan_out(entries: &Entries, order: &[u32]) -> Vec<u8> {
+fn fan_out(entries: &impl IndexRows, order: &[u32]) -> Vec<u8> {
     let mut counts = [0u32; 256];
     for &entry in order {
         counts[usize::from(entries.id_bytes(entry)[0])] += 1;
@@ -101,7 +112,7 @@ fn rows(
 
 #[cfg(test)]
 mod tests {
-    use super::super::entries::Stored;
+    use super::super::entries::{Entries, Stored};
     use super::super::tests::git;
     use super::*;
     use crate::hash::HashKind;

@@ -35,6 +35,8 @@ mod worker;
 mod tests;
 
 pub use error::{Blame, IngestError};
+pub(crate) use index_writer::{IndexRows, write_idx, write_rev};
 pub use limits::ReceiveLimits;
+pub(crate) use pack_file::{HashedFile, NewFile};
 pub use quarantine::{Quarantine, STALE_QUARANTINE, sweep_stale};
 pub use receiver::PackReceiver;

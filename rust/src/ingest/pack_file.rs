@@ -12,7 +12,7 @@ use crate::hash::{HashKind, Hasher};
 const BUFFER: usize = 256 * 1024;
 
 /// A new file that is written once from start to end.
-pub(super) struct NewFile {
+pub(crate) struct NewFile {
     path: PathBuf,
     file: File,
     buffer: Vec<u8>,
@@ -23,19 +23,19 @@ impl NewFile {
     ///
     /// It is read-only for everybody from the start (less what the umask takes away), as the files
     /// of a pack are; only this handle can write.
-    pub(super) fn create(path: PathBuf) -> Result<Self, IngestError> {
+    pub(crate) fn create(path: PathBuf) -> Result<Self, IngestError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o444);
         let file = options.open(&path).map_err(IngestError::io(&path))?;
         Ok(Self { path, file, buffer: Vec::new() })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Appends bytes, sooner or later.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
         if self.buffer.len() + bytes.len() > BUFFER {
             self.flush()?;
         }
@@ -47,7 +47,7 @@ impl NewFile {
     }
 
     /// Gives everything to the operating system, so that it can be read back.
-    pub(super) fn flush(&mut self) -> Result<(), IngestError> {
+    pub(crate) fn flush(&mut self) -> Result<(), IngestError> {
         if !self.buffer.is_empty() {
             self.file.write_all(&self.buffer).map_err(IngestError::io(&self.path))?;
             self.buffer.clear();
@@ -56,24 +56,24 @@ impl NewFile {
     }
 
     /// To read back what was flushed, or to wait until it is on the disk.
-    pub(super) fn handle(&self) -> &File {
+    pub(crate) fn handle(&self) -> &File {
         &self.file
     }
 
     /// Goes on writing at `offset`.
-    pub(super) fn seek(&mut self, offset: u64) -> Result<(), IngestError> {
+    pub(crate) fn seek(&mut self, offset: u64) -> Result<(), IngestError> {
         self.flush()?;
         self.file.seek(SeekFrom::Start(offset)).map_err(IngestError::io(&self.path))?;
         Ok(())
     }
 
     /// Takes the file away.
-    pub(super) fn remove(&mut self) -> Result<(), IngestError> {
+    pub(crate) fn remove(&mut self) -> Result<(), IngestError> {
         std::fs::remove_file(&self.path).map_err(IngestError::io(&self.path))
     }
 
     /// Gives the file another name in the same folder.
-    pub(super) fn rename(&mut self, name: &str) -> Result<(), IngestError> {
+    pub(crate) fn rename(&mut self, name: &str) -> Result<(), IngestError> {
         let to = self.path.with_file_name(name);
         std::fs::rename(&self.path, &to).map_err(IngestError::io(&self.path))?;
         self.path = to;
@@ -82,23 +82,23 @@ impl NewFile {
 }
 
 /// A new file that ends with the hash of all before it, as Git's index files do.
-pub(super) struct HashedFile {
+pub(crate) struct HashedFile {
     file: NewFile,
     hasher: Hasher,
 }
 
 impl HashedFile {
-    pub(super) fn create(path: PathBuf, hash: HashKind) -> Result<Self, IngestError> {
+    pub(crate) fn create(path: PathBuf, hash: HashKind) -> Result<Self, IngestError> {
         Ok(Self { file: NewFile::create(path)?, hasher: Hasher::new(hash) })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
         self.hasher.update(bytes);
         self.file.write(bytes)
     }
 
     /// Writes the hash. The file is whole, but not on the disk yet.
-    pub(super) fn finish(mut self) -> Result<NewFile, IngestError> {
+    pub(crate) fn finish(mut self) -> Result<NewFile, IngestError> {
         let trailer = self.hasher.finish();
         self.file.write(trailer.as_bytes())?;
         self.file.flush()?;

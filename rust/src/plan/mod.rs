@@ -60,6 +60,15 @@ pub struct PlanOptions {
     /// Bytes of new deltas and newly compressed objects that are kept until they are sent; what
     /// does not fit is made a second time.
     pub keep_memory: u64,
+    /// Stored deltas are sent as they are, where they serve. Otherwise all are searched anew, and
+    /// more thoroughly than a client is made to wait for.
+    pub reuse_deltas: bool,
+    /// Stored deltas deeper in their chain than this are made anew. Deltas that come from several
+    /// packs make longer chains together than any pack has.
+    pub reused_depth: u32,
+    /// Objects are written in the order in which they were found, not in that in which they are
+    /// stored: for packs that are to stay.
+    pub as_found: bool,
     /// zlib's level for what is compressed anew (`pack.compression`).
     pub level: i32,
     /// Use and extend what earlier searches learnt ([`crate::delta::DeltaMemory`]).
@@ -80,6 +89,9 @@ impl Default for PlanOptions {
             big_file_threshold: 512 << 20,
             search_memory: 384 << 20,
             keep_memory: 128 << 20,
+            reuse_deltas: true,
+            reused_depth: u32::MAX,
+            as_found: false,
             level: crate::zlib::DEFAULT_LEVEL,
             remember: true,
             search_time: Duration::from_secs(120),
@@ -144,6 +156,8 @@ pub enum Step {
 /// An entry compressed while planning.
 #[derive(Debug)]
 pub struct MadeEntry {
+    /// Which object.
+    pub number: ObjectNumber,
     /// What it is.
     pub kind: ObjectKind,
     /// Where its base is; `None` when it is whole.
@@ -206,17 +220,23 @@ impl PackPlan {
         }
         // what the client has cannot shorten a pack in which nothing is compressed anew
         if options.ofs_delta
+            && options.reuse_deltas
             && let Some(plan) = whole::plan(source, &objects, watch)?
         {
             return Ok(plan);
         }
         let mut slots = slots::Slots::gather(source, &objects, watch)?;
         drop(objects);
-        reuse::decide(&mut slots, source, options.thin.then_some(&client_has), watch)?;
+        let client_has = options.thin.then_some(&client_has);
+        if options.reuse_deltas {
+            reuse::decide(&mut slots, source, client_has, options.reused_depth, watch)?;
+        } else {
+            reuse::give_up_deltas(&mut slots)?;
+        }
         let thin_bases = if options.thin { preferred_bases } else { Vec::new() };
         let fresh = search::search(&mut slots, source, &thin_bases, options, watch)?;
         watch.end();
-        order::arrange(&slots, fresh, options.ofs_delta)
+        order::arrange(&slots, fresh, options)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::search::Fresh;
 use super::slots::{How, Link, Slot, Slots};
-use super::{BaseAt, MadeEntry, PackPlan, PlanError, Step};
+use super::{BaseAt, MadeEntry, PackPlan, PlanError, PlanOptions, Step};
 use crate::source::SourceError;
 
 /// Not placed yet.
@@ -11,7 +11,7 @@ const NOWHERE: u32 = u32::MAX;
 pub(super) fn arrange(
     slots: &Slots,
     fresh: Vec<Fresh>,
-    ofs_delta: bool,
+    options: &PlanOptions,
 ) -> Result<PackPlan, PlanError> {
     let mut made: Vec<Option<Fresh>> = Vec::new();
     let mut fresh_of = std::collections::HashMap::with_capacity(fresh.len());
@@ -21,15 +21,19 @@ pub(super) fn arrange(
     }
     let mut arranger = Arranger {
         slots,
-        ofs_delta,
+        ofs_delta: options.ofs_delta,
         fresh: made,
         fresh_of,
         placed: vec![NOWHERE; slots.all.len()],
         plan: PackPlan::default(),
     };
     let mut waiting = Vec::new();
-    for start in 0..slots.all.len() {
-        let mut at = start;
+    let mut sequence: Vec<u32> = (0..slots.all.len() as u32).collect();
+    if options.as_found {
+        sequence.sort_unstable_by_key(|&at| slots.all[at as usize].seq);
+    }
+    for start in sequence {
+        let mut at = start as usize;
         while arranger.placed[at] == NOWHERE {
             waiting.push(at);
             if !slots.all[at].how.needs_slot() {
@@ -132,7 +136,13 @@ impl Arranger<'_> {
         let base = (slot.how != How::Anew).then(|| self.base_of(slot));
         let step = match (fresh, base) {
             (Some(Fresh { size, deflated: Some(deflated), .. }), base) => {
-                self.plan.made.push(MadeEntry { kind: slot.kind, base, size, deflated });
+                self.plan.made.push(MadeEntry {
+                    number: slot.number,
+                    kind: slot.kind,
+                    base,
+                    size,
+                    deflated,
+                });
                 Step::Made(self.plan.made.len() as u32 - 1)
             }
             (Some(Fresh { base: Some(base), .. }), Some(at)) => {

@@ -16,6 +16,7 @@ pub(super) fn decide(
     slots: &mut Slots,
     source: &dyn ObjectSource,
     client_has: Option<&SeenSet>,
+    longest: u32,
     watch: &Watch,
 ) -> Result<(), SourceError> {
     let groups = std::mem::take(&mut slots.groups);
@@ -42,6 +43,20 @@ pub(super) fn decide(
     // the bases of one pack's deltas lie before them; only with several packs, or with bases by
     // name, is there a way back
     break_cycles(&mut slots.all);
+    if longest < u32::MAX {
+        break_long_chains(&mut slots.all, longest);
+    }
+    Ok(())
+}
+
+/// Decides that nothing stored as a delta stays one.
+pub(super) fn give_up_deltas(slots: &mut Slots) -> Result<(), SourceError> {
+    for group in &slots.groups {
+        for slot in &mut slots.all[group.slots.clone()] {
+            let is_whole = matches!(group.pack.header_at(slot.offset)?.kind, EntryKind::Whole(_));
+            slot.how = if is_whole { How::Stored } else { How::Anew };
+        }
+    }
     Ok(())
 }
 
@@ -125,6 +140,30 @@ fn break_cycles(all: &mut [Slot]) {
     }
 }
 
+/// Gives up the delta that would be one too deep, and with it what hangs on it starts anew.
+fn break_long_chains(all: &mut [Slot], longest: u32) {
+    const UNKNOWN: u32 = u32::MAX;
+    let mut depths = vec![UNKNOWN; all.len()];
+    let mut chain = Vec::new();
+    for start in 0..all.len() {
+        let mut at = start;
+        while depths[at] == UNKNOWN && all[at].how.needs_slot() {
+            chain.push(at);
+            at = all[at].base as usize;
+        }
+        if depths[at] == UNKNOWN {
+            depths[at] = u32::from(all[at].how == How::StoredThin);
+        }
+        while let Some(delta) = chain.pop() {
+            let depth = depths[all[delta].base as usize] + 1;
+            depths[delta] = if depth > longest { 0 } else { depth };
+            if depth > longest {
+                all[delta].how = How::Anew;
+            }
+        }
+    }
+}
+
 /// How deep each slot is in its chain, and how long the longest chain below it is, counting
 /// reused deltas only.
 pub(super) struct Chains {
@@ -200,6 +239,20 @@ mod tests {
         let given_up = |i: usize| all[i].how == How::Anew;
         assert_eq!([0, 2, 4].into_iter().filter(|&i| given_up(i)).count(), 1);
         assert!(given_up(3) && !given_up(1));
+    }
+
+    #[test]
+    fn long_chains_are_cut() {
+        // 0 <- 1 <- 2 <- ... <- 9, and 10 on 3
+        let mut all = vec![slot(0, How::Stored, 0)];
+        for base in (0..9).chain([3]) {
+            all.push(slot(all.len() as u64, How::StoredDelta, base));
+        }
+        break_long_chains(&mut all, 3);
+        let anew: Vec<usize> = (0..11).filter(|&i| all[i].how == How::Anew).collect();
+        assert_eq!(anew, [4, 8, 10]);
+        let chains = Chains::of(&all);
+        assert_eq!(chains.depth.iter().max(), Some(&3));
     }
 
     #[test]

@@ -101,7 +101,7 @@ pub(super) fn search(
         return Ok(Vec::new());
     }
     watch.begin(Phase::Compressing, Some(searched as u64));
-    if nothing_to_try(slots, thin_bases) {
+    if options.reuse_deltas && nothing_to_try(slots, thin_bases) {
         watch.add(searched as u64);
         return Ok(Vec::new());
     }
@@ -152,7 +152,12 @@ fn candidates(
     for (at, slot) in slots.all.iter().enumerate() {
         let stored = match slot.how {
             // of a thousand commits that lie whole in a pack, one has another that is like it
-            How::Stored if matches!(slot.kind, ObjectKind::Commit | ObjectKind::Tag) => continue,
+            How::Stored
+                if options.reuse_deltas
+                    && matches!(slot.kind, ObjectKind::Commit | ObjectKind::Tag) =>
+            {
+                continue;
+            }
             How::Stored => slots.end_of(slot)? - slot.offset,
             How::Anew => 0,
             _ => continue,
@@ -172,7 +177,8 @@ fn candidates(
             size,
             name_hash: slot.name_hash,
             seq: slot.seq,
-            pack: slot.pack,
+            // what was tried when the pack was made is tried again when all deltas are made anew
+            pack: if options.reuse_deltas { slot.pack } else { UNPACKED },
             stored,
             kind,
             depth: chains.depth[at],
@@ -276,9 +282,9 @@ impl<'a> Search<'a> {
         memory: u64,
     ) -> Result<Vec<Fresh>, SourceError> {
         let mut fresh = Vec::new();
-        let PlanOptions { window, depth, remember, .. } = *self.options;
+        let PlanOptions { window, depth, remember, reuse_deltas, .. } = *self.options;
         let recall = Recall::new(self.source, remember);
-        let mut window = Window::new(self.source, recall, window, depth, memory);
+        let mut window = Window::new(self.source, recall, window, depth, !reuse_deltas, memory);
         let mut compressor = Compressor::new(self.options.level);
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
             window.clear();

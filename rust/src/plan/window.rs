@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use super::recall::Recall;
 use super::search::Candidate;
+use super::slots::UNPACKED;
 use crate::delta::{DeltaIndex, Outcome};
 use crate::source::{ObjectReader, ObjectSource, SourceError};
 
@@ -55,6 +56,8 @@ pub(super) struct Window<'c, 's> {
     pub recall: Recall<'s>,
     size: usize,
     max_depth: u32,
+    /// Every base in the window is tried, whatever has been found by then.
+    thorough: bool,
     max_memory: usize,
     memory: usize,
     /// The content of the target, once something was worth trying.
@@ -72,6 +75,7 @@ impl<'c, 's> Window<'c, 's> {
         recall: Recall<'s>,
         size: usize,
         max_depth: u32,
+        thorough: bool,
         max_memory: u64,
     ) -> Self {
         Self {
@@ -81,6 +85,7 @@ impl<'c, 's> Window<'c, 's> {
             recall,
             size,
             max_depth,
+            thorough,
             max_memory: usize::try_from(max_memory).unwrap_or(usize::MAX),
             memory: 0,
             target: None,
@@ -114,7 +119,7 @@ impl<'c, 's> Window<'c, 's> {
             let depth = base.depth + 1;
             if depth + u32::from(target.below) > self.max_depth
                 || !plausible(base.candidate, target, limit)
-                || best.is_some() && !base.candidate.shares_name(target)
+                || !self.thorough && best.is_some() && !base.candidate.shares_name(target)
             {
                 continue;
             }
@@ -131,7 +136,7 @@ impl<'c, 's> Window<'c, 's> {
             limit = size.saturating_sub(1);
             limit_depth = depth;
             best = Some(Match { place, depth, made });
-            if size <= ENOUGH + target.size / ENOUGH_PART {
+            if !self.thorough && size <= ENOUGH + target.size / ENOUGH_PART {
                 break;
             }
         }
@@ -314,7 +319,10 @@ impl<'c, 's> Window<'c, 's> {
 fn plausible(base: &Candidate, target: &Candidate, limit: u64) -> bool {
     base.kind == target.kind
         // both lie in one pack, and whoever made that pack had tried them already
-        && !(target.is_stored() && base.pack == target.pack && !base.is_external())
+        && !(target.is_stored()
+            && target.pack != UNPACKED
+            && base.pack == target.pack
+            && !base.is_external())
         && target.size.saturating_sub(base.size) < limit
         && target.size >= base.size / SIZE_RATIO
 }
