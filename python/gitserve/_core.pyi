@@ -21,6 +21,7 @@ __all__ = [
     "RefStore",
     "Snapshot",
     "Store",
+    "Upkeep",
     "__version__",
     "all_reachable",
     "build_profile",
@@ -436,6 +437,41 @@ class PackReceiver:
 
         ``on_progress(done, total)`` is called a few times a second while deltas are resolved.
         Raises PackError; the quarantine is then only fit for discarding.
+        """
+
+@final
+class Upkeep:
+    """A repository that is to be kept in order."""
+
+    def __new__(
+        cls,
+        common_dir: str,
+        objects_dir: str,
+        refs: RefStore,
+        object_format: str = "sha1",
+        *,
+        shallow: Sequence[bytes] = ...,
+    ) -> Self: ...
+    def run(
+        self,
+        *,
+        full: bool = False,
+        least_packs: int = 2,
+        least_loose: int = 1,
+        grace: float | None = None,
+        threads: int = 0,
+        window: int = 10,
+        depth: int = 50,
+        level: int = ...,
+        big_file_threshold: int | None = None,
+        fsync: set[str] | None = None,
+        on_progress: Callable[[str, int, int | None, bool], None] | None = None,
+    ) -> tuple[list[tuple[str, int]], list[str]]:
+        """Rolls up loose objects and small packs, or with ``full`` everything into one pack.
+
+        Nothing is done unless ``least_packs`` packs or ``least_loose`` loose objects would go.
+        ``grace``: seconds for which unreachable objects are kept; None: forever. Gives numbers
+        by name and warnings. Raises Busy when somebody else is at it.
         """
 
 def share_out(

@@ -2,7 +2,7 @@
 
 In: arguments. Out: an exit status: git's, where git has such a command. ``upload-pack`` and
 ``receive-pack`` are dispatched before anything else is imported, for they are started once a
-connection; only ``daemon`` and ``http`` need :mod:`argparse`.
+connection; only ``daemon``, ``http`` and ``maintain`` need :mod:`argparse`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ commands:
   daemon          serve repositories over git://
   http            serve repositories over HTTP
   http-backend    answer one HTTP request as a CGI program, for a web server
+  maintain        keep repositories small and fast, as git gc does
   upload-pack     serve one fetch or clone on standard input and output (for ssh)
   receive-pack    take one push on standard input and output (for ssh)
   upload-archive  send one archive of a tree on standard output (for ssh)
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _http_backend(words[1:])
     if command in ("daemon", "http"):
         return _server(command, words[1:])
+    if command == "maintain":
+        from gitserve.maintain import run as maintain
+
+        return maintain(words[1:])
     if command in ("--version", "-v", "version"):
         return _version()
     if command in ("--help", "-h", "help"):

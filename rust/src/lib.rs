@@ -18,6 +18,7 @@ pub mod fsck;
 pub mod graph;
 pub mod hash;
 pub mod ingest;
+pub mod maintain;
 pub mod malloc;
 pub mod object;
 pub mod pack;

@@ -63,7 +63,7 @@ impl Quarantine {
     }
 }
 
-fn sync_rules(components: &HashSet<String>) -> SyncRules {
+pub fn sync_rules(components: &HashSet<String>) -> SyncRules {
     let has = |name: &str| components.contains(name);
     SyncRules {
         pack: has("pack"),

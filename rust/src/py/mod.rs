@@ -11,6 +11,7 @@ mod foreign;
 mod graph;
 mod ids;
 mod ingest;
+mod maintain;
 mod objects;
 mod process;
 mod refs;
@@ -36,6 +37,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;
+    module.add_class::<maintain::Upkeep>()?;
     module.add_function(wrap_pyfunction!(process::share_out, module)?)?;
     module.add_function(wrap_pyfunction!(process::large_requests, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;

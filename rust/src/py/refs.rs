@@ -27,7 +27,7 @@ fn ref_error(error_: RefError) -> PyErr {
 
 #[pyclass(frozen, module = "gitserve._core")]
 pub struct RefStore {
-    inner: refs::RefStore,
+    pub inner: Arc<refs::RefStore>,
     kind: HashKind,
 }
 
@@ -53,7 +53,7 @@ impl RefStore {
                 return Err(pyo3::exceptions::PyValueError::new_err(what));
             }
         };
-        Ok(Self { inner, kind })
+        Ok(Self { inner: Arc::new(inner), kind })
     }
 
     fn snapshot(&self, py: Python<'_>) -> PyResult<RefSnapshot> {

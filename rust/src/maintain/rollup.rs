@@ -1,0 +1,267 @@
+//! One run, from the survey to the removal of what was replaced.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::pack::Packer;
+use super::partition::{Ours, Partition, Question};
+use super::survey::{LooseFile, PackFile, Survey};
+use super::{MaintainError, Options, Place, Report, choose, cruft, order, retire, roots};
+use crate::hash::{HashKind, Hasher, ObjectId};
+use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
+use crate::object::loose_header;
+use crate::pack::Pack;
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::store::{Snapshot, Store};
+use crate::watch::{Phase, Watch};
+
+/// See the module.
+pub(super) fn run(
+    place: &Place,
+    options: &Options,
+    watch: &Watch,
+) -> Result<Report, MaintainError> {
+    // what killed processes left; what cannot be swept must not stop the rest
+    let _ = ingest::sweep_stale(&place.objects_dir, STALE_QUARANTINE);
+    let survey = Survey::of(&place.objects_dir, place.hash)?;
+    let mut report = Report { before: survey.census(), ..Report::default() };
+    let store = Store::open(&place.objects_dir, place.hash, &[])?;
+    let source = store.snapshot()?;
+    let run = Run { place, options, watch, source: &source, survey: &survey };
+    run.objects(&mut report)?;
+    report.warnings.extend(source.take_warnings());
+    report.after = Survey::of(&place.objects_dir, place.hash)?.census();
+    Ok(report)
+}
+
+struct Run<'a> {
+    place: &'a Place,
+    options: &'a Options,
+    watch: &'a Watch,
+    source: &'a Arc<Snapshot>,
+    survey: &'a Survey,
+}
+
+/// What is to be written anew.
+struct Chosen<'a> {
+    packs: Vec<(&'a PackFile, Arc<Pack>)>,
+    /// Sound, and in no pack that stays.
+    loose: Vec<(&'a LooseFile, ObjectNumber)>,
+    /// In a pack that stays.
+    stored: Vec<&'a LooseFile>,
+}
+
+impl Run<'_> {
+    fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
+        let chosen = self.choose(report)?;
+        if chosen.packs.is_empty() && chosen.loose.is_empty() {
+            chosen.stored.iter().for_each(|loose| {
+                retire::remove_loose(loose);
+            });
+            return Ok(());
+        }
+        let mut ours = Ours::new();
+        for (_, pack) in &chosen.packs {
+            ours.add_pack(self.source, pack, self.watch)?;
+        }
+        chosen.loose.iter().for_each(|&(_, number)| ours.add(number));
+        let parts = self.partition(&ours, &chosen)?;
+        let quarantine = self.write(&parts)?;
+        report.packed = parts.reachable.len();
+        report.set_apart = parts.waiting.len();
+        let expired: HashSet<ObjectId> =
+            parts.expired.iter().map(|&number| self.source.id(number)).collect();
+        let mut quarantine = quarantine;
+        let names = published(quarantine.path())?;
+        quarantine.publish()?;
+        if !parts.expired.is_empty() && self.question().is_needed_now(&parts.expired)? {
+            let told = "objects were named while they were to be pruned; nothing was removed";
+            report.warnings.push(told.to_owned());
+            return Ok(());
+        }
+        self.remove(&chosen, &names, |id| expired.contains(id))?;
+        report.pruned = expired.len();
+        quarantine.release();
+        Ok(())
+    }
+
+    fn question(&self) -> Question<'_> {
+        let before = |grace: Duration| SystemTime::now().checked_sub(grace).map(cruft::seconds);
+        Question {
+            place: self.place,
+            source: self.source,
+            threads: self.options.threads,
+            watch: self.watch,
+            expires_before: self.options.grace.and_then(before),
+        }
+    }
+
+    /// All packs that may be touched, or those that are small beside the others.
+    fn choose<'s>(&'s self, report: &mut Report) -> Result<Chosen<'s>, MaintainError> {
+        let mut packs = Vec::new();
+        for file in &self.survey.packs {
+            let left_alone =
+                file.is_kept || file.is_promised || (file.is_cruft && !self.options.full);
+            let open = self.source.packs().iter().find(|pack| pack.path() == file.path);
+            if let Some(pack) = open.filter(|_| !left_alone) {
+                packs.push((file, Arc::clone(pack)));
+            }
+        }
+        packs.sort_by_key(|(file, pack)| (pack.object_count(), file.path.clone()));
+        let goes = if self.options.full {
+            packs.len()
+        } else {
+            let counts: Vec<u64> =
+                packs.iter().map(|(_, pack)| u64::from(pack.object_count())).collect();
+            choose::roll_up(&counts, self.survey.loose.len() as u64, self.options.factor)
+        };
+        let least = self.options.least;
+        let is_due = goes >= least.packs || self.survey.loose.len() >= least.loose;
+        packs.truncate(if is_due || self.options.full { goes } else { 0 });
+        let mut chosen = Chosen { packs, loose: Vec::new(), stored: Vec::new() };
+        if is_due || self.options.full {
+            self.choose_loose(&mut chosen, report)?;
+        }
+        if chosen.packs.len() == 1 && chosen.loose.is_empty() && !self.options.full {
+            chosen.packs.clear();
+        }
+        Ok(chosen)
+    }
+
+    fn choose_loose<'s>(
+        &'s self,
+        chosen: &mut Chosen<'s>,
+        report: &mut Report,
+    ) -> Result<(), MaintainError> {
+        let going: HashSet<&Path> = chosen.packs.iter().map(|(_, pack)| pack.path()).collect();
+        for loose in &self.survey.loose {
+            self.watch.check()?;
+            let Some(number) = self.source.lookup(&loose.id)? else { continue };
+            match self.source.packed_at(number).and_then(|at| self.source.pack(at.pack)) {
+                Some(pack) if going.contains(pack.path()) || cruft::is_cruft(pack.path()) => {
+                    chosen.loose.push((loose, number));
+                }
+                Some(pack) if pack.path().starts_with(&self.place.objects_dir) => {
+                    chosen.stored.push(loose);
+                }
+                // borrowed from another repository, which may not always have it
+                Some(_) => {}
+                None => match self.is_sound(&loose.id, number) {
+                    Ok(true) => chosen.loose.push((loose, number)),
+                    Ok(false) => report.warnings.push(damaged(loose)),
+                    Err(SourceError::Corrupt { .. } | SourceError::Malformed { .. }) => {
+                        report.warnings.push(damaged(loose));
+                    }
+                    // gone meanwhile: somebody packed or pruned it
+                    Err(SourceError::Missing(_)) => {}
+                    Err(error) => return Err(error.into()),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// Is a loose object what its name says? Its file is the only one there is.
+    fn is_sound(&self, id: &ObjectId, number: ObjectNumber) -> Result<bool, SourceError> {
+        let mut reader = self.source.disk_reader();
+        let reader: &mut dyn crate::source::ObjectReader = &mut reader;
+        let (kind, size) = reader.header(number)?;
+        let mut hasher = Hasher::new(self.place.hash);
+        hasher.update(&loose_header(kind, size));
+        reader.stream(number, &mut |piece| {
+            hasher.update(piece);
+            !self.watch.is_cancelled()
+        })?;
+        Ok(hasher.finish() == *id)
+    }
+
+    fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
+        // Where objects may be missing, and where some may be named that we do not see, all stay.
+        let keeps_all = !self.options.full
+            || self.survey.packs.iter().any(|pack| pack.is_promised)
+            || roots::are_hidden(&self.place.common_dir);
+        if keeps_all {
+            self.watch.begin(Phase::Enumerating, Some(ours.numbers.len() as u64));
+            let reachable = order::as_found(&**self.source, &ours.numbers, self.watch)?;
+            return Ok(Partition { reachable, ..Partition::default() });
+        }
+        let packs: Vec<(&PackFile, &Pack)> =
+            chosen.packs.iter().map(|(file, pack)| (*file, &**pack)).collect();
+        self.question().partition(ours, &packs, &chosen.loose)
+    }
+
+    /// Writes the new packs, not to be seen by anybody yet.
+    fn write(&self, parts: &Partition) -> Result<Quarantine, MaintainError> {
+        let mut quarantine = Quarantine::create(&self.place.objects_dir, self.place.hash)?;
+        quarantine.set_sync_rules(self.options.sync);
+        let packer = Packer {
+            source: self.source,
+            quarantine: &quarantine,
+            options: self.options,
+            watch: self.watch,
+        };
+        if !parts.reachable.is_empty() {
+            packer.write(parts.reachable.clone(), self.options.full, None)?;
+        }
+        if !parts.waiting.is_empty() {
+            packer.write(parts.waiting.clone(), false, Some(&parts.times))?;
+        }
+        Ok(quarantine)
+    }
+
+    fn remove(
+        &self,
+        chosen: &Chosen<'_>,
+        names: &[String],
+        given_up: impl Fn(&ObjectId) -> bool,
+    ) -> Result<(), MaintainError> {
+        let folder = self.place.objects_dir.join("pack");
+        let new = open_packs(&folder, names, self.place.hash)?;
+        let mut going = Vec::new();
+        for (file, pack) in &chosen.packs {
+            let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            // written anew as it was
+            if stem.is_some_and(|stem| names.contains(&stem)) {
+                continue;
+            }
+            retire::check_replaced(pack, &new, &given_up)?;
+            going.push(*file);
+        }
+        for &(loose, _) in &chosen.loose {
+            if !new.iter().any(|pack| pack.position(&loose.id).is_some()) && !given_up(&loose.id) {
+                return Err(MaintainError::Lost(loose.id));
+            }
+        }
+        retire::remove_midx(&folder, &going, self.place.hash);
+        going.iter().for_each(|file| {
+            retire::remove_pack(file);
+        });
+        let loose = chosen.loose.iter().map(|(loose, _)| *loose);
+        loose.chain(chosen.stored.iter().copied()).for_each(|loose| {
+            retire::remove_loose(loose);
+        });
+        Ok(())
+    }
+}
+
+/// `pack-…` of each pack in a quarantine.
+fn published(quarantine: &Path) -> Result<Vec<String>, MaintainError> {
+    let folder = quarantine.join("pack");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&folder).map_err(MaintainError::io(&folder))? {
+        let name = entry.map_err(MaintainError::io(&folder))?.file_name();
+        names.extend(name.to_string_lossy().strip_suffix(".pack").map(str::to_owned));
+    }
+    Ok(names)
+}
+
+fn open_packs(folder: &Path, names: &[String], hash: HashKind) -> Result<Vec<Pack>, MaintainError> {
+    let open = |name: &String| Pack::open(&folder.join(format!("{name}.idx")), hash);
+    Ok(names.iter().map(open).collect::<Result<_, _>>()?)
+}
+
+fn damaged(loose: &LooseFile) -> String {
+    format!("{}: damaged, left where it is", loose.path.display())
+}

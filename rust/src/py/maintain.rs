@@ -1,0 +1,158 @@
+//! `maintain` and its background.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+
+use super::errors::{Class, detached, error, source_error};
+use super::graph::graph_error;
+use super::ids;
+use super::ingest::sync_rules;
+use super::refs::RefStore;
+use crate::graph::Shallow;
+use crate::maintain::{self, Census, Least, MaintainError, Options, Place, Report};
+use crate::watch::Watch;
+
+/// How often `on_progress` is called.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+fn maintain_error(error_: MaintainError) -> PyErr {
+    match error_ {
+        MaintainError::Source(inner) => source_error(inner),
+        MaintainError::Graph(inner) => graph_error(inner),
+        MaintainError::Running(_) => error(Class::Busy, error_.to_string()),
+        MaintainError::Lost(_) => error(Class::Internal, error_.to_string()),
+        other => error(Class::Repository, other.to_string()),
+    }
+}
+
+/// A repository that is to be kept in order.
+#[pyclass(frozen, module = "gitserve._core")]
+pub struct Upkeep {
+    place: Arc<Place>,
+}
+
+/// What was done, by the names of `gitserve.service.upkeep.Report`.
+type Told = (Vec<(&'static str, u64)>, Vec<String>);
+
+#[pymethods]
+impl Upkeep {
+    #[new]
+    #[pyo3(signature = (
+        common_dir, objects_dir, refs, object_format = "sha1", *, shallow = vec![],
+    ))]
+    fn new(
+        common_dir: PathBuf,
+        objects_dir: PathBuf,
+        refs: &RefStore,
+        object_format: &str,
+        shallow: Vec<PyBackedBytes>,
+    ) -> PyResult<Self> {
+        let hash = ids::parse_format(object_format)?;
+        let refs = Arc::clone(&refs.inner);
+        let server = ids::parse_set(&shallow, hash)?;
+        let shallow = Shallow { server, ..Shallow::default() };
+        Ok(Self { place: Arc::new(Place { common_dir, objects_dir, hash, refs, shallow }) })
+    }
+
+    #[pyo3(signature = (
+        *, full = false, least_packs = 2, least_loose = 1, grace = None, threads = 0,
+        window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None,
+        on_progress = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
+    fn run(
+        &self,
+        py: Python<'_>,
+        full: bool,
+        least_packs: usize,
+        least_loose: usize,
+        grace: Option<f64>,
+        threads: usize,
+        window: usize,
+        depth: u32,
+        level: i32,
+        big_file_threshold: Option<u64>,
+        fsync: Option<std::collections::HashSet<String>>,
+        on_progress: Option<Py<PyAny>>,
+    ) -> PyResult<Told> {
+        let defaults = Options::default();
+        let options = Options {
+            full,
+            least: Least { packs: least_packs, loose: least_loose },
+            grace: grace.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            threads,
+            window,
+            depth,
+            level: if level < 0 { defaults.level } else { level },
+            big_file_threshold: big_file_threshold.unwrap_or(defaults.big_file_threshold),
+            sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
+            ..defaults
+        };
+        detached(py, || {
+            let watch = Watch::new();
+            let work = || maintain::maintain(&self.place, &options, &watch).map_err(maintain_error);
+            let Some(on_progress) = on_progress else { return work().map(told) };
+            let (done, wait) = crossbeam_channel::bounded::<()>(0);
+            std::thread::scope(|scope| {
+                let worker = scope.spawn(|| {
+                    let outcome = work();
+                    drop(done);
+                    outcome
+                });
+                // here, because signals are for the thread that called
+                let shown = show(&watch, &wait, &on_progress);
+                let outcome =
+                    worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                shown.and(outcome).map(told)
+            })
+        })
+    }
+}
+
+fn told(report: Report) -> Told {
+    let Census { packs, loose, bytes } = report.before;
+    let after = report.after;
+    let numbers = vec![
+        ("packs_before", packs as u64),
+        ("loose_before", loose as u64),
+        ("bytes_before", bytes),
+        ("packs_after", after.packs as u64),
+        ("loose_after", after.loose as u64),
+        ("bytes_after", after.bytes),
+        ("packed", report.packed as u64),
+        ("set_apart", report.set_apart as u64),
+        ("pruned", report.pruned as u64),
+    ];
+    (numbers, report.warnings)
+}
+
+/// Calls `on_progress(title, done, total, finished)` until the work is over; an exception of it, or
+/// of a signal, stops the work.
+fn show(
+    watch: &Watch,
+    wait: &crossbeam_channel::Receiver<()>,
+    on_progress: &Py<PyAny>,
+) -> PyResult<()> {
+    loop {
+        let over = matches!(
+            wait.recv_timeout(PROGRESS_INTERVAL),
+            Err(crossbeam_channel::RecvTimeoutError::Disconnected)
+        );
+        Python::attach(|py| {
+            py.check_signals()?;
+            for standing in watch.take() {
+                let title = standing.phase.title();
+                on_progress.call1(py, (title, standing.done, standing.total, standing.finished))?;
+            }
+            Ok(())
+        })
+        .inspect_err(|_: &PyErr| watch.cancel())?;
+        if over {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,203 @@
+"""``gitserve maintain`` on repositories that git made, with git as the judge of what is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support.gits import Git
+
+PUSHES = 20
+
+COMMAND = (str(Path(sys.executable).with_name("gitserve")), "maintain")
+
+pytestmark = pytest.mark.ours
+
+
+def maintain(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=100)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Git], Path]:
+    """A bare repository that pushes have left a pack each in, and its clone; made once."""
+
+    @cache
+    def model(git: Git) -> Path:
+        folder = tmp_path_factory.mktemp("pushed")
+        bare, work = folder / "pushed.git", folder / "work"
+        git.run("init", "-q", "--bare", bare)
+        git.run("config", "receive.unpackLimit", "1", cwd=bare)
+        git.run("init", "-q", work)
+        for number in range(PUSHES):
+            push(git, work, bare, number)
+        git.run("hash-object", "-w", "--stdin", cwd=bare, stdin=b"loose, and nobody's")
+        git.run("tag", "-a", "-m", "a tag", "v1", "main~10", cwd=bare)
+        return folder
+
+    return model
+
+
+@pytest.fixture
+def pushed(git: Git, models: Callable[[Git], Path], tmp_path: Path) -> Path:
+    """One that may be changed."""
+    return shutil.copytree(models(git), tmp_path, dirs_exist_ok=True) / "pushed.git"
+
+
+def push(git: Git, work: Path, bare: Path, number: int, branch: str = "main") -> None:
+    (work / f"file-{number % 5}").write_text("".join(f"{n * number}\n" for n in range(200)))
+    git.run("add", ".", cwd=work)
+    git.run("commit", "-q", "-m", str(number), cwd=work)
+    git.run("push", "-q", bare, f"HEAD:refs/heads/{branch}", cwd=work)
+
+
+def objects(git: Git, bare: Path) -> set[str]:
+    form = "--batch-check=%(objectname)"
+    return set(git.lines("cat-file", form, "--batch-all-objects", cwd=bare))
+
+
+def is_sound(git: Git, bare: Path) -> bool:
+    git.run("fsck", "--full", "--strict", cwd=bare)
+    for index in (bare / "objects/pack").glob("*.idx"):
+        git.run("verify-pack", index, cwd=bare)
+    left = [path.name for path in (bare / "objects").iterdir() if path.name.startswith("incoming")]
+    marks = list((bare / "objects/pack").glob("*.keep")) + list(bare.glob("gc.pid*"))
+    return not left and not marks
+
+
+def test_many_packs_become_one_pack(git: Git, pushed: Path, tmp_path: Path) -> None:
+    before = objects(git, pushed)
+    done = maintain("--json", pushed)
+    assert (done.returncode, done.stderr) == (0, "")
+    told = json.loads(done.stdout)
+    assert (told["packs_before"], told["loose_before"]) == (PUSHES, 2)
+    assert (told["packs_after"], told["loose_after"]) == (1, 0)
+    assert told["bytes_after"] < told["bytes_before"]
+    assert objects(git, pushed) == before
+    assert is_sound(git, pushed)
+    git.run("clone", "-q", pushed, tmp_path / "clone")
+    again = json.loads(maintain("--json", pushed).stdout)
+    assert again["packed"] == 0
+
+
+def test_it_is_quiet_and_can_be_asked(git: Git, pushed: Path, tmp_path: Path) -> None:
+    done = maintain(pushed, tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        f"error: {tmp_path}: '{tmp_path}' does not appear to be a git repository\n"
+    )
+    done = maintain("-v", pushed)
+    assert done.stdout.startswith(f"{pushed}: in order already, 1 pack, ")
+    assert maintain("--prune=yesterday-ish", pushed).returncode == 129
+    git.run("config", "core.repositoryFormatVersion", "1", cwd=pushed)
+    git.run("config", "extensions.preciousObjects", "true", cwd=pushed)
+    assert "precious" in maintain(pushed).stderr
+
+
+def test_full_keeps_what_may_be_needed_and_prunes_the_rest(git: Git, pushed: Path) -> None:
+    git.run("update-ref", "refs/heads/main", "main~5", cwd=pushed)
+    before = objects(git, pushed)
+    told = json.loads(maintain("--full", "--json", pushed).stdout)
+    assert (told["packs_after"], told["loose_after"], told["pruned"]) == (2, 0, 0)
+    assert told["set_apart"] == 5 * 3 + 1
+    assert objects(git, pushed) == before
+    assert is_sound(git, pushed)
+    # git takes the times that we wrote for its own
+    git.run("gc", "-q", "--prune=1.hour.ago", cwd=pushed)
+    assert objects(git, pushed) == before
+    time.sleep(1.1)
+    told = json.loads(maintain("--full", "--prune=now", "--json", pushed).stdout)
+    assert told["pruned"] == 5 * 3 + 1
+    reachable = {
+        line.split()[0] for line in git.lines("rev-list", "--objects", "--all", cwd=pushed)
+    }
+    assert objects(git, pushed) == reachable
+    assert is_sound(git, pushed)
+
+
+def test_whoever_comes_second_is_told(git: Git, pushed: Path) -> None:
+    # a process that lives, on this machine, as git writes it
+    host = subprocess.run(["hostname"], capture_output=True, text=True, check=True).stdout.strip()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    try:
+        (pushed / "gc.pid").write_text(f"{sleeper.pid} {host}")
+        done = maintain(pushed)
+        assert done.returncode == 1
+        assert f"process {sleeper.pid} on {host}" in done.stderr
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert maintain(pushed).returncode == 0
+    assert is_sound(git, pushed)
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
+def test_it_may_be_stopped_at_any_moment(git: Git, pushed: Path, sign: signal.Signals) -> None:
+    before = objects(git, pushed)
+    chance = random.Random(7)
+    for _ in range(6):
+        process = subprocess.Popen([*COMMAND, "--full", pushed], stderr=subprocess.DEVNULL)
+        time.sleep(chance.uniform(0.05, 0.3))
+        process.send_signal(sign)
+        process.wait(timeout=60)
+        git.run("fsck", "--full", cwd=pushed)
+        assert objects(git, pushed) == before
+    for quarantine in (pushed / "objects").glob("incoming-*"):
+        assert sign == signal.SIGKILL
+        # as if it were a while ago
+        for path in (quarantine / "pack", quarantine):
+            for inner in path.iterdir():
+                if inner.is_file():
+                    inner.unlink()
+            os.utime(path, (1, 1))
+    for keep in (pushed / "objects/pack").glob("*.keep"):
+        keep.unlink()
+    assert maintain("--full", pushed).returncode == 0
+    assert objects(git, pushed) == before
+    assert is_sound(git, pushed)
+
+
+def test_pushes_clones_and_gits_own_gc_go_on(git: Git, pushed: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    over = threading.Event()
+    failed: list[str] = []
+
+    def keep_in_order() -> None:
+        turn = 0
+        while not over.is_set():
+            turn += 1
+            done = maintain(*(["--full"] if turn % 2 else []), pushed)
+            if done.returncode and "in order already" not in done.stderr:
+                failed.append(done.stderr)
+
+    def collect() -> None:
+        while not over.is_set():
+            git.run("repack", "-q", "-d", "--geometric=2", cwd=pushed, check=False)
+
+    threads = [threading.Thread(target=keep_in_order), threading.Thread(target=collect)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(PUSHES, PUSHES + 8):
+            push(git, work, pushed, number)
+            git.run("clone", "-q", "--no-local", pushed, tmp_path / f"clone-{number}")
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert git.text("rev-parse", "main", cwd=pushed) == git.text("rev-parse", "HEAD", cwd=work)
+    git.run("fsck", "--full", "--strict", cwd=pushed)
