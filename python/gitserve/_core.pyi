@@ -111,6 +111,7 @@ class RefStore:
         reflog: Reflogs = "existing",
         fsync: bool = True,
         objects: Snapshot | None = None,
+        witness: Callable[[str, bytes], bool] | None = None,
     ) -> list[tuple[str, str] | None]:
         """Moves refs by compare-and-swap: lock all, compare, write, fsync, rename, log.
 
@@ -119,6 +120,8 @@ class RefStore:
         Per update None where it was done, else (what a client may read, what is for the log).
         ``atomic``: all or nothing. ``committer`` is ``Name <address> seconds zone``; without it
         no reflog is written. With ``objects``, many new refs go straight into packed-refs.
+        ``witness``: called with "prepared", "committed" or "aborted" and the lines of
+        githooks(5), "reference-transaction"; false, or an exception, stops what is prepared.
         """
 
     def set_symbolic(

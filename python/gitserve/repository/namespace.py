@@ -7,7 +7,7 @@ namespace alone, which have their short names in it. Objects are shared by all.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gitserve._core import RefSnapshot, RefStore, Snapshot
 from gitserve.errors import RepositoryError
@@ -70,6 +70,7 @@ class NamespacedRefs:
         reflog: Reflogs = "existing",
         fsync: bool = True,
         objects: Snapshot | None = None,
+        witness: Callable[[str, bytes], bool] | None = None,
     ) -> list[tuple[str, str] | None]:
         """See :meth:`gitserve._core.RefStore.update`."""
         return self._store.update(
@@ -80,4 +81,5 @@ class NamespacedRefs:
             reflog=reflog,
             fsync=fsync,
             objects=objects,
+            witness=witness,
         )

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 ATOMIC_FAILURE = b"atomic push failure"
 """Git's word for commands that were well but stand beside one that was not."""
 
+ABORTED_BY_HOOK = "ref updates aborted by hook"
+"""The reference-transaction hook did not want any of them. Git ends without a report then."""
+
 
 class Application:
     """The commands of one push, on their way from asked for to done or refused."""
@@ -288,13 +291,19 @@ class Application:
                 reflog=self.reflogs(),
                 fsync="reference" in sync_rules(config),
                 objects=objects,
+                witness=self.push.own_hooks().reference_transaction(self.remarks),
             )
         except (RepositoryError, OSError) as error:
             refusals = [("the refs cannot be written", str(error))] * len(moving)
+        if any(refusal is not None and refusal[0] == ABORTED_BY_HOOK for refusal in refusals):
+            self.remarks.error(ABORTED_BY_HOOK.encode())
         word = b"atomic transaction failed" if self.effect.atomic else b"failed to update ref"
         for (index, command), refusal in zip(moving, refusals, strict=True):
             if refusal is not None:
                 told, logged = refusal
+                if told == ABORTED_BY_HOOK:
+                    self.errors[index] = told.encode()
+                    continue
                 if told != "atomic transaction failed":  # one of the others has the reason
                     reason = told.encode("utf-8", "surrogateescape")
                     self.remarks.error(b"cannot lock ref '%b': %b" % (command.ref, reason))

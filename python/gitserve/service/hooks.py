@@ -1,9 +1,9 @@
 """The executables in a repository's hooks folder that a push runs.
 
 In: commands and what the client said beside them. Out: whether the push may go on; what hooks
-print goes to the client while they run. Implements githooks(5): pre-receive, update, post-receive,
-post-update; the environment of git-receive-pack(1), "QUARANTINE ENVIRONMENT". A hook that cannot
-be run is a refusal, never a pass.
+print goes to the client while they run. Implements githooks(5): pre-receive, update,
+reference-transaction, post-receive, post-update; the environment of git-receive-pack(1),
+"QUARANTINE ENVIRONMENT". A hook that cannot be run is a refusal, never a pass.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
+from gitserve.errors import PeerError
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.repository.native import NativeRepository
@@ -88,6 +89,21 @@ class Hooks:
         names = [command.ref for command in commands]
         self._run("post-update", names, b"", remarks, afterwards=True)
 
+    def reference_transaction(self, remarks: Remarks) -> Callable[[str, bytes], bool] | None:
+        """To be told of transactions: state and lines. None: there is no hook."""
+        name = "reference-transaction"
+        if self._find(name) is None:
+            return None
+
+        def tell(state: str, lines: bytes) -> bool:
+            over = state != "prepared"
+            try:
+                return self._run(name, (state.encode(),), lines, remarks, afterwards=over)
+            except PeerError:
+                return False  # nobody is there any more to be told what became of it
+
+        return tell
+
     def push_to_checkout(
         self, commit: bytes, place: dict[bytes, bytes], folder: str, remarks: Remarks
     ) -> bool | None:
@@ -109,7 +125,7 @@ class Hooks:
         if path is None:
             return None
         return Coprocess(
-            [path],
+            [self._in_place(path)],
             cwd=self._repository.git_dir,
             environ=self._environ(with_options=True),
             on_error_output=on_error_output,
@@ -119,6 +135,10 @@ class Hooks:
     def _find(self, name: str) -> str | None:
         path = os.path.join(self._folder, name)
         return path if os.access(path, os.X_OK) and not os.path.isdir(path) else None
+
+    def _in_place(self, path: str) -> str:
+        """As git calls it, from within the repository: ``hooks/update``, which is its ``$0``."""
+        return path.removeprefix(os.path.join(self._repository.git_dir, ""))
 
     def _run(
         self,
@@ -136,7 +156,7 @@ class Hooks:
             return True
         try:
             status = run_program(
-                [path, *arguments],
+                [path if folder else self._in_place(path), *arguments],
                 cwd=folder or self._repository.git_dir,
                 environ=self._environ(with_options=name in ("pre-receive", "post-receive"))
                 | (place or {}),

@@ -12,8 +12,8 @@ use super::ids;
 use super::objects::Snapshot;
 use crate::hash::{HashKind, ObjectId};
 use crate::refs::{
-    self, AdvertiseOptions, GivenHead, LsRefsOptions, RefError, RefUpdate, Reflog, UpdateError,
-    UpdateOptions,
+    self, AdvertiseOptions, GivenHead, LsRefsOptions, Phase, RefError, RefUpdate, Reflog,
+    UpdateError, UpdateOptions, Witness,
 };
 use crate::source::ObjectSource;
 
@@ -63,7 +63,7 @@ impl RefStore {
 
     #[pyo3(signature = (
         updates, *, atomic = false, committer = None, message = None, reflog = "existing",
-        fsync = true, objects = None,
+        fsync = true, objects = None, witness = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn update(
@@ -76,6 +76,7 @@ impl RefStore {
         reflog: &str,
         fsync: bool,
         objects: Option<&Snapshot>,
+        witness: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Option<(String, String)>>> {
         let id = |hex: &Option<PyBackedBytes>| {
             hex.as_ref().map(|hex| ids::parse(hex, self.kind)).transpose()
@@ -84,6 +85,19 @@ impl RefStore {
             .iter()
             .map(|(name, old, new)| Ok(RefUpdate { name, old: id(old)?, new: id(new)? }))
             .collect::<PyResult<Vec<_>>>()?;
+        let ask = witness.map(|witness| {
+            move |phase: Phase, lines: &[u8]| {
+                Python::attach(|py| {
+                    let arguments = (phase.name(), PyBytes::new(py, lines));
+                    let answer = witness.call1(py, arguments);
+                    answer.and_then(|answer| answer.is_truthy(py)).unwrap_or_else(|error| {
+                        // who cannot answer has not agreed
+                        error.write_unraisable(py, Some(witness.bind(py)));
+                        false
+                    })
+                })
+            }
+        });
         let options = UpdateOptions {
             atomic,
             committer: committer.as_deref().unwrap_or_default(),
@@ -91,6 +105,7 @@ impl RefStore {
             reflog: parse_reflog(reflog)?,
             fsync,
             objects: objects.map(|objects| objects.source.as_ref()),
+            witness: ask.as_ref().map(|ask| ask as &Witness<'_>),
         };
         detached(py, || {
             let results = self.inner.update(&moves, &options);

@@ -37,6 +37,7 @@ mod store;
 mod symbolic;
 mod transaction;
 mod update;
+mod witness;
 
 pub use advertise::{AdvertiseOptions, Advertisement};
 pub use error::RefError;
@@ -47,6 +48,7 @@ pub use reftable::TableRefs;
 pub use snapshot::RefSnapshot;
 pub use store::{FileRefs, RefBackend, RefStore};
 pub use update::{RefUpdate, Reflog, UpdateError, UpdateOptions};
+pub use witness::{Phase, Witness};
 
 #[cfg(test)]
 mod packed_tests;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::RefError;
+use super::{RefError, Witness};
 use crate::hash::ObjectId;
 use crate::source::ObjectSource;
 
@@ -38,6 +38,9 @@ pub struct UpdateOptions<'a> {
     /// The objects, by which many new refs can go straight into `packed-refs` (it tells what is
     /// behind tags). Without them every ref becomes a loose file.
     pub objects: Option<&'a dyn ObjectSource>,
+    /// Who is told about each transaction, and may stop it. Without `atomic` there are up to two:
+    /// deletions, and what is left.
+    pub witness: Option<&'a Witness<'a>>,
 }
 
 impl Default for UpdateOptions<'_> {
@@ -49,6 +52,7 @@ impl Default for UpdateOptions<'_> {
             reflog: Reflog::Existing,
             fsync: true,
             objects: None,
+            witness: None,
         }
     }
 }
@@ -111,6 +115,9 @@ pub enum UpdateError {
         /// The file.
         file: String,
     },
+    /// Whoever watches transactions does not want it.
+    #[error("ref updates aborted by hook")]
+    Forbidden,
     /// Another ref of the transaction could not be moved, or was in doubt.
     #[error("atomic transaction failed")]
     Atomic,
@@ -150,6 +157,7 @@ impl UpdateError {
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Locked { file } => Self::Locked { file: file.clone() },
+            Self::Forbidden => Self::Forbidden,
             Self::Io { file, error } => Self::Io {
                 file: file.clone(),
                 error: std::io::Error::new(error.kind(), error.to_string()),

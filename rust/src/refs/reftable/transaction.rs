@@ -17,6 +17,7 @@ use crate::refs::peel::Peeler;
 use crate::refs::read::RawRef;
 use crate::refs::snapshot::MAX_SYMBOLIC_DEPTH;
 use crate::refs::transaction::{Action, decide};
+use crate::refs::witness::Told;
 use crate::refs::{RefUpdate, UpdateError, UpdateOptions};
 
 /// One call of `TableRefs::update`.
@@ -49,15 +50,30 @@ impl<'a> Transaction<'a> {
 
     /// Moves what can be moved; one result an update, in order.
     pub(super) fn run(mut self) -> Vec<Result<(), UpdateError>> {
-        let indices: Vec<usize> =
-            (0..self.updates.len()).filter(|&index| self.outcomes.is_open(index)).collect();
-        if !indices.is_empty()
-            && !self.outcomes.is_lost()
-            && let Err(error) = self.run_all(&indices)
-        {
-            self.fail_all(&indices, &error);
+        if self.options.witness.is_some() && !self.options.atomic {
+            // as others see them: two transactions
+            self.run_batch(|update| update.value().is_none());
+            self.run_batch(|update| update.value().is_some());
+        } else {
+            self.run_batch(|_| true);
         }
         self.outcomes.finish()
+    }
+
+    fn run_batch(&mut self, which: impl Fn(&RefUpdate<'_>) -> bool) {
+        let indices: Vec<usize> = (0..self.updates.len())
+            .filter(|&index| self.outcomes.is_open(index) && which(&self.updates[index]))
+            .collect();
+        if indices.is_empty() || self.outcomes.is_lost() {
+            return;
+        }
+        let mut told = None;
+        if let Err(error) = self.run_all(&indices, &mut told) {
+            self.fail_all(&indices, &error);
+        }
+        if let (Some(told), Some(witness)) = (told, self.options.witness) {
+            told.finish(witness, &self.outcomes);
+        }
     }
 
     fn fail_all(&mut self, indices: &[usize], error: &UpdateError) {
@@ -68,13 +84,19 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    fn run_all(&mut self, indices: &[usize]) -> Result<(), UpdateError> {
+    fn run_all(&mut self, indices: &[usize], told: &mut Option<Told>) -> Result<(), UpdateError> {
         // objects are read before anything is locked
         let peeled = self.peel(indices);
         let writing = Writing::begin(self.refs, self.options.fsync)?;
         let found = self.compare(indices, &writing.view);
         if self.outcomes.is_lost() {
             return Ok(());
+        }
+        if let Some(witness) = self.options.witness {
+            let is_moved =
+                |ref_: &&Found| self.outcomes.is_open(ref_.index) && ref_.action != Action::Nothing;
+            let moved = found.iter().filter(is_moved).map(|ref_| (ref_.index, ref_.name.clone()));
+            *told = Told::prepare(witness, self.updates, moved, self.refs.kind)?;
         }
         let logger = Logger::new(self.options);
         let mut changes = writing.changes()?;

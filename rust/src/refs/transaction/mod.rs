@@ -32,6 +32,7 @@ use super::packed_edit::{Addition, PackedLock};
 use super::read::RawRef;
 use super::reflog::ReflogWriter;
 use super::store::FileRefs;
+use super::witness::Told;
 use super::{RefUpdate, UpdateError, UpdateOptions};
 use crate::hash::ObjectId;
 
@@ -49,6 +50,8 @@ pub(super) struct Transaction<'a> {
     updates: &'a [RefUpdate<'a>],
     options: &'a UpdateOptions<'a>,
     outcomes: Outcomes,
+    /// What a witness was told about the batch.
+    told: Option<Told>,
 }
 
 /// A ref that is locked.
@@ -85,7 +88,7 @@ impl<'a> Transaction<'a> {
         options: &'a UpdateOptions<'a>,
     ) -> Self {
         let outcomes = Outcomes::new(updates, refs.paths.kind(), options.atomic);
-        Self { refs, updates, options, outcomes }
+        Self { refs, updates, options, outcomes, told: None }
     }
 
     /// Moves what can be moved; one result an update, in order.
@@ -126,6 +129,9 @@ impl<'a> Transaction<'a> {
         let mut locked = self.lock(&indices, additions.is_some(), &mut folders);
         self.commit(&mut locked, additions, &mut folders);
         self.release(locked);
+        if let (Some(told), Some(witness)) = (self.told.take(), self.options.witness) {
+            told.finish(witness, &self.outcomes);
+        }
     }
 
     /// Refuses, of two names that cannot be together, the one that was asked for later.
@@ -157,7 +163,7 @@ impl<'a> Transaction<'a> {
             Err(error) => return self.fail_all(locked, &UpdateError::from(error)),
         };
         self.compare(locked, &packed, additions.is_some());
-        if self.is_lost() {
+        if self.is_lost() || !self.tell(locked) {
             return;
         }
         self.write_logs(locked, folders);
@@ -185,6 +191,27 @@ impl<'a> Transaction<'a> {
             && let Err(error) = folders.sync()
         {
             self.fail_all(locked, &error);
+        }
+    }
+
+    /// Tells whoever watches what is about to happen. False: it must not.
+    fn tell(&mut self, locked: &[Locked]) -> bool {
+        let Some(witness) = self.options.witness else { return true };
+        let open = locked.iter().filter(|ref_| self.is_open(ref_));
+        let moved = open.map(|ref_| (ref_.index, ref_.name.clone()));
+        match Told::prepare(witness, self.updates, moved, self.refs.paths.kind()) {
+            Ok(told) => {
+                self.told = told;
+                true
+            }
+            Err(_) => {
+                for ref_ in locked {
+                    if self.outcomes.is_open(ref_.index) {
+                        self.fail(ref_.index, UpdateError::Forbidden);
+                    }
+                }
+                false
+            }
         }
     }
 
