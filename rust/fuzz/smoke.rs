@@ -93,6 +93,6 @@ macro_rules! targets {
 }
 
 targets! {
-    commit tag tree entry delta filter index multi_pack_index packed_refs loose_ref stored_pack
-    ingest
+    commit tag tree entry delta filter index multi_pack_index packed_refs reftable loose_ref
+    stored_pack ingest
 }

@@ -9,7 +9,7 @@ mod formats;
 mod packs;
 pub mod seeds;
 
-pub use files::{index, multi_pack_index, packed_refs};
+pub use files::{index, multi_pack_index, packed_refs, reftable};
 pub use formats::{commit, delta, entry, filter, loose_ref, tag, tree};
 pub use packs::{ingest, stored_pack};
 
@@ -34,6 +34,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "index", body: index, tries: 600 },
     Target { name: "multi_pack_index", body: multi_pack_index, tries: 600 },
     Target { name: "packed_refs", body: packed_refs, tries: 600 },
+    Target { name: "reftable", body: reftable, tries: 400 },
     Target { name: "loose_ref", body: loose_ref, tries: 600 },
     Target { name: "stored_pack", body: stored_pack, tries: 400 },
     Target { name: "ingest", body: ingest, tries: 400 },

@@ -120,6 +120,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 vec![std::fs::read(packs.join("multi-pack-index")).expect("git wrote it")]
             }
             "packed_refs" => vec![std::fs::read(folder.join("packed-refs")).expect("git wrote it")],
+            "reftable" => tables(&folder.join("tables")),
             "loose_ref" => vec![b"ref: refs/heads/main\n".to_vec(), [b'a'; 41].to_vec()],
             "stored_pack" => vec![vec![], vec![0; 30]],
             "ingest" => {
@@ -132,4 +133,26 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         };
     });
     made
+}
+
+/// A table of a few refs with their logs, and a larger one with indexes.
+fn tables(folder: &std::path::Path) -> Vec<Vec<u8>> {
+    use _core::refs::{RefStore, RefUpdate, Reflog, UpdateOptions};
+    let committer = b"A <a@b> 1700000000 +0000";
+    let options =
+        UpdateOptions { committer, reflog: Reflog::All, fsync: false, ..Default::default() };
+    let new = _core::hash::ObjectId::from_bytes(&[0xab; 20]);
+    let write = |folder: &std::path::Path, count: usize| {
+        std::fs::create_dir_all(folder).expect("folders can be made");
+        let store = RefStore::open_tables(folder, None, _core::hash::HashKind::Sha1);
+        store.set_symbolic(b"HEAD", b"refs/heads/0", &options).expect("it can be written");
+        let names: Vec<String> = (0..count).map(|n| format!("refs/heads/{n}")).collect();
+        let updates: Vec<_> =
+            names.iter().map(|name| RefUpdate { name: name.as_bytes(), old: None, new }).collect();
+        assert!(store.update(&updates, &options).iter().all(Result::is_ok));
+        let list = std::fs::read_to_string(folder.join("reftable/tables.list"));
+        let name = list.expect("it was written").lines().next().expect("a table").to_owned();
+        std::fs::read(folder.join("reftable").join(name)).expect("it was written")
+    };
+    vec![write(&folder.join("few"), 3), write(&folder.join("many"), 800)]
 }
