@@ -455,6 +455,14 @@ class Upkeep:
         *,
         shallow: Sequence[bytes] = ...,
     ) -> Self: ...
+    def is_due(self, packs: int, loose: int) -> bool:
+        """Would so many packs be rolled up, or about so many loose objects? Costs little."""
+
+    def roll_up_soon(
+        self, packs: int, loose: int, *, depth: int = 50, fsync: set[str] | None = None
+    ) -> None:
+        """Does it in the background, one repository after the other, unless it waits already."""
+
     def run(
         self,
         *,

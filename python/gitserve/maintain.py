@@ -17,10 +17,14 @@ from gitserve.errors import Busy, GitServeError, NoRepository
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
-from gitserve.service.upkeep import Report, maintain, seconds_of
+from gitserve.service.rolling import rolled_from
+from gitserve.service.upkeep import Least, Report, maintain, seconds_of
 
 EXIT_FAILED = 1
 EXIT_USAGE = 129
+
+AUTO_NICE = 19
+"""Requests come first."""
 
 BAR = 24
 """Characters of a progress bar."""
@@ -42,6 +46,10 @@ def run(words: Sequence[str]) -> int:
     parser.add_argument(
         "--prune", metavar="TIME",
         help="the grace time in place of gc.pruneExpire (2.weeks.ago), or never; used by --full",
+    )  # fmt: skip
+    parser.add_argument(
+        "--auto", action="store_true",
+        help="only where pushes have left enough behind, and slowly; off where gc.auto is 0",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=0, help="0: as many as processors")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each repository")
@@ -71,8 +79,17 @@ def _one(path: str, chosen: argparse.Namespace) -> int:
         if location is None:
             raise NoRepository(f"'{path}' does not appear to be a git repository")
         check_ownership(location, os.environ)
+        repository = NativeRepository(location, os.environ)
+        least = Least()
+        if chosen.auto:
+            limits = rolled_from(repository.config)
+            if limits is None:
+                return 0
+            least = Least(*limits)
+            os.nice(AUTO_NICE)
         report = maintain(
-            NativeRepository(location, os.environ),
+            repository,
+            least=least,
             full=chosen.full,
             grace=chosen.prune,
             threads=max(0, chosen.threads),

@@ -54,6 +54,7 @@ from gitserve.dropin.webserver import (
     main,
 )
 from gitserve.dropin.websmart import get_info_refs, handle_service_request
+from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import GitHttp, find_exported
 from gitserve.transport.services import service_rules
@@ -108,7 +109,11 @@ def folder_application(
     ``gunicorn -k gthread --threads 16 'gitserve.web:folder_application("/srv/git")'``
     """
     exports = Exports(base_path=os.path.abspath(base_path), export_all=export_all)
-    return GitHttp(find_exported(exports), service_rules(["receive-pack"] if push else ()))
+    return GitHttp(
+        find_exported(exports),
+        service_rules(["receive-pack"] if push else ()),
+        options=ServiceOptions(upkeep="thread"),
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.gits import Git
+from tests.support.server import gitserve_programs, http_programs, running_server
 
 PUSHES = 20
 
@@ -201,3 +203,51 @@ def test_pushes_clones_and_gits_own_gc_go_on(git: Git, pushed: Path, tmp_path: P
     assert failed == []
     assert git.text("rev-parse", "main", cwd=pushed) == git.text("rev-parse", "HEAD", cwd=work)
     git.run("fsck", "--full", "--strict", cwd=pushed)
+
+
+@pytest.mark.parametrize("road", ["daemon", "http", "stdio"])
+def test_pushes_are_rolled_up_behind_them(
+    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path, road: str
+) -> None:
+    git = newest_git
+    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
+    bare, work = tmp_path / "pushed.git", tmp_path / "work"
+    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
+        git.run("config", key, value, cwd=bare)
+    git.run("config", "http.receivepack", "true", cwd=bare)
+
+    def push_to(address: str | Path, *options: str) -> None:
+        (work / "new").write_text(f"{time.monotonic()}\n")
+        git.run("add", ".", cwd=work)
+        git.run("commit", "-q", "-m", "new", cwd=work)
+        git.run("push", "-q", *options, address, "HEAD:refs/heads/main", cwd=work)
+
+    def packs() -> int:
+        return len(list((bare / "objects/pack").glob("*.idx")))
+
+    before = objects(git, bare)
+    git.run("config", "receive.autogc", "false", cwd=bare)
+    with contextlib.ExitStack() as stack:
+        if road == "stdio":
+            address: str | Path = bare
+            options = [f"--receive-pack={gitserve_programs().receive_pack}"]
+        else:
+            programs = http_programs() if road == "http" else gitserve_programs()
+            words = ["--export-all", "--enable=receive-pack"]
+            server = stack.enter_context(
+                running_server(programs, tmp_path, tmp_path / "log", words)
+            )
+            server.scheme = {"http": "http", "daemon": "git"}[road]
+            address, options = server.url(bare), []
+        push_to(address, *options)
+        assert packs() == PUSHES + 1
+        git.run("config", "receive.autogc", "true", cwd=bare)
+        push_to(address, *options)
+        deadline = time.monotonic() + 60
+        while packs() > 3 or list(bare.glob("gc.pid*")):
+            assert time.monotonic() < deadline, packs()
+            time.sleep(0.05)
+        push_to(address, *options)
+    assert objects(git, bare) > before
+    assert git.text("rev-parse", "main", cwd=bare) == git.text("rev-parse", "HEAD", cwd=work)
+    git.run("fsck", "--full", "--strict", cwd=bare)

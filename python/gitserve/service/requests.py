@@ -13,7 +13,7 @@ from itertools import count
 
 from gitserve import __version__
 from gitserve._core import RefSnapshot
-from gitserve.errors import InternalError
+from gitserve.errors import GitServeError, InternalError
 from gitserve.options import HookRules, PackCacheOptions
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.config import Config
@@ -51,6 +51,8 @@ class ServiceOptions(Record):
     """The environment of the one client that is served; where it says ``GIT_NO_LAZY_FETCH=0``, what
     a partial clone lacks is fetched for him."""
     pack_cache: PackCacheOptions | None = None
+    upkeep: str = ""
+    """How roll-ups are done that pushes make due (:mod:`gitserve.service.rolling`); empty: not."""
     traced: bool = False
     """Keep in the tally what was asked."""
 
@@ -128,6 +130,18 @@ def serve_receive(
         drive(receive(config, version=version), conversation, service)
     finally:
         service.close()
+        if options.upkeep and tally.updated and isinstance(repository, NativeRepository):
+            _roll_up(repository, options.upkeep, tally)
+
+
+def _roll_up(repository: NativeRepository, how: str, tally: Tally) -> None:
+    from gitserve.service.rolling import after_push
+
+    try:
+        after_push(repository, how)
+    except (GitServeError, OSError) as error:
+        # the push is none the worse for it
+        tally.warnings += (f"no roll-up: {error}",)
 
 
 def serve_archive(repository: ReadableRepository, conversation: Conversation) -> None:

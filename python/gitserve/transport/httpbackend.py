@@ -122,7 +122,7 @@ def _answer(
     app = GitHttp(
         _find(environ, Exports(base_path=root, export_all="GIT_HTTP_EXPORT_ALL" in environ)),
         services=services,
-        options=ServiceOptions(hooks=HookRules(environ=_hook_environ(environ))),
+        options=ServiceOptions(hooks=HookRules(environ=_hook_environ(environ)), upkeep="process"),
         limits=HttpLimits(),
         log=ErrorLog(),
         log_well=False,

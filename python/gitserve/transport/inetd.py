@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from gitserve.errors import GitServeError
 from gitserve.options import DaemonOptions
+from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.pipes import PipeStream
 from gitserve.transport.pool import Connection
@@ -25,7 +26,9 @@ def serve_standard_input(
 ) -> None:
     """Raises nothing that a client could cause."""
     log = opened_log(options)
-    daemon = made_daemon(options, exports, services, None, log)
+    # the process ends with this one client
+    own = ServiceOptions(threads=options.threads, pack_cache=options.pack_cache, upkeep="process")
+    daemon = made_daemon(options, exports, services, own, log)
     try:
         accepted = socket.socket(fileno=os.dup(0))
     except OSError:  # two pipes

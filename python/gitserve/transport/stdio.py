@@ -232,6 +232,7 @@ def _serve(
         check_connectivity=call.check_connectivity,
         traced=traced is not None,
         lazy_environ=environ,
+        upkeep="process",
     )
     try:
         if service == "upload-archive":

@@ -230,7 +230,7 @@ def made_daemon(
         find=Admission(exports).open,
         services=DAEMON_SERVICES if services is None else services,
         options=service_options
-        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache),
+        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache, upkeep="thread"),
         connections=options.connections,
         log=log,
         informative_errors=options.informative_errors,

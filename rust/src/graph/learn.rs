@@ -227,7 +227,7 @@ fn choose(
 }
 
 /// Requests come first.
-fn lower_priority() {
+pub(crate) fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: it takes numbers and touches no memory; 0 stands for the calling thread on Linux
     unsafe {

@@ -41,6 +41,7 @@ pub use deepen::{DeepenSpec, INFINITE_DEPTH, deepen};
 pub use enumerate::enumerate;
 pub use filter::{Filter, FilterError};
 pub use learn::keep_learning;
+pub(crate) use learn::lower_priority;
 pub use name_hash::name_hash;
 pub use negotiation::Negotiation;
 pub use reachable::all_reachable;

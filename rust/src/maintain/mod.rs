@@ -4,7 +4,8 @@
 //! is removed, and a [`Report`]. The stages, a file each: [`lock`] lets one in at a time, git's own
 //! `gc` among them; [`survey`] lists what is there; [`choose`] says what is worth rolling up;
 //! [`partition`] tells what refs reach from what nobody needs any more; [`pack`] writes packs, from
-//! the same plans as for a client; [`retire`] removes what they replace. Nothing here knows
+//! the same plans as for a client; [`retire`] removes what they replace. [`due`] tells whether a push has made it worth while, and
+//! [`background`] does it then, after the pushes. Nothing here knows
 //! configuration files, terminals or when to run.
 //!
 //! Whoever is killed at any moment leaves the repository as it was, or with objects in two places;
@@ -13,8 +14,10 @@
 //! Git's documents: `git-gc`, `git-repack` (`--geometric`, `--cruft`), `gitformat-pack` (cruft
 //! packs).
 
+mod background;
 mod choose;
 mod cruft;
+mod due;
 mod error;
 mod lock;
 mod order;
@@ -33,6 +36,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use background::maintain_soon;
+pub use due::is_due;
 pub use error::MaintainError;
 
 use crate::durable::SyncRules;
@@ -80,6 +85,8 @@ pub struct Options {
     pub level: i32,
     /// Blobs above this get no deltas (`core.bigFileThreshold`).
     pub big_file_threshold: u64,
+    /// Bytes that the search for deltas may hold, and as many of what it has found.
+    pub memory: u64,
     /// What the disk is waited for.
     pub sync: SyncRules,
 }
@@ -96,6 +103,7 @@ impl Default for Options {
             depth: 50,
             level: crate::zlib::DEFAULT_LEVEL,
             big_file_threshold: 512 << 20,
+            memory: 384 << 20,
             sync: SyncRules::ALL,
         }
     }

@@ -18,10 +18,6 @@ use crate::watch::{Phase, Watch};
 
 use super::Options;
 
-/// New deltas are kept in memory up to this many bytes until they are written; beyond, they are
-/// made a second time. Twice git's `pack.deltaCacheSize`, for the deltas of all threads.
-const KEEP_MEMORY: u64 = 512 << 20;
-
 /// Writes packs of one run.
 pub(super) struct Packer<'a> {
     pub(super) source: &'a Snapshot,
@@ -45,7 +41,8 @@ impl Packer<'_> {
             window: self.options.window,
             depth: self.options.depth,
             big_file_threshold: self.options.big_file_threshold,
-            keep_memory: KEEP_MEMORY,
+            search_memory: self.options.memory,
+            keep_memory: self.options.memory,
             reuse_deltas: !fresh_deltas,
             reused_depth: self.options.depth,
             as_found: true,

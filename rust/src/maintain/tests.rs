@@ -392,3 +392,38 @@ fn a_multi_pack_index_of_packs_that_go_goes_too() {
     assert!(repo.files("multi-pack-index").is_empty());
     repo.check();
 }
+
+#[test]
+fn a_roll_up_becomes_due_and_is_done_in_the_background() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 30);
+    let least = Least { packs: 5, loose: 100 };
+    let due = || is_due(&repo.path().join("objects"), 2, least);
+    for push in 0..4 {
+        repo.commits("main", 31 + push, 1);
+        assert!(!due());
+    }
+    repo.commits("main", 40, 1);
+    assert!(due());
+    let before = repo.objects();
+    let place = Arc::new(repo.place());
+    for _ in 0..3 {
+        maintain_soon(&place, Options { least, ..Options::default() });
+    }
+    let began = std::time::Instant::now();
+    while repo.files(".pack").len() > 2 {
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", repo.files(".pack"));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    while repo.path().join("gc.pid").exists() || !repo.files(".keep").is_empty() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(!due());
+    assert_eq!(repo.objects(), before);
+    repo.check();
+    for nth in 0..200 {
+        repo.loose(format!("{nth}").as_bytes());
+    }
+    let few = Least { packs: 5, loose: 20 };
+    assert!(is_due(&repo.path().join("objects"), 2, few));
+}

@@ -1,5 +1,6 @@
 //! `maintain` and its background.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use crate::watch::Watch;
 
 /// How often `on_progress` is called.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Beside requests, a search for deltas has to do with little.
+const BACKGROUND_MEMORY: u64 = 64 << 20;
 
 fn maintain_error(error_: MaintainError) -> PyErr {
     match error_ {
@@ -58,6 +62,25 @@ impl Upkeep {
         Ok(Self { place: Arc::new(Place { common_dir, objects_dir, hash, refs, shallow }) })
     }
 
+    fn is_due(&self, py: Python<'_>, packs: usize, loose: usize) -> bool {
+        let factor = Options::default().factor;
+        py.detach(|| maintain::is_due(&self.place.objects_dir, factor, Least { packs, loose }))
+    }
+
+    #[pyo3(signature = (packs, loose, *, depth = 50, fsync = None))]
+    fn roll_up_soon(&self, packs: usize, loose: usize, depth: u32, fsync: Option<HashSet<String>>) {
+        let defaults = Options::default();
+        let options = Options {
+            least: Least { packs, loose },
+            threads: 1,
+            depth,
+            memory: BACKGROUND_MEMORY,
+            sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
+            ..defaults
+        };
+        maintain::maintain_soon(&self.place, options);
+    }
+
     #[pyo3(signature = (
         *, full = false, least_packs = 2, least_loose = 1, grace = None, threads = 0,
         window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None,
@@ -76,7 +99,7 @@ impl Upkeep {
         depth: u32,
         level: i32,
         big_file_threshold: Option<u64>,
-        fsync: Option<std::collections::HashSet<String>>,
+        fsync: Option<HashSet<String>>,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Told> {
         let defaults = Options::default();

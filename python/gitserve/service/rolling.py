@@ -1,0 +1,86 @@
+"""What a push leaves behind is rolled up after it, now and then, as ``git gc --auto`` does.
+
+In: a repository that has been pushed to. Out: work in the background, when it is due. Off where
+``receive.autogc`` or ``maintenance.auto`` is false, and where ``gc.auto`` is 0. Must not know what
+was pushed; is asked after every push, so it imports little.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gitserve._core import Upkeep
+from gitserve.record import TYPE_CHECKING
+from gitserve.repository.native import NativeRepository
+from gitserve.repository.syncrules import sync_rules
+
+if TYPE_CHECKING:
+    from gitserve.repository.config import Config
+
+PACKS = 10
+"""So many packs to be rolled up are worth it: readers do not feel them yet."""
+
+LOOSE = 512
+"""So many loose objects, about; git lets ``gc.auto`` of them (6,700) be."""
+
+IN_THREAD = "thread"
+"""The process goes on: it is done there, on a thread of low priority."""
+
+IN_PROCESS = "process"
+"""The process ends with the push: another one is started, which belongs to nobody."""
+
+
+def after_push(repository: NativeRepository, how: str) -> None:
+    """Starts a roll-up if it is due. Raises RepositoryError for a configuration that is wrong."""
+    limits = rolled_from(repository.config)
+    if limits is None:
+        return
+    upkeep = Upkeep(
+        repository.common_dir,
+        repository.objects_dir,
+        repository.all_refs,
+        repository.object_format,
+        shallow=list(repository.shallow),
+    )
+    packs, loose = limits
+    if not upkeep.is_due(packs, loose):
+        return
+    if how == IN_THREAD:
+        depth = min(max(0, repository.config.get_int("pack.depth", 50)), 4095)
+        fsync = set(sync_rules(repository.config))
+        upkeep.roll_up_soon(packs, loose, depth=depth, fsync=fsync)
+    else:
+        _start(repository)
+
+
+def rolled_from(config: Config) -> tuple[int, int] | None:
+    """From how many packs and loose objects on; None: never."""
+    most_loose = config.get_int("gc.auto", 6700)
+    if (
+        most_loose <= 0
+        or not config.get_bool("receive.autogc", True)
+        or not config.get_bool("maintenance.auto", True)
+        or config.get_bool("extensions.preciousobjects")
+    ):
+        return None
+    most_packs = config.get_int("gc.autopacklimit", 50)
+    packs = sys.maxsize if most_packs <= 0 else max(2, min(PACKS, most_packs))
+    return packs, min(LOOSE, most_loose)
+
+
+def _start(repository: NativeRepository) -> None:
+    """``gitserve maintain --auto`` in a session of its own, without our pipes."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    environ = {name: value for name, value in os.environ.items() if name != "GIT_QUARANTINE_PATH"}
+    words = [sys.executable, "-m", "gitserve", "maintain", "--auto", "--quiet", repository.git_dir]
+    try:
+        os.posix_spawn(
+            sys.executable,
+            words,
+            environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, nothing, fd) for fd in (0, 1, 2)],
+            setsid=True,
+        )
+    finally:
+        os.close(nothing)
