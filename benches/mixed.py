@@ -1,4 +1,4 @@
-"""Small fetches while clones run: ``python -m benches.mixed``.
+"""Small fetches while clones run: ``python -m benches mixed``.
 
 In: options as of ``python -m benches``, and how many clones. Out: a line a round and server: how
 long fetches of 20 commits take alone, and while so many clones of the same repository are under
@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from benches import repositories, workloads
-from benches.__main__ import ROOT, build_loadgen
-from benches.servers import Daemon, running
-from benches.workloads import Workload
-from tests.support.history import HistoryShape
+from benches import peers
+from benches.options import build_loadgen, common, source_of, source_options
+from benches.repositories import prepare
+from benches.servers import Daemon
+from benches.workloads import DIFFERENT, REPEATED, Recording, Workload, reads
 
 ENDLESS = 1_000_000
 """Clones, more than are ever made: they are stopped when the fetches are done."""
@@ -29,8 +27,8 @@ def replay(
     loadgen: Path, daemon: Daemon, workload: Workload, connections: int, count: int
 ) -> list[str]:
     """A command of the load generator."""
-    file = workload.files[daemon.name]
-    return [str(loadgen), *map(str, daemon.address), str(file), str(connections), str(count)]
+    words = [str(loadgen), "replay", *map(str, daemon.address), str(workload.file)]
+    return [*words, str(connections), str(count), "0", "any", "600"]
 
 
 def fetches(loadgen: Path, daemon: Daemon, workload: Workload, count: int) -> tuple[float, float]:
@@ -45,6 +43,7 @@ def measure(
     loadgen: Path, daemon: Daemon, small: Workload, large: Workload, clones: int, count: int
 ) -> str:
     """Both, one after the other."""
+    daemon.at_rest()
     alone = fetches(loadgen, daemon, small, count)
     with tempfile.TemporaryFile() as said:
         busy = subprocess.Popen(replay(loadgen, daemon, large, clones, ENDLESS), stdout=said)
@@ -62,37 +61,24 @@ def measure(
     )
 
 
-def main() -> None:
+def main(words: list[str]) -> None:
     """Both servers, in turns."""
-    parser = argparse.ArgumentParser(prog="python -m benches.mixed", description=__doc__)
-    parser.add_argument("--repo", type=Path, help="measure on a copy of this repository")
-    parser.add_argument("--commits", type=int, default=5000)
-    parser.add_argument("--files", type=int, default=1500)
+    parser = argparse.ArgumentParser(prog="python -m benches mixed", description=__doc__)
+    common(parser)
+    source_options(parser)
     parser.add_argument("--clones", type=int, default=8)
     parser.add_argument("--fetches", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--work", type=Path, default=ROOT / "bench-work")
-    parser.add_argument("--git", default=shutil.which("git"))
-    parser.add_argument("--gitserve", default=str(Path(sys.executable).with_name("gitserve")))
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     work: Path = options.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    loadgen = build_loadgen(work)
-    shape = HistoryShape(commits=options.commits, files=options.files)
-    found = repositories.prepare(options.git, work, options.repo, shape)
-    names = ["git daemon", "gitserve"]
-    with (
-        running(names[0], [options.git, "daemon"], found.base, work / "git-daemon.log") as theirs,
-        running(names[1], [options.gitserve, "daemon"], found.base, work / "gitserve.log") as ours,
-    ):
-        recorded = workloads.record_all(options.git, found, theirs, names, 1.0)
-        small = next(one for one in recorded if "20 behind" in one.name)
-        large = next(one for one in recorded if "clone, no bitmap" in one.name)
+    loadgen = options.loadgen or build_loadgen(work)
+    found = prepare(options.git, work, source_of(options))
+    theirs, ours = peers.git_daemon(options.git), peers.gitserve(options.gitserve)
+    recording = Recording(found, theirs, work)
+    wanted = (f"fetch, 20 behind, {DIFFERENT}", f"clone, no bitmap, {REPEATED}")
+    small, large = reads(recording, wanted.__contains__)
+    with theirs.serving(found.base, work) as one, ours.serving(found.base, work) as other:
         for _ in range(options.rounds):
-            for daemon in (theirs, ours):
+            for daemon in (one, other):
                 print(measure(loadgen, daemon, small, large, options.clones, options.fetches))
-                daemon.settle(1)
-
-
-if __name__ == "__main__":
-    main()
+                daemon.settle(daemon.at_rest())

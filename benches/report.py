@@ -1,14 +1,18 @@
-"""Numbers into a table for people and a file for programs."""
+"""Numbers into a table for people and a file for programs, and two files into what has changed.
+
+A row is a workload in a mode and a version. Ratios are of medians over rounds, of the same run.
+"""
 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from benches.peers import CACHED, DULWICH, GIT, LIMIT, ORDER, OURS
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,30 @@ class Measured:
     first_p50_ms: float
     first_p99_ms: float
     cpu_ms: float
-    """The server's CPU time per request, in milliseconds."""
+    """The server's CPU time per request, in milliseconds, its children's included."""
     memory: int
-    """Its peak of anonymous memory, in bytes."""
+    """Its peak of anonymous memory, in bytes: mapped files are not counted."""
+    mode: str = "repeated"
+    version: int = 2
+    connections: int = 1
+    background_ms: float = 0.0
+    """CPU time per request that it went on to use when everybody had an answer."""
+    client_cpu_ms: float = 0.0
+    """The load generator's own."""
+
+    @property
+    def row(self) -> str:
+        """As :attr:`benches.workloads.Workload.row`."""
+        return f"{self.workload}, {self.mode}" + (", v0" if self.version == 0 else "")
 
     @property
     def per_second(self) -> float:
         return self.requests / self.seconds if self.seconds else 0.0
+
+    @property
+    def sent(self) -> float:
+        """Bytes for one request."""
+        return self.bytes / max(1, self.requests)
 
 
 def middle(rounds: Sequence[Measured], what: str) -> float:
@@ -40,50 +61,175 @@ def middle(rounds: Sequence[Measured], what: str) -> float:
     return float(median(getattr(one, what) for one in rounds))
 
 
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """How many times better than another server of the same run; ``None`` where it is nothing."""
+
+    speed: float | None
+    cpu: float | None
+    first: float | None
+    memory: float | None
+    sent: float | None
+
+
+def over(upper: float, lower: float) -> float | None:
+    """A ratio, if there is one."""
+    return upper / lower if upper and lower else None
+
+
+class Results:
+    """Rounds, sorted by row and server."""
+
+    def __init__(self, measured: Sequence[Measured]) -> None:
+        self.by_row: dict[str, dict[str, list[Measured]]] = {}
+        for one in measured:
+            self.by_row.setdefault(one.row, {}).setdefault(one.server, []).append(one)
+
+    def reference(self, row: str) -> str:
+        """Whom the others are compared with."""
+        servers = self.by_row[row]
+        return GIT if GIT in servers else DULWICH if DULWICH in servers else next(iter(servers))
+
+    def ratios(self, row: str, server: str) -> Ratios | None:
+        """Against git daemon, or against the first server where that is not in the row."""
+        theirs = self.by_row[row].get(self.reference(row), [])
+        ours = self.by_row[row].get(server, [])
+        if not theirs or not ours or theirs is ours:
+            return None
+        return Ratios(
+            over(middle(ours, "per_second"), middle(theirs, "per_second")),
+            over(middle(theirs, "cpu_ms"), middle(ours, "cpu_ms")),
+            over(middle(theirs, "first_p50_ms"), middle(ours, "first_p50_ms")),
+            over(middle(theirs, "memory"), middle(ours, "memory")),
+            over(middle(ours, "sent"), middle(theirs, "sent")),
+        )
+
+    def of_limit(self, row: str, server: str) -> float | None:
+        """How many times longer a request takes than one ``sendfile`` of the answer."""
+        ours = self.by_row[row].get(server)
+        name, version = (ours[0].workload, ours[0].version) if ours else ("", 2)
+        for servers in self.by_row.values():
+            limit = servers.get(LIMIT)
+            same = limit and (limit[0].workload, limit[0].version) == (name, version)
+            if ours and limit and same:
+                return over(middle(ours, "p50_ms"), middle(limit, "p50_ms"))
+        return None
+
+
 COLUMNS = ("req/s", "CPU ms", "p50 ms", "p99 ms", "first ms", "MB sent", "peak MB")
+RATIOS = ("x req/s", "x CPU", "x memory", "bytes", "of limit")
+"""Better than git daemon by; bytes in its bytes; the time in the limit's time."""
+WIDTH = 9
+NAME, SERVER = 56, 18
 
 
 def row(rounds: Sequence[Measured]) -> list[float]:
     """One server's numbers, in the order of :data:`COLUMNS`."""
-    requests = max(1.0, middle(rounds, "requests"))
     return [
         middle(rounds, "per_second"),
         middle(rounds, "cpu_ms"),
         middle(rounds, "p50_ms"),
         middle(rounds, "p99_ms"),
         middle(rounds, "first_p50_ms"),
-        middle(rounds, "bytes") / requests / 1e6,
+        middle(rounds, "sent") / 1e6,
         middle(rounds, "memory") / 1e6,
     ]
 
 
-def table(measured: Sequence[Measured], servers: Sequence[str]) -> str:
-    """A line a server, and how many times better the second one is."""
-    lines = [f"{'':28}{'':12}" + "".join(f"{column:>11}" for column in COLUMNS)]
-    for workload in dict.fromkeys(one.workload for one in measured):
-        rows = {}
-        for server in servers:
-            rounds = [one for one in measured if (one.workload, one.server) == (workload, server)]
-            if not rounds:
-                continue
-            rows[server] = row(rounds)
-            numbers = "".join(f"{number:11.2f}" for number in rows[server])
+def number(value: float | None) -> str:
+    """In few digits."""
+    if value is None:
+        return f"{'-':>{WIDTH}}"
+    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 2
+    return f"{value:{WIDTH}.{digits}f}"
+
+
+def table(measured: Sequence[Measured], title: bool = True) -> str:
+    """A line a server; ratios above 1 are better than git daemon."""
+    results = Results(measured)
+    lines = []
+    if title:
+        heads = "".join(f"{column:>{WIDTH}}" for column in (*COLUMNS, *RATIOS))
+        lines.append(f"{'':{NAME}}{'':{SERVER}}{heads}")
+    for name, servers in results.by_row.items():
+        shown = name
+        for server in sorted(servers, key=lambda one: ORDER.index(one) if one in ORDER else 99):
+            rounds = servers[server]
+            numbers = "".join(map(number, row(rounds)))
+            ratios = results.ratios(name, server)
+            compared = [ratios.speed, ratios.cpu, ratios.memory, ratios.sent] if ratios else []
+            compared += [None] * (4 - len(compared))
+            numbers += "".join(map(number, [*compared, results.of_limit(name, server)]))
             failed = sum(one.errors for one in rounds)
             trouble = f"  {failed} FAILED" if failed else ""
-            lines.append(f"{workload if len(rows) == 1 else '':28}{server:12}{numbers}{trouble}")
-        if len(rows) == 2:
-            theirs, ours = (rows[server] for server in servers)
-            ratios = []
-            for number, (their, our) in enumerate(zip(theirs, ours, strict=True)):
-                upper, lower = (our, their) if number == 0 else (their, our)
-                ratios.append(f"{upper / lower:10.1f}x" if lower else f"{'-':>11}")
-            lines.append(f"{'':28}{'better':12}" + "".join(ratios))
+            lines.append(f"{shown:{NAME}}{server:{SERVER}}{numbers}{trouble}")
+            shown = ""
     return "\n".join(lines)
+
+
+def summary(measured: Sequence[Measured]) -> dict[str, dict[str, Any]]:
+    """For programs and for plots: by row and server, medians and ratios."""
+    results = Results(measured)
+    out: dict[str, dict[str, Any]] = {}
+    for name, servers in results.by_row.items():
+        out[name] = {}
+        for server, rounds in servers.items():
+            ratios = results.ratios(name, server)
+            values = dict(zip(COLUMNS, row(rounds), strict=True))
+            out[name][server] = {key: round(value, 4) for key, value in values.items()} | {
+                "rounds": len(rounds),
+                "errors": sum(one.errors for one in rounds),
+                "better": {
+                    key: None if value is None else round(value, 3)
+                    for key, value in (asdict(ratios) if ratios else {}).items()
+                },
+                "times the limit": results.of_limit(name, server),
+            }
+    return out
 
 
 def save(path: Path, measured: Sequence[Measured], about: dict[str, Any]) -> None:
     """Everything, every round."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    machine = {"machine": platform.machine(), "system": platform.release()}
-    content = {"about": about | machine, "rounds": [asdict(one) for one in measured]}
+    content = {
+        "about": about,
+        "summary": summary(measured),
+        "rounds": [asdict(one) for one in measured],
+    }
     path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def load(path: Path) -> list[Measured]:
+    """The rounds of a stored file."""
+    content = json.loads(path.read_text())
+    return [Measured(**one) for one in content["rounds"]]
+
+
+def compare(stored: Sequence[Measured], now: Sequence[Measured]) -> str:
+    """What has changed, of our servers: the ratio to git daemon, and the numbers themselves."""
+    before, after = Results(stored), Results(now)
+    lines = [f"{'':{NAME}}{'':{SERVER}}{'x req/s':>20}{'req/s':>26}{'CPU ms':>26}"]
+    for name, servers in after.by_row.items():
+        for server in servers:
+            old = before.by_row.get(name, {}).get(server)
+            if old is None or server not in {OURS, CACHED}:
+                continue
+            new = servers[server]
+            ratios = [one.ratios(name, server) for one in (before, after)]
+            speeds = [None if one is None else one.speed for one in ratios]
+            line = f"{name:{NAME}}{server:{SERVER}}" + change(speeds[0], speeds[1], width=20)
+            for what in ("per_second", "cpu_ms"):
+                line += change(middle(old, what), middle(new, what), width=26)
+            lines.append(line)
+    missing = [name for name in before.by_row if name not in after.by_row]
+    if missing:
+        lines.append(f"not measured this time: {'; '.join(missing)}")
+    return "\n".join(lines)
+
+
+def change(old: float | None, new: float | None, width: int) -> str:
+    """From, to, and by how much."""
+    if not old or not new:
+        return f"{'-':>{width}}"
+    text = f"{number(old).strip()} -> {number(new).strip()} {(new / old - 1) * 100:+.0f}%"
+    return f"{text:>{width}}"

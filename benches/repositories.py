@@ -1,7 +1,7 @@
 """The repositories that are measured: a copy of the user's, or a generated one.
 
-In: a path or a size. Out: bare copies below the work folder, made once and kept for the next run.
-The user's own repository is only read.
+In: a path or a size. Out: bare copies below the work folder, each made when it is first needed and
+kept for the next run. The user's own repository is only read.
 """
 
 from __future__ import annotations
@@ -9,150 +9,135 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benches import conversations
-from benches.conversations import Conversation
-from tests.support.history import HistoryShape, data, history
+from benches import generate
+from benches.gits import git
+from benches.variants import into_packs, linked_copy, with_refs
 
-REFS = 1000
-"""Refs of the repository for ls-refs."""
-BEHIND = 20
-HAVES = 16
-"""What git says in its first round."""
+SETTINGS = {
+    "uploadpack.allowFilter": "true",
+    # Versions 0 and 2 alike: requests that all differ want commits that no ref names.
+    "uploadpack.allowAnySHA1InWant": "true",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Repositories:
-    """Copies of one repository, relative to the folder that is served."""
+    """Copies of one repository, in the folder that is served."""
 
+    git_path: str
     base: Path
-    plain: Path
-    """One pack, no bitmap."""
-    bitmap: Path
-    """The same pack with one."""
-    refs: Path
-    """The same objects and exactly :data:`REFS` refs."""
-    branch: str
+    kept: bool
+    """It is measured as it is, packs and all."""
+
+    @property
+    def plain(self) -> Path:
+        """One pack, no bitmap; or the repository as it is."""
+        return self.base / "plain.git"
+
+    def served(self, repository: Path) -> str:
+        """What a client calls it."""
+        return f"/{repository.relative_to(self.base)}"
+
+    def variant(self, name: str, change: Callable[[Path], object]) -> Path:
+        """A copy with something changed, made once."""
+        path = self.base / f"{name}.git"
+        if not path.exists():
+            making = linked_copy(self.plain, self.base / f"{name}.making.git")
+            change(making)
+            making.rename(path)
+        return path
+
+    def bitmap(self) -> Path:
+        """With a bitmap for its one pack."""
+
+        def change(path: Path) -> None:
+            git(self.git_path, "repack", "-q", "-a", "-d", "-b", cwd=path)
+
+        return self.variant("bitmap", change)
+
+    def refs(self, count: int) -> Path:
+        """The same objects and exactly so many refs."""
+        return self.variant(f"refs-{count}", lambda path: with_refs(self.git_path, path, count))
+
+    def packs(self) -> Path:
+        """Many packs, and loose objects."""
+        return self.variant("packs", lambda path: into_packs(self.git_path, path))
+
+    def head(self) -> tuple[str, str]:
+        """The default branch and its tip."""
+        branch = git(self.git_path, "symbolic-ref", "HEAD", cwd=self.plain).decode().strip()
+        return branch, git(self.git_path, "rev-parse", "HEAD", cwd=self.plain).decode().strip()
+
+    def first_parents(self, count: int) -> list[str]:
+        """The default branch's newest commits, the newest first."""
+        listed = ("rev-list", "--first-parent", f"--max-count={count}", "HEAD")
+        return git(self.git_path, *listed, cwd=self.plain).decode().split()
+
+    def counted(self) -> dict[str, int]:
+        """What ``git count-objects -v`` says, and the number of refs."""
+        said = git(self.git_path, "count-objects", "-v", cwd=self.plain).decode()
+        pairs = [line.split(": ") for line in said.splitlines()]
+        found = {name: int(value) for name, value in pairs if value.isdigit()}
+        refs = git(self.git_path, "for-each-ref", "--format=x", cwd=self.plain)
+        return found | {"refs": len(refs.split())}
 
 
-def git(git_path: str, *arguments: str | Path, cwd: Path, stdin: bytes = b"") -> bytes:
-    """Runs git, without anybody's configuration."""
-    env = {
-        **os.environ,
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_TERMINAL_PROMPT": "0",
-    }
-    done = subprocess.run(
-        [git_path, *arguments], cwd=cwd, input=stdin, capture_output=True, env=env
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace")[-2000:]
-        raise RuntimeError(f"git {' '.join(map(str, arguments))}: {said}")
-    return done.stdout
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where repositories come from."""
+
+    path: Path | None = None
+    """The user's; otherwise one is generated."""
+    keep: bool = False
+    """Measure it with its own packs, loose objects and refs, not repacked."""
+    kind: str = "history"
+    size: int | None = None
+    seed: int = 1
+
+    def key(self, git_path: str) -> str:
+        """Names the folder: another source, another folder."""
+        if self.path is None:
+            return f"{self.kind}-{self.size or generate.KINDS[self.kind]}-{self.seed}"
+        heads = git(git_path, "for-each-ref", cwd=self.path)
+        digest = hashlib.sha256(str(self.path.resolve()).encode() + heads).hexdigest()[:12]
+        kept = "-kept" if self.keep else ""
+        return f"{self.path.resolve().name.removesuffix('.git')}-{digest}{kept}"
 
 
-def prepare(git_path: str, work: Path, source: Path | None, shape: HistoryShape) -> Repositories:
-    """The copies, made when they are not there."""
-    if source is None:
-        key = f"generated-{shape.commits}-{shape.files}"
+def prepare(git_path: str, work: Path, source: Source) -> Repositories:
+    """The copies, or rather the first of them."""
+    kept = source.keep or (source.path is None and source.kind in {"packs", "refs"})
+    found = Repositories(git_path, work / source.key(git_path), kept)
+    if not found.plain.exists():
+        found.base.mkdir(parents=True, exist_ok=True)
+        making = found.base / "plain.making.git"
+        shutil.rmtree(making, ignore_errors=True)
+        make(git_path, making, source, kept=kept)
+        making.rename(found.plain)
+    return found
+
+
+def make(git_path: str, plain: Path, source: Source, *, kept: bool) -> None:
+    """A copy, or a repository made from nothing."""
+    if source.path is None:
+        generate.generate(git_path, source.kind, plain, source.seed, source.size)
+    elif kept:
+        folder = source.path if (source.path / "objects").exists() else source.path / ".git"
+        shutil.copytree(folder, plain, ignore=shutil.ignore_patterns("*.lock", "hooks"))
+        git(git_path, "config", "core.bare", "true", cwd=plain)
     else:
-        heads = git(git_path, "for-each-ref", cwd=source)
-        digest = hashlib.sha256(str(source.resolve()).encode() + heads).hexdigest()[:12]
-        key = f"{source.resolve().name.removesuffix('.git')}-{digest}"
-    base = work / key
-    found = Repositories(base, base / "plain.git", base / "bitmap.git", base / "refs.git", "")
-    if not (base / "ready").exists():
-        shutil.rmtree(base, ignore_errors=True)
-        base.mkdir(parents=True)
-        make(git_path, found, source, shape)
-        (base / "ready").touch()
-    head = git(git_path, "symbolic-ref", "HEAD", cwd=found.plain).decode().strip()
-    return Repositories(base, found.plain, found.bitmap, found.refs, head)
-
-
-def make(git_path: str, found: Repositories, source: Path | None, shape: HistoryShape) -> None:
-    """All of them."""
-    plain = found.plain
-    if source is None:
-        git(git_path, "init", "-q", "--bare", "--initial-branch=main", plain, cwd=found.base)
-        stream = b"".join(history(1, shape))
-        git(git_path, "fast-import", "--quiet", "--force", "--done", cwd=plain, stdin=stream)
-    else:
-        url = f"file://{source.resolve()}"
-        git(git_path, "clone", "-q", "--mirror", url, plain, cwd=found.base)
-    quietly = ("-c", "repack.writeBitmaps=false")
-    git(
-        git_path,
-        *quietly,
-        "repack",
-        "-q",
-        "-a",
-        "-d",
-        *(["-f"] if source is None else []),
-        cwd=plain,
-    )
-    git(git_path, "pack-refs", "--all", cwd=plain)
-    shutil.copytree(plain, found.bitmap)
-    git(git_path, "repack", "-q", "-a", "-d", "-b", cwd=found.bitmap)
-    shutil.copytree(plain, found.refs)
-    tips = git(git_path, "rev-list", f"--max-count={REFS}", "HEAD", cwd=plain).decode().split()
-    head = git(git_path, "symbolic-ref", "HEAD", cwd=plain).decode().strip()
-    lines = [f"{tips[0]} {head}\n"]
-    lines += [f"{tips[n % len(tips)]} refs/tags/bench/{n:05}\n" for n in range(REFS - 1)]
-    lines.sort(key=lambda line: line.split(" ")[1])
-    shutil.rmtree(found.refs / "refs")
-    (found.refs / "refs/heads").mkdir(parents=True)
-    header = "# pack-refs with: peeled fully-peeled sorted \n"
-    (found.refs / "packed-refs").write_text(header + "".join(lines))
-
-
-def fetches_behind(git_path: str, repository: Path, path: str, count: int) -> list[Conversation]:
-    """Clients that are :data:`BEHIND` commits behind, each somewhere else."""
-    line = git(git_path, "rev-list", "--first-parent", "HEAD", cwd=repository).decode().split()
-    made = []
-    for number in range(min(count, max(1, len(line) - BEHIND - 1))):
-        tip, behind = line[number], line[min(number + BEHIND, len(line) - 1)]
-        listed = git(git_path, "rev-list", f"--max-count={HAVES}", behind, cwd=repository)
-        made.append(conversations.fetch(path, [tip], listed.decode().split()))
-    return made
-
-
-def pushes(git_path: str, repository: Path, path: str, count: int) -> list[Conversation]:
-    """Pushes of one commit each, on top of the default branch, to branches of their own."""
-    scratch = repository.with_name("scratch.git")
-    shutil.rmtree(scratch, ignore_errors=True)
-    git(git_path, "init", "-q", "--bare", scratch, cwd=repository.parent)
-    (scratch / "objects/info/alternates").write_text(f"{repository / 'objects'}\n")
-    tip = git(git_path, "rev-parse", "HEAD", cwd=repository).decode().strip()
-    who = b"Bench <bench@example.org> 1700000000 +0000"
-    stream = []
-    for number in range(count):
-        stream += [
-            b"commit refs/heads/bench-%d\nauthor %s\ncommitter %s\n" % (number, who, who),
-            data(b"Push %d\n" % number),
-            b"from %s\nM 100644 inline bench/%d.txt\n" % (tip.encode(), number),
-            data(b"A line of push %d\n" % number * 20),
-        ]
-    git(
-        git_path,
-        "fast-import",
-        "--quiet",
-        "--done",
-        cwd=scratch,
-        stdin=b"".join([*stream, b"done\n"]),
-    )
-    made = []
-    for number in range(count):
-        ref = f"refs/heads/bench-{number}"
-        new = git(git_path, "rev-parse", ref, cwd=scratch).decode().strip()
-        revs = f"{new}\n^{tip}\n".encode()
-        packing = ("pack-objects", "-q", "--revs", "--thin", "--stdout", "--delta-base-offset")
-        made.append(
-            conversations.push(path, ref, new, git(git_path, *packing, cwd=scratch, stdin=revs))
-        )
-    shutil.rmtree(scratch)
-    return made
+        url = f"file://{source.path.resolve()}"
+        git(git_path, "clone", "-q", "--mirror", url, plain, cwd=plain.parent)
+        quietly = ("-c", "repack.writeBitmaps=false")
+        git(git_path, *quietly, "repack", "-q", "-a", "-d", cwd=plain)
+        git(git_path, "pack-refs", "--all", cwd=plain)
+    for name, value in SETTINGS.items():
+        git(git_path, "config", name, value, cwd=plain)
+    # Mapped by every server alike: nobody is to pay for the first reading from the disk.
+    for path in (plain / "objects/pack").iterdir():
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)

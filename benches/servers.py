@@ -1,4 +1,4 @@
-"""The two servers, and what they cost: CPU and memory of the whole tree of processes.
+"""A server that runs, and what it costs: CPU and memory of the whole tree of processes.
 
 In: a command line. Out: a running daemon, its CPU seconds so far (children that ended included) and
 the most anonymous memory seen. Reads ``/proc``, so it needs Linux. Mapped files do not count: they
@@ -23,6 +23,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 20.0
 SETTLE_TIMEOUT = 10.0
 SAMPLE_EVERY = 0.02
+SAMPLE_SHARE = 25
+"""Sampling waits so many times as long as it takes: at most 4 % of one processor."""
+QUIET = 0.15
+"""Seconds in which a server that has nothing to do any more uses hardly any CPU time."""
+HARDLY = 0.002
 
 
 @dataclass(slots=True)
@@ -35,6 +40,8 @@ class Daemon:
     log_path: Path
     peak: int = 0
     """The most anonymous memory of all its processes together, in bytes, since it was reset."""
+    idle: int | None = None
+    """How many processes it has when it has nothing to do, once that is known."""
     stopping: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -53,21 +60,45 @@ class Daemon:
                     waiting += map(int, children.split())
         return found
 
+    def at_rest(self) -> int:
+        """How many processes it has when it has nothing to do. First asked when that is so."""
+        if self.idle is None:
+            # It listens, but may be about to start others.
+            self.quiet()
+            self.idle = len(self.processes())
+        return self.idle
+
     def settle(self, idle: int) -> None:
         """Waits until only the ``idle`` processes are left, so that all CPU time is accounted."""
         deadline = time.monotonic() + SETTLE_TIMEOUT
         while len(self.processes()) > idle and time.monotonic() < deadline:
             time.sleep(0.01)
 
+    def quiet(self, patience: float = SETTLE_TIMEOUT) -> None:
+        """Waits until it does nothing in the background either: others are measured next."""
+        deadline = time.monotonic() + patience
+        before = self.cpu()
+        while time.monotonic() < deadline:
+            time.sleep(QUIET)
+            now = self.cpu()
+            if now <= before + HARDLY:
+                return
+            before = now
+
     def cpu(self) -> float:
-        """CPU seconds, user and system, of all that run and all that ended and were waited for."""
-        ticks = 0
+        """CPU seconds, user and system, of all that run and all that ended and were waited for.
+
+        Of those that run to the nanosecond; of those that ended to a tick of the kernel's clock for
+        all of them together.
+        """
+        seconds = 0.0
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 stat = Path(f"/proc/{pid}/stat").read_text()
-                fields = stat.rpartition(")")[2].split()
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / TICKS
+                waited_for = stat.rpartition(")")[2].split()[13:15]
+                seconds += sum(map(int, waited_for)) / TICKS
+                seconds += time.clock_gettime(clock_of(pid))
+        return seconds
 
     def memory(self) -> int:
         """Anonymous memory of all its processes now, in bytes."""
@@ -81,8 +112,16 @@ class Daemon:
 
     def watch(self) -> None:
         """Keeps :attr:`peak` up to date, until the daemon is stopped."""
-        while not self.stopping.wait(SAMPLE_EVERY):
+        pause = SAMPLE_EVERY
+        while not self.stopping.wait(pause):
+            began = time.thread_time()
             self.peak = max(self.peak, self.memory())
+            pause = max(SAMPLE_EVERY, SAMPLE_SHARE * (time.thread_time() - began))
+
+
+def clock_of(pid: int) -> int:
+    """The clock of a process's CPU time, as ``clock_getcpuclockid`` makes it on Linux."""
+    return (~pid << 3) | 2
 
 
 def free_port() -> int:
@@ -106,22 +145,11 @@ def wait_until_listening(daemon: Daemon, patience: float) -> None:
 
 @contextlib.contextmanager
 def running(
-    name: str, command: list[str], base: Path, log_path: Path, patience: float = START_TIMEOUT
+    name: str, command: list[str], port: int, log_path: Path, patience: float = START_TIMEOUT
 ) -> Iterator[Daemon]:
-    """A daemon over ``base``; the command takes git daemon's options."""
-    port = free_port()
-    options = [
-        "--export-all",
-        "--enable=receive-pack",
-        "--reuseaddr",
-        f"--base-path={base}",
-        f"--listen={HOST}",
-        f"--port={port}",
-    ]
+    """A server that was told to listen on the port."""
     with log_path.open("wb") as log:
-        process = subprocess.Popen(
-            [*command, *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     daemon = Daemon(name, process, port, log_path)
     watcher = threading.Thread(target=daemon.watch)
     watcher.start()

@@ -1,22 +1,44 @@
-"""What is asked of both servers.
+"""What is asked of the servers, but for pushes (:mod:`benches.pushes`).
 
-In: prepared repositories and a server to record with. Out: workloads, each a file of conversations
-and how many at once. Where a workload changes the repository, each server gets a copy of its own.
+In: repositories and a git to record with. Out: workloads, each a file of conversations, how many at
+once, and in which mode:
+
+- ``different``: on a server that knows the repository, requests that nobody has made before;
+- ``repeated``: the same request again and again, the first ones not timed;
+- ``cold``: the first request to a server that was started for it. The kernel's page cache is left
+  alone: a disk's speed is not what is measured.
+
+Everything is recorded once and kept beside the repositories.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from benches import repositories
+from benches import conversations
 from benches.conversations import Conversation, record, write
+from benches.gits import git
+from benches.peers import CACHED, DULWICH, GIT, JGIT, LIMIT, OURS, Peer
 from benches.repositories import Repositories
-from benches.servers import Daemon
 
-PUSHES = 60
+DIFFERENT, REPEATED, COLD = "different", "repeated", "cold"
+
+CONNECTIONS = 6
+"""As many as git daemon lets wait; of more the kernel would lose some, for a second each."""
+BEHIND = 20
+HAVES = 16
+"""What git says in its first round."""
+REFS = (1000, 35_000)
+WARM = 8
+"""Requests that are made and not timed, so that every worker of a server has seen some."""
+MANY = 400
+"""Conversations that differ, at most."""
+SLOW_FOR_OTHERS = 120_000
+"""Objects, from which on dulwich takes minutes for a clone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,68 +46,252 @@ class Workload:
     """One row of the table."""
 
     name: str
-    files: dict[str, Path]
-    """The conversations, by the server's name."""
+    mode: str
+    version: int
+    file: Path
+    """The conversations."""
+    count: int
+    """How many there are."""
     connections: int
     requests: int
-    writes_to: dict[str, Path] | None = None
-    """The repositories that are made anew before every round, by the server's name."""
+    peers: tuple[str, ...]
+    lanes: bool = False
+    """Each connection takes its own conversations, in their order."""
+    fresh: Callable[[str], Path] | None = None
+    """Makes anew what a round writes to; given the server's name, it returns the folder served."""
+    check: Callable[[Path], None] = field(default=lambda _: None)
+    """Raises unless what the folder should hold after a round is there."""
+
+    @property
+    def row(self) -> str:
+        """Unique in a run, the same in every run."""
+        return f"{self.name}, {self.mode}" + (", v0" if self.version == 0 else "")
+
+    @property
+    def warm(self) -> int:
+        """Requests at the beginning of the file that are only for warming up."""
+        if self.mode == COLD:
+            return 0
+        if self.fresh is not None:
+            return self.connections if self.count > self.connections else 0
+        if self.mode == REPEATED:
+            return WARM
+        return max(0, min(WARM, self.count - self.requests)) if self.mode == DIFFERENT else 0
 
 
-def record_all(
-    git_path: str, found: Repositories, daemon: Daemon, servers: list[str], scale: float
-) -> list[Workload]:
-    """Every workload. ``scale`` multiplies the counts of requests."""
-    work = found.base
-    client = work / "client"
-    shutil.rmtree(client, ignore_errors=True)
-    client.mkdir()
+def peers_for(mode: str, version: int, *, slow: bool = False) -> tuple[str, ...]:
+    """Who is asked."""
+    if mode == COLD:
+        return GIT, OURS
+    if version == 0:
+        return (GIT, OURS, LIMIT) if slow else (GIT, DULWICH, JGIT, OURS, LIMIT)
+    return (GIT, OURS, CACHED, LIMIT) if mode == REPEATED else (GIT, OURS)
 
-    def run(*arguments: str) -> Callable[[str], object]:
-        def command(url: str) -> object:
+
+@dataclass(slots=True)
+class Recording:
+    """Makes the files of conversations, or finds them."""
+
+    found: Repositories
+    peer: Peer
+    """To record with."""
+    logs: Path
+
+    @property
+    def folder(self) -> Path:
+        folder = self.found.base / "conversations"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def file(self, name: str, make: Callable[[], list[Conversation]]) -> tuple[Path, int]:
+        """The file, made when it is not there, and how many conversations it holds."""
+        plain = "".join(letter if letter.isalnum() else "-" for letter in name)
+        path = self.folder / f"{plain}.conversations"
+        if not path.exists():
+            write(path, make())
+        return path, int.from_bytes(path.read_bytes()[:4], "little")
+
+    def record(self, repository: Path, version: int, *arguments: str) -> Conversation:
+        """What git says when it runs so. Packs are not waited for."""
+        client = self.folder / "client"
+        shutil.rmtree(client, ignore_errors=True)
+        client.mkdir()
+        git_path = self.found.git_path
+
+        def run(url: str) -> None:
             words = [url if word == "URL" else word for word in arguments]
-            quiet = ("-c", "protocol.version=2", "-c", "gc.auto=0", "-c", "maintenance.auto=false")
-            return repositories.git(git_path, *quiet, *words, cwd=client)
+            quiet = ("-c", f"protocol.version={version}", "-c", "maintenance.auto=false")
+            # The recorder hangs up when it knows the question, and git complains.
+            with contextlib.suppress(RuntimeError):
+                git(git_path, *quiet, *words, cwd=client)
 
-        return command
+        try:
+            with self.peer.serving(self.found.base, self.logs) as daemon:
+                path = self.found.served(repository)
+                said = record(daemon.address, path, run, cut=True)
+        finally:
+            shutil.rmtree(client)
+        if len(said.turns) < 2 - (arguments[0] == "ls-remote"):
+            raise RuntimeError(f"nothing recorded of git {' '.join(arguments)}")
+        return said if version == 2 else conversations.common_words(said)
 
-    def recorded(repository: Path, *arguments: str) -> Conversation:
-        return record(daemon.address, f"/{repository.relative_to(found.base)}", run(*arguments))
+    def clone(self, repository: Path, version: int, *how: str) -> Conversation:
+        """A clone, without the listing of refs: version 0 has none of its own."""
+        said = self.record(repository, version, "clone", "-q", "--bare", *how, "URL", "new.git")
+        return conversations.last_request(said) if version == 2 else said
 
-    def shared(name: str, said: list[Conversation], connections: int, requests: int) -> Workload:
-        path = work / f"{name.replace(' ', '-').replace(',', '')}.conversations"
-        write(path, said)
-        count = max(connections, round(requests * scale))
-        return Workload(name, dict.fromkeys(servers, path), connections, count)
 
-    plain = f"/{found.plain.relative_to(found.base)}"
-    clone = recorded(found.plain, "clone", "-q", "--bare", "URL", "whole.git")
-    with_bitmap = recorded(found.bitmap, "clone", "-q", "--bare", "URL", "bitmap.git")
-    shallow = recorded(found.plain, "clone", "-q", "--bare", "--depth=1", "URL", "shallow.git")
-    listing = recorded(found.refs, "ls-remote", "-q", "URL")
-    nothing = recorded(found.plain, "-C", "whole.git", "fetch", "-q", "URL", found.branch)
-    behind = repositories.fetches_behind(git_path, found.plain, plain, 64)
-    shutil.rmtree(client)
+def behind(found: Repositories, repository: Path, count: int) -> list[tuple[str, list[str]]]:
+    """Clients that are :data:`BEHIND` commits behind, each somewhere else."""
+    line = found.first_parents(count + BEHIND + 1)
+    made = []
+    for number in range(min(count, max(1, len(line) - BEHIND - 1))):
+        tip, old = line[number], line[min(number + BEHIND, len(line) - 1)]
+        listed = git(
+            found.git_path, "rev-list", f"--max-count={HAVES}", old, cwd=repository
+        ).decode()
+        made.append((tip, listed.split()))
+    return made
 
-    return [
-        shared("ls-refs, 1000 refs", [listing], 8, 2000),
-        shared("fetch, nothing new", [nothing], 8, 1000),
-        shared("fetch, 20 behind", behind, 4, 128),
-        shared("clone, depth 1", [shallow], 2, 12),
-        shared("clone, no bitmap", [clone], 1, 3),
-        shared("clone, bitmap", [with_bitmap], 1, 3),
-        shared("8 clones at once", [clone], 8, 8),
-        pushing(git_path, found, servers, scale),
+
+def differing(said: Conversation, found: Repositories, path: str, count: int) -> list[Conversation]:
+    """Whole clones that nobody has asked for before: each leaves out another ref."""
+    try:
+        return [conversations.without_want(said, number) for number in range(count)]
+    except ValueError:
+        return [conversations.fetch(path, [tip], []) for tip in found.first_parents(count)]
+
+
+def reads(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
+    """Every workload that only reads. Nothing is recorded or copied that is not wanted."""
+    yield from listings(recording, wanted)
+    yield from fetches(recording, wanted)
+    yield from clones(recording, wanted)
+
+
+def listings(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
+    """What refs cost."""
+    found = recording.found
+    for count in [found.counted()["refs"]] if found.kept else REFS:
+        for mode, version in ((REPEATED, 2), (COLD, 2), (REPEATED, 0)):
+            suffix = ", v0" if version == 0 else ""
+            if wanted(f"ls-refs, {count} refs, {mode}{suffix}"):
+                yield listing(recording, count, mode, version)
+
+
+def listing(recording: Recording, count: int, mode: str, version: int) -> Workload:
+    """All refs of a repository that has so many."""
+    found = recording.found
+    repository = found.plain if found.kept else found.refs(count)
+
+    def make() -> list[Conversation]:
+        return [recording.record(repository, version, "ls-remote", "-q", "URL")]
+
+    name = f"ls-refs, {count} refs"
+    file, _ = recording.file(f"{name} v{version}", make)
+    requests = 1 if mode == COLD else max(8, min(2000, 4_000_000 // count))
+    connections = 1 if mode == COLD else CONNECTIONS
+    peers = peers_for(mode, version)
+    return Workload(name, mode, version, file, 1, connections, requests, peers)
+
+
+def fetches(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
+    """Small ones, and one commit with all its files."""
+    found = recording.found
+    path = found.served(found.plain)
+    plain = found.plain
+
+    def nothing() -> list[Conversation]:
+        branch, tip = found.head()
+        client = recording.folder / "up-to-date.git"
+        shutil.rmtree(client, ignore_errors=True)
+        git(found.git_path, "init", "-q", "--bare", client, cwd=found.base)
+        (client / "objects/info/alternates").write_text(f"{plain / 'objects'}\n")
+        git(found.git_path, "update-ref", branch, tip, cwd=client)
+        return [recording.record(plain, 2, "-C", str(client), "fetch", "-q", "URL", branch)]
+
+    def empty(count: int) -> list[Conversation]:
+        tips = found.first_parents(count)
+        return [conversations.fetch(path, [tip], [tip]) for tip in tips]
+
+    def late(count: int) -> list[Conversation]:
+        return [conversations.fetch(path, [tip], old) for tip, old in behind(found, plain, count)]
+
+    def late_v0() -> list[Conversation]:
+        return [conversations.fetch_v0(path, [t], old) for t, old in behind(found, plain, 1)]
+
+    def shallow(count: int) -> list[Conversation]:
+        tips = found.first_parents(count)
+        return [conversations.fetch(path, [tip], [], [b"deepen 1"]) for tip in tips]
+
+    def shallow_v0() -> list[Conversation]:
+        return [recording.clone(plain, 0, "--depth=1")]
+
+    few, all_of_them = "fetch, 20 behind", "clone, depth 1"
+    rows: list[tuple[str, str, int, Callable[[], list[Conversation]], int, int]] = [
+        ("fetch, nothing new", REPEATED, 2, nothing, CONNECTIONS, 1000),
+        ("fetch, empty pack", DIFFERENT, 2, lambda: empty(MANY), CONNECTIONS, 96),
+        ("fetch, empty pack", REPEATED, 2, lambda: empty(1), CONNECTIONS, 400),
+        (few, DIFFERENT, 2, lambda: late(MANY), 4, 96),
+        (few, REPEATED, 2, lambda: late(1), 4, 400),
+        (few, COLD, 2, lambda: late(1), 1, 1),
+        (few, REPEATED, 0, late_v0, 4, 96),
+        (all_of_them, DIFFERENT, 2, lambda: shallow(64), 2, 6),
+        (all_of_them, REPEATED, 2, lambda: shallow(1), 4, 40),
+        (all_of_them, COLD, 2, lambda: shallow(1), 1, 1),
+        (all_of_them, REPEATED, 0, shallow_v0, 2, 6),
     ]
+    yield from shaped(recording, wanted, rows)
 
 
-def pushing(git_path: str, found: Repositories, servers: list[str], scale: float) -> Workload:
-    """Pushes of one commit, to a copy of the repository for each server."""
-    count = max(4, round(PUSHES * scale))
-    files, copies = {}, {}
-    for server in servers:
-        copies[server] = found.base / f"push-{server.replace(' ', '-')}.git"
-        path = f"/{copies[server].relative_to(found.base)}"
-        files[server] = found.base / f"push-{server.replace(' ', '-')}.conversations"
-        write(files[server], repositories.pushes(git_path, found.plain, path, count))
-    return Workload("push, one commit", files, 4, count, copies)
+Row = tuple[str, str, int, Callable[[], list[Conversation]], int, int]
+
+
+def shaped(
+    recording: Recording, wanted: Callable[[str], bool], rows: list[Row]
+) -> Iterator[Workload]:
+    """Workloads from what distinguishes them."""
+    slow = recording.found.counted().get("in-pack", 0) > SLOW_FOR_OTHERS
+    for name, mode, version, make, connections, requests in rows:
+        suffix = ", v0" if version == 0 else ""
+        if not wanted(f"{name}, {mode}{suffix}"):
+            continue
+        kind = DIFFERENT if mode == DIFFERENT else "one"
+        file, count = recording.file(f"{name} {kind} v{version}", make)
+        if mode == DIFFERENT:
+            requests = max(1, min(requests, count - WARM))
+        peers = peers_for(mode, version, slow=slow and "clone" in name)
+        yield Workload(name, mode, version, file, count, connections, requests, peers)
+
+
+def clones(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
+    """Whole ones."""
+    found = recording.found
+
+    def rows(
+        repository: Callable[[], Path], name: str, modes: list[tuple[str, int, int]]
+    ) -> list[Row]:
+        how = ("--filter=blob:none",) if "blob:none" in name else ()
+
+        def one() -> list[Conversation]:
+            return [recording.clone(repository(), 2, *how)]
+
+        def many() -> list[Conversation]:
+            path = found.served(repository())
+            return differing(one()[0], found, path, 40)
+
+        return [
+            (name, mode, 2, many if mode == DIFFERENT else one, connections, requests)
+            for mode, connections, requests in modes
+        ]
+
+    thrice = [(COLD, 1, 1), (DIFFERENT, 1, 2), (REPEATED, 1, 4)]
+    name = "clone, as it is" if found.kept else "clone, no bitmap"
+    todo = rows(lambda: found.plain, name, thrice)
+    todo.append((name, REPEATED, 0, lambda: [recording.clone(found.plain, 0)], 1, 1))
+    if not found.kept:
+        todo += rows(found.bitmap, "clone, bitmap", thrice)
+        todo += rows(found.bitmap, "clone, blob:none", thrice[1:])
+        todo += rows(found.bitmap, "8 clones at once", [(DIFFERENT, 8, 8), (REPEATED, 8, 8)])
+        todo += rows(found.packs, "clone, 40 packs and loose", thrice)
+    yield from shaped(recording, wanted, todo)

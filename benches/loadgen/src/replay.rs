@@ -103,10 +103,13 @@ fn quick(_: &TcpStream) -> std::io::Result<()> {
 }
 
 /// Says every turn, reads every answer, hangs up and waits for the server to do so too.
+///
+/// `keep` is given every piece that the server sent, with the number of the turn it answers.
 pub fn replay(
     address: SocketAddr,
     conversation: &Conversation,
     buffer: &mut [u8],
+    keep: &mut dyn FnMut(usize, &[u8]) -> std::io::Result<()>,
 ) -> Result<Outcome, String> {
     let began = Instant::now();
     let io = |error: std::io::Error| error.to_string();
@@ -115,7 +118,7 @@ pub fn replay(
     stream.set_read_timeout(Some(SILENCE)).map_err(io)?;
     let mut bytes = 0;
     let mut first = Duration::ZERO;
-    for turn in &conversation.turns {
+    for (number, turn) in conversation.turns.iter().enumerate() {
         stream.write_all(turn).map_err(io)?;
         let mut packets = Packets::new();
         let mut byte_seen = false;
@@ -129,6 +132,7 @@ pub fn replay(
             if count == 0 {
                 return Err("the server hung up in the middle of an answer".into());
             }
+            keep(number, &buffer[..count]).map_err(io)?;
             bytes += count as u64;
             answered += count;
             let seen = packets.take(&buffer[..count])?;

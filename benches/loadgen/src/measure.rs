@@ -1,0 +1,123 @@
+//! Many conversations at once, and how long they took.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::conversation::Conversation;
+use crate::replay::{Outcome, replay};
+
+/// What to ask, and how.
+pub struct Plan {
+    pub address: SocketAddr,
+    pub conversations: Vec<Conversation>,
+    pub connections: usize,
+    pub requests: usize,
+    /// The first conversation to take; after the last one it begins anew with the file's first.
+    pub first: usize,
+    /// Connection `n` of `c` takes the conversations `n`, `n + c`, `n + 2c` ... in this order,
+    /// because each goes on from what the one before has done. Otherwise each takes the next one
+    /// that nobody has taken.
+    pub lanes: bool,
+    /// After so long no further request is begun.
+    pub time: Duration,
+}
+
+/// Each connection begins so much later than the one before it. A server with a short backlog, as
+/// git daemon's of five, otherwise loses the first packet of some, and these wait a second for the
+/// kernel to say it again: with few requests that would be all that is measured.
+const APART: Duration = Duration::from_millis(1);
+
+type Outcomes = Vec<Result<Outcome, String>>;
+
+/// Which requests one connection makes.
+fn requests<'a>(
+    plan: &Plan,
+    lane: usize,
+    next: &'a AtomicUsize,
+) -> Box<dyn Iterator<Item = usize> + 'a> {
+    let (connections, count) = (plan.connections, plan.requests);
+    if plan.lanes {
+        Box::new((lane..count).step_by(connections))
+    } else {
+        Box::new(
+            std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)))
+                .take_while(move |number| *number < count),
+        )
+    }
+}
+
+/// A closed loop: every connection makes its next request when the one before is answered.
+fn run(plan: &Plan) -> (Outcomes, Duration) {
+    let next = AtomicUsize::new(0);
+    let began = Instant::now();
+    let outcomes = std::thread::scope(|scope| {
+        let next = &next;
+        let workers: Vec<_> = (0..plan.connections)
+            .map(|lane| {
+                scope.spawn(move || {
+                    std::thread::sleep(APART * u32::try_from(lane).unwrap_or(u32::MAX));
+                    let mut buffer = vec![0; 1 << 18];
+                    requests(plan, lane, next)
+                        .take_while(|_| began.elapsed() < plan.time)
+                        .map(|number| {
+                            let at = (plan.first + number) % plan.conversations.len();
+                            let conversation = &plan.conversations[at];
+                            replay(plan.address, conversation, &mut buffer, &mut |_, _| Ok(()))
+                        })
+                        .collect::<Outcomes>()
+                })
+            })
+            .collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| {
+                worker.join().expect("replay does not panic because it returns errors")
+            })
+            .collect()
+    });
+    (outcomes, began.elapsed())
+}
+
+/// The value that `share` of the sorted ones do not exceed.
+fn quantile(sorted: &[Duration], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
+    let at = (last as f64 * share).round() as usize;
+    sorted[at].as_secs_f64() * 1000.0
+}
+
+/// Carries out the plan; the result is a line of JSON.
+pub fn report(plan: &Plan) -> String {
+    let (outcomes, took) = run(plan);
+    let mut whole = Vec::new();
+    let mut first = Vec::new();
+    let mut bytes = 0;
+    let mut errors = 0;
+    for outcome in outcomes {
+        match outcome {
+            Ok(outcome) => {
+                whole.push(outcome.whole);
+                first.push(outcome.first);
+                bytes += outcome.bytes;
+            }
+            Err(message) => {
+                if errors == 0 {
+                    eprintln!("loadgen: {message}");
+                }
+                errors += 1;
+            }
+        }
+    }
+    whole.sort_unstable();
+    first.sort_unstable();
+    format!(
+        "{{\"requests\": {}, \"errors\": {errors}, \"seconds\": {:.6}, \"bytes\": {bytes}, \
+         \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"first_p50_ms\": {:.4}, \"first_p99_ms\": {:.4}}}",
+        whole.len(),
+        took.as_secs_f64(),
+        quantile(&whole, 0.5),
+        quantile(&whole, 0.99),
+        quantile(&first, 0.5),
+        quantile(&first, 0.99),
+    )
+}

@@ -1,0 +1,122 @@
+"""The harness measures what it says: recording, the file that is replayed, the table."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import threading
+from pathlib import Path
+from typing import Any
+
+from benches.conversations import Conversation, fetch, recorder, write
+from benches.packs import Tree, object_id
+from benches.report import Measured, compare, save, table
+from benches.targets import publish
+
+
+def test_turns_are_cut_where_the_server_spoke() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(2):
+                    connection.recv(100)
+                    connection.sendall(b"answer")
+                while connection.recv(100):
+                    pass
+
+        server = threading.Thread(target=serve)
+        server.start()
+        with recorder(listener.getsockname()) as recording:
+            client = socket.create_connection(("127.0.0.1", recording.port))
+            for said in (b"first", b"second"):
+                client.sendall(said)
+                client.recv(100)
+            client.sendall(b"bye")
+            client.close()
+        server.join()
+    assert recording.conversation() == Conversation((b"first", b"second"), b"bye")
+
+
+def test_file_of_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write(path, [Conversation((b"ab", b""), b"0000")])
+    assert path.read_bytes() == struct.pack("<III2sII4s", 1, 2, 2, b"ab", 0, 4, b"0000")
+
+
+def test_fetch_says_done_only_without_haves() -> None:
+    assert b"done\n" in fetch("/x", ["1" * 40], []).turns[1]
+    assert b"done\n" not in fetch("/x", ["1" * 40], ["2" * 40]).turns[1]
+
+
+def measured(
+    server: str, seconds: float, errors: int = 0, row: str = "work", **more: Any
+) -> Measured:
+    """A round of a hundred requests."""
+    return Measured(row, server, 100, errors, seconds, 5000, 1, 2, 1, 2, seconds, 10**6, **more)
+
+
+def test_table_shows_medians_ratios_and_failures() -> None:
+    theirs = [measured("git daemon", seconds) for seconds in (10.0, 20.0, 90.0)]
+    text = table([*theirs, measured("gitserve", 2.0, errors=3)])
+    _, git_daemon, gitserve = text.splitlines()
+    assert git_daemon.split()[4] == "5.00"
+    assert gitserve.split()[1] == "50.00"
+    assert gitserve.split()[8] == "10.00"
+    assert "3 FAILED" in gitserve
+
+
+def test_comparison_tells_what_has_changed() -> None:
+    before = [measured("git daemon", 10.0), measured("gitserve", 2.0)]
+    after = [measured("git daemon", 10.0), measured("gitserve", 1.0)]
+    line = compare([*before, measured("gitserve", 1.0, row="gone")], after).splitlines()
+    assert "5.00 -> 10.00 +100%" in line[1]
+    assert line[2] == "not measured this time: gone, repeated"
+
+
+def stored(folder: Path, rounds: list[Measured]) -> None:
+    """A file of results."""
+    sizes = {"count": 1, "size": 1, "in-pack": 2, "size-pack": 10, "packs": 1, "refs": 3}
+    machine = {"processor": "x", "processors": 2, "memory GB": 1, "system": "L", "python": "3"}
+    save(folder / "some.json", rounds, machine | {"git": "git 2", "repository": sizes})
+
+
+def test_targets_are_judged_from_stored_results(tmp_path: Path) -> None:
+    row = "ls-refs, 1000 refs"
+    push = "push of one commit, 1000 refs"
+    stored(
+        tmp_path,
+        [
+            measured("git daemon", 13.0, row=row, connections=8),
+            measured("gitserve", 1.0, row=row, connections=8),
+            measured("git daemon", 9.0, row=push, mode="push", version=0),
+            measured("gitserve", 1.0, row=push, mode="push", version=0),
+            measured("gitserve", 3.0, row="after 10 pushes: clone"),
+            measured("gitserve", 1.0, row="after 10 pushes, packed anew: clone"),
+        ],
+    )
+    for name in ("README.md", "TOP.md"):
+        (tmp_path / name).write_text(
+            "Above\n<!-- results -->\nold\n<!-- end of results -->\nBelow\n"
+        )
+    publish(tmp_path, tmp_path / "TOP.md", "a command")
+    page, top = ((tmp_path / name).read_text() for name in ("README.md", "TOP.md"))
+    costs = "7.7 /s, 13 ms CPU | 100 /s, 1.00 ms CPU"
+    assert f"| ls-refs, 1,000 refs | some | {costs} | 13.0x | 12x | met |" in page
+    assert "| 9.0x | 10x | **missed** |" in page
+    assert "3.00 times the CPU and 1.00 times the wait" in page
+    assert re.fullmatch(r"Above\n.*Below\n", page, re.DOTALL)
+    assert "old" not in page
+    assert f"| ls-refs, 1,000 refs (some) | {costs} | 13.0 |" in top
+
+
+def test_a_delta_makes_the_tree_that_it_says() -> None:
+    lines = [b"100644 %s\0" % name + object_id(b"blob", name) for name in (b"a", b"c", b"d")]
+    tree = Tree(b"".join(lines))
+    for name, before, after in ((b"b", 1, 1), (b"c", 1, 2), (b"e", 3, 3)):
+        content, delta = tree.with_file(name, b"x" * 20)
+        line = b"100644 " + name + b"\0" + b"x" * 20
+        assert content == b"".join(lines[:before]) + line + b"".join(lines[after:])
+        assert line in delta
