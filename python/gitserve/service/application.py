@@ -32,6 +32,10 @@ ATOMIC_FAILURE = b"atomic push failure"
 ABORTED_BY_HOOK = "ref updates aborted by hook"
 """The reference-transaction hook did not want any of them. Git ends without a report then."""
 
+TRANSACTION_FAILURE = b"atomic transaction failed"
+UPDATE_FAILURE = b"failed to update ref"
+"""Git's words for refs that could not be moved, together or one by one."""
+
 
 class Application:
     """The commands of one push, on their way from asked for to done or refused."""
@@ -68,6 +72,7 @@ class Application:
             self.ask_pre_receive,
             self.hand_over,
             lambda: self.judge(policy),
+            lambda: self.refuse_unfit(policy),
             self.publish,
             lambda: self.deploy(policy),
             self.move_refs,
@@ -120,7 +125,7 @@ class Application:
             (repeated if command.ref in seen else seen).add(command.ref)
         for ref in sorted(repeated):
             self.remarks.error(b"multiple updates for ref '%b' not allowed" % ref)
-        self.refuse_by(lambda command: b"failed to update ref" if command.ref in repeated else None)
+        self.refuse_by(lambda command: UPDATE_FAILURE if command.ref in repeated else None)
 
     def refuse_unconnected(self) -> None:
         """No new tip may lead to an object that is not here. All at once, since mostly all do."""
@@ -223,6 +228,16 @@ class Application:
             elif command.is_delete and command.old not in objects:
                 self.note_odd_deletion(index, command)
 
+    def refuse_unfit(self, policy: Policy) -> None:
+        """What no ref of that name can hold. It fails as the refs' update would, but nothing is
+        published for it."""
+        objects = self.push.objects()
+        unfit = [i for i, command in self.to_do() if not policy.fits(command, objects)]
+        if unfit and self.effect.atomic:
+            self.fail_rest(TRANSACTION_FAILURE)
+        for index in unfit:
+            self.errors.setdefault(index, UPDATE_FAILURE)
+
     def note_odd_deletion(self, index: int, command: Command) -> None:
         if self.refs.get(command.ref) is not None or self.refs.symbolic(command.ref) is not None:
             self.remarks.warning(b"allowing deletion of corrupt ref")
@@ -297,7 +312,7 @@ class Application:
             refusals = [("the refs cannot be written", str(error))] * len(moving)
         if any(refusal is not None and refusal[0] == ABORTED_BY_HOOK for refusal in refusals):
             self.remarks.error(ABORTED_BY_HOOK.encode())
-        word = b"atomic transaction failed" if self.effect.atomic else b"failed to update ref"
+        word = TRANSACTION_FAILURE if self.effect.atomic else UPDATE_FAILURE
         for (index, command), refusal in zip(moving, refusals, strict=True):
             if refusal is not None:
                 told, logged = refusal

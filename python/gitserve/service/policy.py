@@ -132,15 +132,21 @@ class Policy:
         header = objects.header(command.new)
         if header is None:
             return b"missing necessary objects"
-        if is_branch and header[0] != "commit":
-            self._remarks.error(
-                b"cannot update ref '%b': trying to write non-commit object %b to branch '%b'"
-                % (ref, command.new, ref)
-            )
-            return b"failed to update ref"
         if is_branch and self._deny_rewinds and not command.is_create:
             return self._on_rewind(command, objects)
         return None
+
+    def fits(self, command: Command, objects: Snapshot) -> bool:
+        """May a ref of this name hold this object? Branches are for commits."""
+        ref = command.ref
+        header = None if command.is_delete else objects.header(command.new)
+        if header is None or header[0] == "commit" or not ref.startswith(b"refs/heads/"):
+            return True
+        self._remarks.error(
+            b"cannot update ref '%b': trying to write non-commit object %b to branch '%b'"
+            % (ref, command.new, ref)
+        )
+        return False
 
     def _on_current_branch(self, ref: bytes) -> bytes | None:
         if self._deny_current is Deny.IGNORE:

@@ -163,17 +163,23 @@ class UploadService:
         others = [want for want in effect.wants if not tips.has_tip(want)]
         if not others or effect.reach is WantReach.TIPS:
             return others[0] if others else None
+        walked: list[bytes] = []
         for want in others:
-            if want not in self._objects:
+            header = self._objects.header(want)
+            if header is None:
                 return want
-        if effect.reach is WantReach.ANY:
+            if header[0] in ("commit", "tag"):
+                # whether a tree or blob is reached is not asked, by git neither: a partial clone
+                # wants them one by one, and v2 gives whatever is stored
+                walked.append(want)
+        if effect.reach is WantReach.ANY or not walked:
             return None
         shallow = self._repository.shallow
-        return all_reachable(self._objects, others, (), shallow, refs=tips)
+        return all_reachable(self._objects, walked, (), shallow, refs=tips)
 
     def deepen(self, effect: Deepen) -> ShallowUpdate:
         """Where the history that the client gets will end."""
-        server_shallow = self._repository.shallow
+        ends: Sequence[bytes] = self._repository.shallow
         exclude: list[bytes] = []
         for name in effect.exclude:
             object_id = self._resolve(name)
@@ -184,14 +190,16 @@ class UploadService:
         if effect.kind is DeepenKind.SINCE_OR_NOT:
             depth = None
         elif effect.kind is DeepenKind.NONE:
-            if not server_shallow:
+            if not ends:
                 return ShallowUpdate()
             depth = INFINITE_DEPTH
+            # who asks for no other depth keeps what he has, shallow as it is
+            ends = (*ends, *effect.client_shallow)
         shallow, unshallow = deepen(
             self._objects,
             effect.wants,
             effect.client_shallow,
-            server_shallow,
+            ends,
             depth=depth,
             relative=effect.relative,
             since=effect.since,
@@ -201,9 +209,12 @@ class UploadService:
 
     def begin_negotiation(self, effect: BeginNegotiation) -> None:
         """Fixes what is wanted."""
-        self._negotiation = Negotiation(
-            self._objects, effect.wants, effect.client_shallow, self._repository.shallow
-        )
+        wants = [*effect.wants]
+        own = self._repository.shallow
+        for commit_id in effect.unshallow:
+            if commit_id not in own:
+                wants += _parents(self._objects, commit_id)
+        self._negotiation = Negotiation(self._objects, wants, effect.boundary, own)
 
     def add_haves(self, effect: AddHaves) -> Common:
         """Which of these are common, and whether that is enough now."""
@@ -333,6 +344,11 @@ class UploadService:
         names = [rule % name for rule in _REF_RULES]
         found = [value for full in names if (value := self.refs.get(full)) is not None]
         return found[0] if len(found) == 1 else None
+
+
+def _parents(objects: Snapshot, commit_id: bytes) -> list[bytes]:
+    lines = objects.read(commit_id)[1].partition(b"\n\n")[0].split(b"\n")
+    return [line[len(b"parent ") :] for line in lines if line.startswith(b"parent ")]
 
 
 def _add_in_order(negotiation: Negotiation, objects: Snapshot, haves: Sequence[bytes]) -> Common:

@@ -180,6 +180,9 @@ class BeginNegotiation(Record):
     """Commits that get their parents back: these parents are wanted, too, and nothing is ready
     before they reach something common. A performer that leaves them out sends no wrong pack, but
     may end the negotiation early."""
+    boundary: tuple[bytes, ...] = ()
+    """Where the history that is to meet common commits ends: in v0, which agrees on that before
+    haves are said, at what the client will have without parents. v2 looks at all of it."""
 
 
 class Common(Record):

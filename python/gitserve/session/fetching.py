@@ -60,10 +60,10 @@ def check_filter(spec: bytes | None, rules: FilterRules) -> None:
     for part in filter_spec.parts(spec):
         if not rules.allows(part.kind):
             text = f"filter '{part.kind}' not supported"
-            raise PeerError(text, wire=b"git upload-pack: " + text.encode())
+            raise PeerError(text, wire=text.encode())
         if rules.tree_depth is not None and (part.depth or 0) > rules.tree_depth:
             text = f"tree filter allows max depth {rules.tree_depth}, but got {part.depth}"
-            raise PeerError(text, wire=b"git upload-pack: " + text.encode())
+            raise PeerError(text, wire=text.encode())
 
 
 def check_deepening(deepening: Deepening, limits: Limits) -> None:

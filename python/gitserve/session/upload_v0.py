@@ -154,7 +154,10 @@ def _upload(config: UploadConfig, version: int, outlet: Outlet) -> Dialogue:
         yield Send(encode_all(lines) + FLUSH_PKT)
         yield Flush()
 
-    yield BeginNegotiation(request.wants, request.shallow, update.unshallow)
+    boundary = dict.fromkeys((*request.shallow, *update.shallow))
+    for commit_id in update.unshallow:
+        boundary.pop(commit_id, None)
+    yield BeginNegotiation(request.wants, request.shallow, update.unshallow, tuple(boundary))
     if not (yield from _negotiate(config, request)):
         yield Flush()
         return

@@ -242,16 +242,16 @@ def _fetch(
             answer.append(DELIM_PKT)
 
     update = ShallowUpdate()
-    if request.deepening.wanted or config.server_shallow:
-        update = yield from deepen(wants, request.shallow, request.deepening)
-        if request.deepening.wanted or update.shallow or update.unshallow:
-            lines = shallow_info.format_lines(update.shallow, update.unshallow)
-            answer += [frame(line) for line in (shallow_info.SECTION, *lines)]
-            answer.append(DELIM_PKT)
+    if request.deepening.wanted or request.shallow or config.server_shallow:
+        if request.deepening.wanted or config.server_shallow:
+            update = yield from deepen(wants, request.shallow, request.deepening)
+        lines = shallow_info.format_lines(update.shallow, update.unshallow)
+        answer += [frame(line) for line in (shallow_info.SECTION, *lines)]
+        answer.append(DELIM_PKT)
 
     if wanted_refs:
         answer.append(frame(WANTED_REFS))
-        answer += [frame(b"%b %b\n" % (value, name)) for name, value in wanted_refs.items()]
+        answer += [frame(b"%b %b\n" % (value, name)) for name, value in sorted(wanted_refs.items())]
         answer.append(DELIM_PKT)
 
     pack = SendPack(

@@ -1,7 +1,7 @@
 """A filter-spec, taken apart as far as a policy has to know it.
 
-In: the text behind ``filter``. Out: its kinds, those inside a ``combine:`` too. What they mean for
-an object is the core's business, and so is refusing what is no filter at all.
+In: the text behind ``filter``. Out: its kinds, those inside a ``combine:`` too. What is no filter
+is refused here, before anything is answered; what one means for an object is the core's business.
 
 Git's document: git-rev-list(1), ``--filter``.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gitserve.record import Record
 from gitserve.wire import percent
-from gitserve.wire.malformed import Malformed
+from gitserve.wire.malformed import Malformed, quoted
 
 MAX_PARTS = 64
 """Of all ``combine:`` together; the core has a limit of its own."""
@@ -30,7 +30,7 @@ class FilterPart(Record):
 
 
 def parts(spec: bytes) -> list[FilterPart]:
-    """Outermost first. What is not known is left out. Raises :class:`Malformed`."""
+    """Outermost first. Raises :class:`Malformed` in git's words for what is no filter."""
     found: list[FilterPart] = []
     waiting = [spec]
     while waiting:
@@ -38,15 +38,13 @@ def parts(spec: bytes) -> list[FilterPart]:
         if len(found) + len(waiting) > MAX_PARTS:
             raise Malformed("filter-spec is too complex")
         kind, colon, value = part.partition(b":")
-        if part.startswith(b"combine:"):
+        if kind == b"combine" and colon:
+            if not value:
+                raise Malformed("expected something after combine:")
             found.append(FilterPart("combine"))
             waiting[:0] = [percent.decode(inner) for inner in value.split(b"+")]
-        elif part == b"blob:none" or part.startswith((b"blob:limit=", b"object:type=")):
-            found.append(FilterPart(part.partition(b"=")[0].decode()))
-        elif part.startswith(SPARSE):
-            found.append(FilterPart("sparse:oid"))
-        elif kind == b"tree" and colon:
-            found.append(FilterPart("tree", _depth(value)))
+        else:
+            found.append(_simple(part, kind, value))
     return found
 
 
@@ -69,9 +67,33 @@ def with_sparse(spec: bytes, settle: Callable[[bytes], bytes]) -> bytes:
     return spec
 
 
-def _depth(value: bytes) -> int | None:
-    digits = value[:-1] if value[-1:].lower() in (b"k", b"m", b"g") else value
+def _simple(part: bytes, kind: bytes, value: bytes) -> FilterPart:
+    if part == b"blob:none":
+        return FilterPart("blob:none")
+    if part.startswith(b"blob:limit=") and _number(value.partition(b"=")[2]) is not None:
+        return FilterPart("blob:limit")
+    if kind == b"tree" and part[4:5] == b":":
+        depth = _number(value)
+        if depth is None:
+            raise Malformed("expected 'tree:<depth>'")
+        return FilterPart("tree", depth)
+    if part.startswith(b"object:type="):
+        word = value.partition(b"=")[2]
+        if word not in (b"commit", b"tree", b"blob", b"tag"):
+            text = f"'{quoted(word)}' for 'object:type=<type>' is not a valid object type"
+            raise Malformed(text)
+        return FilterPart("object:type")
+    if part.startswith(SPARSE):
+        return FilterPart("sparse:oid")
+    if part.startswith(b"sparse:path="):
+        raise Malformed("sparse:path filters support has been dropped")
+    raise Malformed(f"invalid filter-spec '{quoted(part)}'")
+
+
+def _number(text: bytes) -> int | None:
+    """With git's suffixes; None for what is no number, or too large a one."""
+    digits = text[:-1] if text[-1:].lower() in (b"k", b"m", b"g") else text
     if not digits.isdigit() or len(digits) > 20:
         return None
-    shift = {b"k": 10, b"m": 20, b"g": 30}.get(value[-1:].lower(), 0)
-    return int(digits) << shift
+    number = int(digits) << {b"k": 10, b"m": 20, b"g": 30}.get(text[-1:].lower(), 0)
+    return number if number < 1 << 64 else None

@@ -44,9 +44,14 @@ def parse(lines: list[bytes], hex_length: int) -> ObjectInfoRequest:
 
 
 def format_lines(request: ObjectInfoRequest, sizes: Iterable[int | None]) -> list[bytes]:
-    """The payloads; an object that is not there has a line without a size."""
-    if not request.size:
+    """The payloads; an object that is not there has a line without a size.
+
+    Asked of no object git answers nothing, not even which attributes would follow.
+    """
+    if not request.ids:
         return []
+    if not request.size:
+        return list(request.ids)
     lines = [b"size"]
     for object_id, size in zip(request.ids, sizes, strict=True):
         lines.append(object_id + (b" " if size is None else b" %d" % size))

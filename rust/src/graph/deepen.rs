@@ -151,7 +151,8 @@ fn by_selection(
     let source = reader.source;
     let mut walk = CommitWalk::new(table, reader);
     if let Some(since) = since {
-        walk.only_since(since);
+        // git looks at the history as a whole only when there is something to exclude
+        walk.only_since(since, !exclude.is_empty());
     }
     let mut cut = Marks::new();
     for id in &shallow.server {
@@ -178,8 +179,9 @@ fn by_selection(
     let mut border = Vec::new();
     for &commit in &walked.commits {
         let Some(fields) = table.loaded(commit) else { continue };
+        // what the repository itself lacks the parents of, the client cannot get them of either
         let is_cut = cut.get(commit) != 0;
-        if !is_cut && fields.parents().any(|parent| marks.get(parent) & INSIDE == 0) {
+        if is_cut || fields.parents().any(|parent| marks.get(parent) & INSIDE == 0) {
             border.push(commit);
         }
     }

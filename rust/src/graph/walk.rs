@@ -54,8 +54,10 @@ pub(super) struct CommitWalk<'t, 'a, 'r> {
     /// Lowest corrected date taken, among the known; and lowest time.
     lowest_generation: u64,
     lowest_time: u64,
-    /// Older commits count as had.
+    /// Older commits are left out.
     since: u64,
+    /// And count as had, with all that they reach.
+    old_is_had: bool,
     /// The walk ends when this many were taken.
     enough: usize,
 }
@@ -86,6 +88,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             lowest_generation: GENERATION_UNKNOWN,
             lowest_time: u64::MAX,
             since: 0,
+            old_is_had: false,
             enough: usize::MAX,
         }
     }
@@ -95,9 +98,11 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         self.marks.set(commit, CUT);
     }
 
-    /// Paints what is older than this time, with all that it reaches.
-    pub(super) fn only_since(&mut self, time: u64) {
+    /// Leaves out what is older than this time. `old_is_had`: paints it, with all that it reaches;
+    /// otherwise what is younger in spite of that, by its clock, may be reached another way.
+    pub(super) fn only_since(&mut self, time: u64, old_is_had: bool) {
         self.since = time;
+        self.old_is_had = old_is_had;
     }
 
     /// Gives up when this many commits were taken: then there is a better way.
@@ -117,7 +122,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         }
         let fields = self.table.load(commit, self.reader)?;
         if fields.time() < self.since {
-            return self.have(commit);
+            return if self.old_is_had { self.have(commit) } else { Ok(()) };
         }
         self.marks.set(commit, WANTED);
         self.pending += 1;

@@ -41,14 +41,12 @@ def test_kinds() -> None:
             ("uploadpackfilter.blob:none.allow", "false", "file", 5),
         ]
     )
-    refused = b"git upload-pack: filter 'blob:none' not supported"
+    refused = b"filter 'blob:none' not supported"
     assert refusal(some, b"blob:none") == refused
     assert refusal(some, b"combine:tree:1+blob:none") == refused
     assert refusal(some, b"combine:tree:1+tree:5") is None
-    assert (
-        refusal(some, b"object:type=blob") == b"git upload-pack: filter 'object:type' not supported"
-    )
-    assert refusal(some, b"tree:6") == b"git upload-pack: tree filter allows max depth 5, but got 6"
+    assert refusal(some, b"object:type=blob") == b"filter 'object:type' not supported"
+    assert refusal(some, b"tree:6") == b"tree filter allows max depth 5, but got 6"
 
 
 def test_a_depth_that_is_none() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from gitserve.wire import filter_spec, percent, promisor_remotes
 from gitserve.wire.filter_spec import FilterPart
@@ -20,8 +22,6 @@ from hypothesis import strategies as st
         (b"sparse:oid=main:x", [FilterPart("sparse:oid")]),
         (b"tree:3", [FilterPart("tree", 3)]),
         (b"tree:2k", [FilterPart("tree", 2048)]),
-        (b"tree:x", [FilterPart("tree", None)]),
-        (b"nonsense", []),
         (
             b"combine:blob:none+combine:tree%3A1%2bblob:limit%3d5",
             [
@@ -33,6 +33,28 @@ from hypothesis import strategies as st
 )  # fmt: skip
 def test_parts(spec: bytes, parts: list[FilterPart]) -> None:
     assert filter_spec.parts(spec) == parts
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        (b"nonsense", "invalid filter-spec 'nonsense'"),
+        (b"", "invalid filter-spec ''"),
+        (b"blob:none ", "invalid filter-spec"),
+        (b"blob:limit=", "invalid filter-spec"),
+        (b"blob:limit=99999999999g", "invalid filter-spec"),
+        (b"tree", "invalid filter-spec"),
+        (b"tree:x", "expected 'tree:<depth>'"),
+        (b"tree:-1", "expected 'tree:<depth>'"),
+        (b"object:type=none", "'none' for 'object:type=<type>' is not a valid object type"),
+        (b"combine:", "expected something after combine:"),
+        (b"combine:blob:none+", "invalid filter-spec ''"),
+        (b"sparse:path=x", "sparse:path filters support has been dropped"),
+    ],
+)
+def test_no_filters(spec: bytes, why: str) -> None:
+    with pytest.raises(Malformed, match=re.escape(why)):
+        filter_spec.parts(spec)
 
 
 def test_too_many_parts() -> None:

@@ -223,7 +223,9 @@ def test_object_info() -> None:
     request = object_info.parse([b"size\n", b"oid " + A, b"oid " + A + b"\n"], 40)
     assert request == object_info.ObjectInfoRequest((A, A), size=True)
     assert object_info.format_lines(request, [7, None]) == [b"size", A + b" 7", A + b" "]
-    assert object_info.format_lines(object_info.ObjectInfoRequest((A,)), ()) == []
+    assert object_info.format_lines(object_info.ObjectInfoRequest((A,)), ()) == [A]
+    # asked of nothing git answers nothing
+    assert object_info.format_lines(object_info.ObjectInfoRequest(size=True), ()) == []
     for line in (b"oid x", b"oid", b"type", b""):
         with pytest.raises(Malformed, match="object-info: "):
             object_info.parse([line], 40)
