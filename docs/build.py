@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = {
     "readme": ROOT / "README.md",
     "tutorial": ROOT / "docs/tutorial.md",
+    "policies": ROOT / "docs/POLICIES.md",
     "compatibility": ROOT / "docs/COMPATIBILITY.md",
     "architecture": ROOT / "docs/ARCHITECTURE.md",
     "contributing": ROOT / "CONTRIBUTING.md",

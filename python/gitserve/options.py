@@ -13,6 +13,8 @@ from gitserve.record import TYPE_CHECKING, Record
 if TYPE_CHECKING:
     from typing import Literal, TypeAlias
 
+    from gitserve.policy import Policy
+
 Reflogs: TypeAlias = "Literal['existing', 'branches', 'all']"
 """Which reflogs are kept: those there are; those of branches, notes and HEAD; all of them."""
 
@@ -77,6 +79,8 @@ class DaemonOptions(Record):
     log_destination: Literal["stderr", "syslog", "none"] = "stderr"
     informative_errors: bool = False
     """Tell clients why a repository is not to be had; strangers learn from it what exists."""
+    policy: Policy | None = None
+    """Rules in Python, asked before each request and of each ref that a push wants to move."""
     access_hook: str | None = None
     """A program that is asked before each request on git://."""
     user: str | None = None

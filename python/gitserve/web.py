@@ -54,6 +54,7 @@ from gitserve.dropin.webserver import (
     main,
 )
 from gitserve.dropin.websmart import get_info_refs, handle_service_request
+from gitserve.policy import Policy
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import GitHttp, find_exported
@@ -102,7 +103,11 @@ __all__ = [
 
 
 def folder_application(
-    base_path: str, *, export_all: bool = False, push: bool = False
+    base_path: str,
+    *,
+    export_all: bool = False,
+    push: bool = False,
+    policy: Policy | None = None,
 ) -> WSGIApplication:
     """Serves the repositories below a folder, to run in production:
 
@@ -112,7 +117,7 @@ def folder_application(
     return GitHttp(
         find_exported(exports),
         service_rules(["receive-pack"] if push else ()),
-        options=ServiceOptions(upkeep="thread"),
+        options=ServiceOptions(upkeep="thread", policy=policy),
     )
 
 

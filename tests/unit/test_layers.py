@@ -17,13 +17,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python/gitserve"
 
-FOR_ALL = {"gitserve", "errors", "options", "record"}
+FOR_ALL = {"gitserve", "errors", "options", "policy", "record"}
 """What everyone may know; itself knows nothing of the others."""
 
 MAY_IMPORT = {
     "record": set(),
     "errors": {"dropin", "record"},  # when dulwich's names are asked of it, and not before
-    "options": {"errors", "record"},
+    "policy": {"record"},
+    "options": {"errors", "policy", "record"},
     "wire": FOR_ALL,
     "session": FOR_ALL | {"wire"},
     "repository": FOR_ALL | {"_core"},

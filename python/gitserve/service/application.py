@@ -69,6 +69,7 @@ class Application:
             lambda: self.refuse_by(policy.hidden),
             self.refuse_unconnected,
             self.refuse_inconsistent_aliases,
+            self.ask_policy,
             self.ask_pre_receive,
             self.hand_over,
             lambda: self.judge(policy),
@@ -176,6 +177,23 @@ class Application:
                    twin.ref, twin.old[:7], twin.new[:7])
             )  # fmt: skip
             self.errors[index] = self.errors[other] = b"inconsistent aliased update"
+
+    def ask_policy(self) -> None:
+        """The operator's rules come before the repository's, and hold for what hooks do, too."""
+        judge, options = self.push.judge, self.effect.push_options
+        left = self.left()
+        if judge is None or not left:
+            return
+        objects = self.push.objects()
+        words = judge.update([c for _, c in left], objects, options, self.remarks)
+        for (index, _), word in zip(left, words, strict=True):
+            if word is not None:
+                self.errors[index] = word
+        left = self.left()
+        if left and not (self.effect.atomic and self.errors):
+            refused = judge.before([c for _, c in left], objects, options, self.remarks)
+            if refused is not None:
+                self.fail_rest(refused)
 
     def ask_pre_receive(self) -> None:
         left = [command for _, command in self.left()]

@@ -24,6 +24,7 @@ from gitserve.wire.receive_commands import Command
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gitserve.service.permission import Judge
     from gitserve.service.signed_push import SignedPush
 
 
@@ -54,6 +55,8 @@ class Push:
         self.unset_deny = unset_deny
         """What happens to the current branch where the repository is not configured."""
         self.check_connectivity = check_connectivity
+        self.judge: Judge | None = None
+        """Speaks for the operator's policy."""
         self.quarantine: Quarantine | None = None
         self.published = False
         """What was in quarantine is in the repository."""

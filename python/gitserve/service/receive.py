@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from gitserve._core import PackReceiver, Quarantine
-from gitserve.errors import PackError, RepositoryError
+from gitserve.errors import InternalError, PackError, RepositoryError
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.config import Config
@@ -50,6 +50,8 @@ from gitserve.wire.report import CommandResult
 if TYPE_CHECKING:
     from typing import Any
 
+    from gitserve.policy import Policy, Request
+
 NO_QUARANTINE = b"unable to create temporary object directory"
 NO_PACK = b"index-pack abnormal exit"
 NOT_UNPACKED = b"unpack-objects abnormal exit"
@@ -77,7 +79,10 @@ class ReceiveService:
         check_connectivity: bool = True,
         ask_also: Callable[[AsksHooks, Push], AsksHooks] | None = None,
         unset_deny: Deny = Deny.UNSET,
+        policy: Policy | None = None,
+        request: Request | None = None,
     ) -> None:
+        """``policy`` needs to know whose ``request`` it is."""
         self._push = Push(
             repository=repository,
             conversation=conversation,
@@ -89,6 +94,13 @@ class ReceiveService:
             unset_deny=unset_deny,
             check_connectivity=check_connectivity,
         )
+        if policy is not None:
+            from gitserve.service.permission import Judge
+
+            if request is None:
+                raise InternalError("nobody said whose push this is")
+            log = self._push.tally.warnings.append
+            self._push.judge = Judge(policy, request, self._push.refs, log)
         self._threads = threads
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
             Agreed: self.agreed,
@@ -195,6 +207,8 @@ class ReceiveService:
             remarks = push.remarks(effect.framing)
             hooks.post_receive(push.done, remarks)
             hooks.post_update(push.done, remarks)
+            if push.judge is not None:
+                push.judge.after(push.done, push.objects(), push.push_options, remarks)
 
     def close(self) -> None:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""

@@ -15,6 +15,7 @@ from gitserve import __version__
 from gitserve._core import RefSnapshot
 from gitserve.errors import GitServeError, InternalError
 from gitserve.options import HookRules, PackCacheOptions
+from gitserve.policy import Policy, Request
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.config import Config
 from gitserve.repository.native import NativeRepository
@@ -53,6 +54,8 @@ class ServiceOptions(Record):
     pack_cache: PackCacheOptions | None = None
     upkeep: str = ""
     """How roll-ups are done that pushes make due (:mod:`gitserve.service.rolling`); empty: not."""
+    policy: Policy | None = None
+    """The operator's rules. At the door the road asks them (:mod:`.permission`), of refs a push."""
     traced: bool = False
     """Keep in the tally what was asked."""
 
@@ -64,6 +67,8 @@ class Manner(Record):
     stateless: bool = False
     """Each request stands alone; only some clients of ``--stateless-rpc`` and HTTP want this."""
     advertise_only: bool = False
+    request: Request | None = None
+    """Who this is, for a policy."""
 
 
 def serve_upload(
@@ -122,7 +127,7 @@ def serve_receive(
     """A push. ``aside``: where remarks go for a client without bands."""
     from gitserve.session.receive import receive
 
-    service = _receiver(repository, conversation, options, tally, aside)
+    service = _receiver(repository, conversation, manner, options, tally, aside)
     try:
         # receive-pack has no version 2; who asks for it is answered in 0, as git does
         version = manner.version if manner.version == 1 else 0
@@ -155,6 +160,7 @@ def serve_archive(repository: ReadableRepository, conversation: Conversation) ->
 def _receiver(
     repository: ReadableRepository,
     conversation: Conversation,
+    manner: Manner,
     options: ServiceOptions,
     tally: Tally,
     aside: Aside,
@@ -166,7 +172,10 @@ def _receiver(
         return ReceiveService(
             repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
             threads=options.threads, check_connectivity=options.check_connectivity,
+            policy=options.policy, request=manner.request,
         )  # fmt: skip
+    if options.policy is not None:
+        raise InternalError("a policy judges pushes to repositories on disk only")
     from gitserve.repository.foreign import ForeignRepository
     from gitserve.service.foreign_push import ForeignReceiveService
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions, PackCacheOptions
 from gitserve.record import Record
 from gitserve.transport.exports import Exports
+from gitserve.transport.loadpolicy import load_policy
 from gitserve.transport.services import (
     DAEMON_SERVICES,
     DEFAULT_SERVICES,
@@ -124,6 +125,11 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
             help=text.format(settings=command.settings),
         )  # fmt: skip
 
+    what.add_argument(
+        "--policy", metavar="MODULE:NAME", default=os.environ.get("GITSERVE_POLICY"),
+        help="ask these rules in Python who may read, who may write and which refs may move;"
+        " MODULE may be a file, /etc/gitserve/rules.py",
+    )  # fmt: skip
     if command is DAEMON:
         what.add_argument(
             "--access-hook", metavar="PROGRAM",
@@ -261,6 +267,7 @@ def configured(
         verbose=namespace.verbose,
         log_destination=namespace.log_destination
         or ("syslog" if namespace.detach or inetd else "stderr"),
+        policy=load_policy(namespace.policy),
         access_hook=getattr(namespace, "access_hook", None),
         user=namespace.user,
         group=namespace.group,

@@ -25,8 +25,10 @@ from gitserve.errors import (
     Refused,
 )
 from gitserve.options import HttpLimits
+from gitserve.policy import Request as Asking
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
+from gitserve.service.permission import NotPermitted, admit
 from gitserve.service.requests import Manner, ServiceOptions, serve_receive, upload_steps
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
@@ -55,7 +57,7 @@ from gitserve.transport.httprequest import (
     parse,
 )
 from gitserve.transport.log import Log
-from gitserve.transport.services import DEFAULT_SERVICES, UPLOAD_PACK, ServiceRule
+from gitserve.transport.services import DEFAULT_SERVICES, RECEIVE_PACK, UPLOAD_PACK, ServiceRule
 from gitserve.wire.malformed import quoted
 from gitserve.wire.pktline import FLUSH_PKT, encode
 
@@ -211,6 +213,13 @@ def failed_body(failure: GitServeError) -> HttpError:
     return HttpError(status, client_text(failure).decode(), f"client failed: {failure}")
 
 
+def _asking(name: str, exchange: Exchange, repository: NativeRepository) -> Asking:
+    """Who, by the word of the web server in front."""
+    environ = exchange.environ
+    user, address = environ.get("REMOTE_USER"), environ.get("REMOTE_ADDR")
+    return Asking(name, repository.git_dir, "http", user or None, address or None)
+
+
 class GitHttp(Record):
     """The application. Serves any number of requests at once."""
 
@@ -243,8 +252,10 @@ class GitHttp(Record):
         request = exchange.request = parse(exchange.environ)
         repository = self._open(request)
         if request.service is None:
+            self._permitted("files", exchange, repository)
             return self._dumb(exchange, request, repository)
         name = self._admitted(request.service, repository)
+        self._permitted(name, exchange, repository)
         if request.resource is Resource.INFO_REFS:
             return self._advertise(exchange, request, repository, name)
         expected = f"application/x-{request.service}-request"
@@ -275,6 +286,14 @@ class GitHttp(Record):
             raise HttpError(FORBIDDEN, f"service not enabled: {name}")
         return name
 
+    def _permitted(self, name: str, exchange: Exchange, repository: NativeRepository) -> None:
+        try:
+            admit(self.options.policy, _asking(name, exchange, repository))
+        except NotPermitted as error:
+            if error.told is None:
+                raise HttpError(NOT_FOUND, reason=f"refused: {error}") from error
+            raise HttpError(FORBIDDEN, error.told.decode(), f"refused: {error}") from error
+
     # --- the smart protocol -----------------------------------------------------------------
 
     def _advertise(
@@ -282,7 +301,8 @@ class GitHttp(Record):
     ) -> Iterable[bytes]:
         outbox = Outbox()
         conversation = exchange.conversation = Conversation(NoBody(), outbox)
-        manner = Manner(request.version, stateless=True, advertise_only=True)
+        asking = _asking(name, exchange, repository)
+        manner = Manner(request.version, stateless=True, advertise_only=True, request=asking)
         if request.version != 2:
             conversation.write(encode(b"# service=git-%b\n" % name.encode()) + FLUSH_PKT)
         try:
@@ -354,7 +374,8 @@ class GitHttp(Record):
     ) -> Iterable[bytes]:
         answer = Written(exchange, body)
         conversation = exchange.conversation = Conversation(body, answer)
-        manner = Manner(request.version, stateless=True)
+        asking = _asking(RECEIVE_PACK, exchange, repository)
+        manner = Manner(request.version, stateless=True, request=asking)
         try:
             serve_receive(repository, conversation, manner, self.options, exchange.tally)
         except Exception as error:  # noqa: BLE001 - the session has told the client what it may know

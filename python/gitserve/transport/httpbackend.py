@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import GitServeError
 from gitserve.options import HookRules, HttpLimits
+from gitserve.policy import Policy
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
 from gitserve.service.requests import ServiceOptions
@@ -38,7 +39,8 @@ Answers one HTTP request as a CGI program. Not for people: a web server calls it
     SetEnv GIT_HTTP_EXPORT_ALL
     ScriptAlias /git/ /path/to/gitserve-http-backend/
 
-where that program is a script with the line `exec gitserve http-backend`.
+where that program is a script with the line `exec gitserve http-backend`. With GITSERVE_POLICY set
+to MODULE:NAME or FILE.py:NAME, these rules in Python are asked what may be done.
 """
 
 
@@ -68,12 +70,13 @@ def run(environ: Mapping[str, str] | None = None) -> int:
             if not env.get("REQUEST_METHOD"):
                 raise Unusable("No REQUEST_METHOD from server")
             _check_length(env.get("CONTENT_LENGTH", ""))
+            policy = _policy(env)
         except Unusable as error:
             sys.stderr.write(f"fatal: {error}\n")
             out.write(f"Status: {error.status}\r\nContent-Type: text/plain\r\n\r\n".encode())
             return 0
         with open(0, "rb", closefd=False) as source:
-            _answer(env, root, path, source, out)
+            _answer(env, root, path, source, out, policy)
     return 0
 
 
@@ -99,6 +102,18 @@ def _place(environ: Mapping[str, str]) -> tuple[str | None, str]:
     return None, path
 
 
+def _policy(environ: Mapping[str, str]) -> Policy | None:
+    named = environ.get("GITSERVE_POLICY")
+    if not named:
+        return None
+    from gitserve.transport.loadpolicy import load_policy
+
+    try:
+        return load_policy(named)
+    except ValueError as error:
+        raise Unusable(str(error)) from error
+
+
 def _is_alias(path: str) -> bool:
     return any(part in ("", ".", "..") for part in path[1:].split("/"))
 
@@ -114,6 +129,7 @@ def _answer(
     path: str,
     source: io.BufferedReader,
     out: io.FileIO,
+    policy: Policy | None,
 ) -> None:
     signed_in = bool(environ.get("REMOTE_USER"))
     services = dict(DEFAULT_SERVICES)
@@ -122,7 +138,9 @@ def _answer(
     app = GitHttp(
         _find(environ, Exports(base_path=root, export_all="GIT_HTTP_EXPORT_ALL" in environ)),
         services=services,
-        options=ServiceOptions(hooks=HookRules(environ=_hook_environ(environ)), upkeep="process"),
+        options=ServiceOptions(
+            hooks=HookRules(environ=_hook_environ(environ)), upkeep="process", policy=policy
+        ),
         limits=HttpLimits(),
         log=ErrorLog(),
         log_well=False,

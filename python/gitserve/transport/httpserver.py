@@ -246,7 +246,12 @@ def run_http(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
         options=service_options
-        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache, upkeep="thread"),
+        or ServiceOptions(
+            threads=options.threads,
+            pack_cache=options.pack_cache,
+            upkeep="thread",
+            policy=options.policy,
+        ),
         log=log,
     )
     base_environ = {

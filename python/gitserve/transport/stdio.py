@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from gitserve.errors import GitServeError, HangupError, NoRepository
+from gitserve.errors import GitServeError, HangupError, NoRepository, Refused
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
@@ -32,6 +32,7 @@ from gitserve.transport.pipes import PipeStream
 from gitserve.wire.protocol_version import requested_version, split_parameters
 
 if TYPE_CHECKING:
+    from gitserve.policy import Policy, Request
     from gitserve.transport.tracing import TracedStream
 
 STANDARD_OUTPUT = 1
@@ -48,6 +49,8 @@ Sends what a fetch or clone asks for. Not for people: git calls it, as in
     git clone -u 'gitserve upload-pack' host:/path/to/project.git
 or sshd does, as a forced command.
 
+  --policy=<module>:<name>
+                        ask these rules in Python; GITSERVE_POLICY in the environment is the same
   --strict              do not try <directory>/.git when <directory> is no repository
   --timeout=<n>         give up after <n> seconds in which the client does nothing
   --stateless-rpc       one request and its answer, for a caller that speaks HTTP
@@ -55,20 +58,23 @@ or sshd does, as a forced command.
                         only the first answer, for such a caller
 """,
     "upload-archive": """\
-usage: gitserve upload-archive <directory>
+usage: gitserve upload-archive [--policy=<module>:<name>] <directory>
 
 Sends an archive of a tree. Not for people: git calls it, as in
     git archive --remote=host:/path/to/project.git --exec='gitserve upload-archive' HEAD
 or sshd does, as a forced command.
 """,
     "receive-pack": """\
-usage: gitserve receive-pack [--timeout=<n>] [--stateless-rpc] [--advertise-refs]
+usage: gitserve receive-pack [--policy=<module>:<name>] [--timeout=<n>] [--stateless-rpc]
+                             [--advertise-refs]
                              [--skip-connectivity-check] <directory>
 
 Takes what a push brings. Not for people: git calls it, as in
     git push --receive-pack='gitserve receive-pack' host:/path/to/project.git
 or sshd does, as a forced command.
 
+  --policy=<module>:<name>
+                        ask these rules in Python; GITSERVE_POLICY in the environment is the same
   --timeout=<n>         give up after <n> seconds in which the client does nothing
   --stateless-rpc       one request and its answer, for a caller that speaks HTTP
   --advertise-refs, --http-backend-info-refs
@@ -88,6 +94,8 @@ class Call(Record):
     stateless: bool = False
     advertise_only: bool = False
     check_connectivity: bool = True
+    policy: str | None = None
+    """Where the operator's rules are."""
 
 
 class UsageError(Exception):
@@ -99,6 +107,7 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
     directory: str | None = None
     flags = {"strict": False, "stateless": False, "advertise": False, "trusting": False}
     timeout = 0.0
+    policy: str | None = None
     names = {
         "--stateless-rpc": ("stateless", True),
         "--advertise-refs": ("advertise", True),
@@ -118,6 +127,8 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
             if not number.isdecimal():
                 raise UsageError("option `timeout' expects a numerical value")
             timeout = float(number)
+        elif word.startswith("--policy="):
+            policy = word.partition("=")[2]
         elif word == "--":
             rest = list(words)
             if directory is None and len(rest) == 1:
@@ -141,6 +152,7 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
         flags["stateless"],
         flags["advertise"],
         check_connectivity=not flags["trusting"],
+        policy=policy,
     )
 
 
@@ -155,6 +167,8 @@ def run(service: str, arguments: Sequence[str], environ: Mapping[str, str] | Non
     except UsageError as error:
         _complain(f"error: {error}\n{HELP[service]}")
         return EXIT_USAGE
+    if call.policy is None and env.get("GITSERVE_POLICY"):
+        call = call.but(policy=env["GITSERVE_POLICY"])
     if env.get("GIT_TRACE_PACKET") or env.get("GIT_TRACE2_EVENT"):
         from gitserve.transport import tracing  # it is hardly ever asked for
 
@@ -217,15 +231,19 @@ def _serve(
     serve_only()
     location = locate(call.directory, strict=call.strict)
     if location is None:
-        raise NoRepository(f"'{call.directory}' does not appear to be a git repository")
+        raise no_repository(call)
     check_ownership(location, environ)
     repository = NativeRepository(location, environ)
+    policy = asking = None
+    if call.policy is not None:
+        policy, asking = _admitted(call, service, repository, environ)
     stream = PipeStream(0, 1, call.timeout) if traced is None else traced
     conversation = Conversation(stream, stream, STANDARD_OUTPUT)
     manner = Manner(
         version=_version(environ),
         stateless=call.stateless,
         advertise_only=call.advertise_only,
+        request=asking,
     )
     tally = tally or Tally()
     options = ServiceOptions(
@@ -233,6 +251,7 @@ def _serve(
         traced=traced is not None,
         lazy_environ=environ,
         upkeep="process",
+        policy=policy,
     )
     try:
         if service == "upload-archive":
@@ -247,6 +266,35 @@ def _serve(
     finally:
         for warning in dict.fromkeys(tally.warnings):
             _complain(f"warning: {warning}\n")
+
+
+def _admitted(
+    call: Call, service: str, repository: NativeRepository, environ: Mapping[str, str]
+) -> tuple[Policy | None, Request]:
+    """The policy, which has let this client in. Raises what it is told otherwise."""
+    from gitserve.policy import Request
+    from gitserve.service.permission import NotPermitted, admit
+    from gitserve.transport.loadpolicy import load_policy
+
+    address = environ.get("SSH_CONNECTION", "").partition(" ")[0] or environ.get("REMOTE_ADDR")
+    user = environ.get("REMOTE_USER")
+    asking = Request(service, repository.git_dir, "stdio", user or None, address or None)
+    try:
+        policy = load_policy(call.policy)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+    try:
+        admit(policy, asking)
+    except NotPermitted as error:
+        if error.told is None:
+            raise no_repository(call) from error
+        raise Refused(error.told.decode()) from error
+    return policy, asking
+
+
+def no_repository(call: Call) -> NoRepository:
+    """In git's words."""
+    return NoRepository(f"'{call.directory}' does not appear to be a git repository")
 
 
 def _complain(text: str) -> None:

@@ -14,8 +14,10 @@ from contextlib import suppress
 
 from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
+from gitserve.policy import Request
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
+from gitserve.service.permission import NotPermitted, admit
 from gitserve.service.requests import (
     Manner,
     ServiceOptions,
@@ -146,6 +148,11 @@ class Daemon(Record):
         self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:
             service, repository = self._admit(request, peer)
+        except NotPermitted as error:
+            told = DENIED + b": " + request.path if error.told is None else error.told
+            conversation.write(error_line.format(told))
+            conversation.flush()
+            raise
         except (NotExported, Refused) as error:
             brief = error.brief if isinstance(error, NotExported) else b"service not enabled"
             told = brief if self.informative_errors else DENIED
@@ -156,7 +163,7 @@ class Daemon(Record):
             conversation.write(error_line.format(DENIED + b": " + request.path))
             conversation.flush()
             raise
-        manner = Manner(version=request.version)
+        manner = Manner(version=request.version, request=_asking(service, repository, peer))
         if service == UPLOAD_PACK:
             serve_upload(repository, conversation, manner, self.options, tally)
         elif service == UPLOAD_ARCHIVE:
@@ -181,7 +188,14 @@ class Daemon(Record):
             reason = ask_access_hook(self.access_hook, name, repository.git_dir, names, peer)
             if reason is not None:
                 raise NotExported(f"access hook: {quoted(reason)}", reason)
+        if self.options.policy is not None:
+            admit(self.options.policy, _asking(name, repository, peer))
         return name, repository
+
+
+def _asking(service: str, repository: NativeRepository, peer: object) -> Request:
+    address = str(peer[0]) if isinstance(peer, tuple) and peer else None
+    return Request(service, repository.git_dir, "git", address=address)
 
 
 def _tell_if_silent(conversation: Conversation, error: Exception) -> None:
@@ -230,7 +244,12 @@ def made_daemon(
         find=Admission(exports).open,
         services=DAEMON_SERVICES if services is None else services,
         options=service_options
-        or ServiceOptions(threads=options.threads, pack_cache=options.pack_cache, upkeep="thread"),
+        or ServiceOptions(
+            threads=options.threads,
+            pack_cache=options.pack_cache,
+            upkeep="thread",
+            policy=options.policy,
+        ),
         connections=options.connections,
         log=log,
         informative_errors=options.informative_errors,
