@@ -165,8 +165,13 @@ impl LockFile {
 impl Drop for LockFile {
     fn drop(&mut self) {
         if self.held {
-            // nothing can be done about a lock that does not go; whoever meets it names it
-            let _ = fs::remove_file(&self.lock);
+            let removed = fs::remove_file(&self.lock);
+            if removed.is_err_and(|error| error.kind() != ErrorKind::NotFound) {
+                // the next who meets it can tell by its twin that nobody works behind it
+                if let Some(staged) = &self.staged {
+                    staged.leave();
+                }
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ pub(in crate::refs) struct Staging {
     git_dir: PathBuf,
     folder: PathBuf,
     swept: AtomicBool,
+    /// For a lock from before this machine's start, which then was taken away.
+    pub(super) has_waited: AtomicBool,
 }
 
 /// A file there, held. Dropping it takes its name in the folder away.
@@ -30,13 +32,15 @@ pub(in crate::refs) struct Staging {
 pub(in crate::refs) struct Staged {
     path: PathBuf,
     file: File,
+    is_left: AtomicBool,
 }
 
 impl Staging {
     /// In the directory that all worktrees share.
     pub(in crate::refs) fn new(common_dir: &Path) -> Self {
         let (git_dir, folder) = (common_dir.to_owned(), common_dir.join(FOLDER));
-        Self { git_dir, folder, swept: AtomicBool::new(false) }
+        let (swept, has_waited) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { git_dir, folder, swept, has_waited }
     }
 
     /// Makes a file with `content`.
@@ -47,7 +51,7 @@ impl Staging {
             let path = self.folder.join(temporary::random_name(attempt));
             match OpenOptions::new().write(true).create_new(true).open(&path) {
                 Ok(file) => {
-                    let mut staged = Staged { path, file };
+                    let mut staged = Staged { path, file, is_left: AtomicBool::new(false) };
                     if temporary::hold(&staged.file) || attempt >= ATTEMPTS {
                         return staged.file.write_all(content).map(|()| staged);
                     }
@@ -90,6 +94,9 @@ impl Staging {
 
     /// The same every time.
     pub(super) fn sweep(&self) {
+        for lock in self.top_locks() {
+            super::stale::clear_old(&lock);
+        }
         let Ok(found) = fs::read_dir(&self.folder) else { return };
         for path in found.flatten().map(|entry| entry.path()) {
             let Ok(file) = File::open(&path) else { continue };
@@ -107,12 +114,15 @@ impl Staging {
         }
     }
 
+    fn top_locks(&self) -> [PathBuf; 2] {
+        ["HEAD.lock", "packed-refs.lock"].map(|name| self.git_dir.join(name))
+    }
+
     /// Removes the lock files that are this file, wherever they are.
     fn remove_locks(&self, meta: &Metadata) {
         let mut folders =
             ["refs", "worktrees", "reftable"].map(|name| self.git_dir.join(name)).to_vec();
-        let top = ["HEAD.lock", "packed-refs.lock"].map(|name| self.git_dir.join(name));
-        for lock in top {
+        for lock in self.top_locks() {
             super::stale::remove_if(&lock, meta);
         }
         while let Some(folder) = folders.pop() {
@@ -155,11 +165,18 @@ impl Staged {
     pub(in crate::refs) fn file(&self) -> &File {
         &self.file
     }
+
+    /// One of its other names could not be taken away: so this one stays too, not held any more.
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // one that stays is swept later
-        let _ = fs::remove_file(&self.path);
+        if !self.is_left.load(Ordering::Relaxed) {
+            // one that stays is swept later
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

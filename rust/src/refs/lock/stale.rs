@@ -7,6 +7,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use super::staging::Staging;
 use crate::temporary::{self, Maker};
@@ -15,7 +16,7 @@ use crate::temporary::{self, Maker};
 ///
 /// `was_waited_for`: it has been there unchanged for as long as a lock is waited for. Clocks that
 /// are set right soon after a start can make a lock look older than it is; such a one is gone by
-/// then.
+/// then. Having waited for one is enough.
 pub(super) fn clear(path: &Path, staging: &Staging, was_waited_for: bool) -> bool {
     let file = match File::open(path) {
         Ok(file) => file,
@@ -27,8 +28,12 @@ pub(super) fn clear(path: &Path, staging: &Staging, was_waited_for: bool) -> boo
         return false;
     }
     let twin = staging.twin_of(&meta);
-    if twin.is_none() && !(was_waited_for && temporary::predates_boot(&meta, path)) {
-        return false;
+    if twin.is_none() {
+        let is_sure = was_waited_for || staging.has_waited.load(Ordering::Relaxed);
+        if !is_sure || !temporary::predates_boot(&meta, path) {
+            return false;
+        }
+        staging.has_waited.store(true, Ordering::Relaxed);
     }
     let cleared = remove_if(path, &meta);
     if let Some(twin) = twin {
@@ -36,6 +41,19 @@ pub(super) fn clear(path: &Path, staging: &Staging, was_waited_for: bool) -> boo
         let _ = fs::remove_file(twin);
     }
     cleared
+}
+
+/// Takes away a lock from before this machine's start that nobody may ever meet.
+pub(super) fn clear_old(path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    let Ok(meta) = file.metadata() else { return };
+    if meta.is_file()
+        && temporary::is_past_grace(&meta)
+        && temporary::predates_boot(&meta, path)
+        && temporary::maker_of(&file, path) == Maker::Gone
+    {
+        remove_if(path, &meta);
+    }
 }
 
 /// Removes `lock`, which nobody works behind, if it still is the file that `meta` is of. What was

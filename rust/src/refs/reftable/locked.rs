@@ -193,6 +193,10 @@ impl<'a> LockedStack<'a> {
             let both: Vec<&File> =
                 [Some(staged.file()), self.lock.file()].into_iter().flatten().collect();
             durable::sync_files(&both).map_err(|error| self.error(error))?;
+            if self.lock.file().is_none() {
+                // a lock that had to be made in its place
+                self.lock.sync()?;
+            }
         }
         let path = self.folder.join(&name);
         staged.publish(&path).map_err(|error| UpdateError::io(&path, error))?;

@@ -16,7 +16,8 @@ use crate::refs::read::{self, RawRef};
 use crate::refs::snapshot::MAX_SYMBOLIC_DEPTH;
 
 impl Transaction<'_> {
-    /// What goes into `packed-refs`, by index: when there is much, and all of it can be peeled.
+    /// What goes into `packed-refs`, by index: when there is much, or when several are to move
+    /// together, which only one file's rename can do; and all of it can be peeled.
     pub(super) fn peel_additions(
         &self,
         indices: &[usize],
@@ -25,9 +26,12 @@ impl Transaction<'_> {
         let values: Vec<(usize, ObjectId)> = indices
             .iter()
             .filter_map(|&index| Some((index, self.updates[index].value()?)))
-            .filter(|&(index, _)| self.updates[index].name != b"HEAD")
             .collect();
-        if values.len() < PACK_FROM || values.len() < indices.len() {
+        let together = self.options.atomic && indices.len() > 1;
+        if !together && (values.len() < PACK_FROM || values.len() < indices.len()) {
+            return None;
+        }
+        if indices.iter().any(|&index| name::is_per_worktree(self.updates[index].name)) {
             return None;
         }
         let mut peeler = Peeler::new(&self.refs.peels, objects);

@@ -12,10 +12,12 @@
 //! 5. Folders reach the disk, and only then is anybody told.
 //!
 //! Many refs at once go into `packed-refs`, under the same locks: one file to write and one to
-//! wait for, and one to read from then on.
+//! wait for, and one to read from then on. So do several that are to move together: that file's
+//! rename moves them all, or with a crash before it none ([`together`]).
 
 mod compare;
 mod locking;
+mod together;
 
 pub(super) use compare::decide;
 
@@ -158,7 +160,7 @@ impl<'a> Transaction<'a> {
             Some(Ok(lock)) => Some(lock),
             Some(Err(error)) => return self.fail_all(locked, &error),
         };
-        let packed = match self.refs.packed_now() {
+        let mut packed = match self.refs.packed_now() {
             Ok(packed) => packed,
             Err(error) => return self.fail_all(locked, &UpdateError::from(error)),
         };
@@ -178,6 +180,12 @@ impl<'a> Transaction<'a> {
             }
         }
         if let Some(lock) = &packed_lock {
+            if self.options.atomic && additions.is_some() {
+                match self.pack_old_values(lock, locked, packed) {
+                    Ok(now) => packed = now,
+                    Err(error) => return self.fail_all(locked, &error),
+                }
+            }
             self.edit_packed(lock, locked, &packed, additions.as_ref());
         }
         if additions.is_none() {
