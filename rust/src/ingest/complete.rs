@@ -7,6 +7,7 @@ use super::children::Children;
 use super::entry_reader::PackBytes;
 use super::error::IngestError;
 use super::index_writer::{write_idx, write_rev};
+use super::keep;
 use super::receiver::PackReceiver;
 use super::resolve::{Job, Roots, resolve};
 use super::thin;
@@ -78,9 +79,10 @@ pub(super) fn complete(
     let rev = write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer)?;
     let idx = write_idx(path.with_file_name(name("idx")), entries, &order, &receiver.trailer)?;
     receiver.file.flush()?;
-    let mut waited_for = Vec::with_capacity(3);
+    let kept = keep::write(&path.with_file_name(name("keep")))?;
+    let mut waited_for = Vec::with_capacity(4);
     if receiver.sync.pack_metadata {
-        waited_for.extend([rev.handle(), idx.handle()]);
+        waited_for.extend([rev.handle(), idx.handle(), &kept]);
     }
     if receiver.sync.pack {
         waited_for.push(receiver.file.handle());

@@ -22,6 +22,7 @@ mod error;
 mod existing;
 mod hash_line;
 mod index_writer;
+mod keep;
 mod limits;
 mod pack_file;
 mod publish;

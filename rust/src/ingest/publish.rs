@@ -3,17 +3,14 @@
 //! In: the two folders, on one file system. Out: the files in their places and the folders on
 //! the disk, or nothing changed. A file that is there already stays: names are hashes of contents.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write as _};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::error::IngestError;
+use super::keep::{self, Keep};
 use crate::durable::{self, SyncRules};
-use crate::temporary::{self, Maker};
-
-/// How the `.keep` files begin that are ours to take away.
-const KEEP_TEXT: &str = "gitserve receive-pack ";
 
 /// Files or folders that one batch waits for, each in a thread of its own.
 const SYNCED_TOGETHER: usize = 16;
@@ -23,7 +20,7 @@ const SYNCED_TOGETHER: usize = 16;
 pub(super) struct Publication {
     sync: SyncRules,
     /// Held, so that whoever finds one after a crash knows that it protects nothing any more.
-    keeps: Vec<(PathBuf, File)>,
+    keeps: Vec<Keep>,
     moved: Vec<PathBuf>,
     accepted: bool,
 }
@@ -60,8 +57,11 @@ impl Publication {
             (order, name.clone())
         });
         for name in &names {
+            if name.ends_with(".keep") && keep::is_ours(&from.join(name)) {
+                continue;
+            }
             if let Some(stem) = name.strip_suffix(".pack") {
-                self.keep(&to.join(format!("{stem}.keep")))?;
+                self.keep(from, to, &format!("{stem}.keep"))?;
             }
             self.move_file(&from.join(name), &to.join(name))?;
         }
@@ -77,18 +77,16 @@ impl Publication {
     }
 
     /// Protects a pack from `git repack` until refs name its objects.
-    fn keep(&mut self, path: &Path) -> Result<(), IngestError> {
-        let created = OpenOptions::new().write(true).create_new(true).open(path);
-        let mut file = match created {
-            Ok(file) => file,
-            // somebody else's, who will also take it away
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-            Err(error) => return Err(IngestError::io(path)(error)),
-        };
-        temporary::hold(&file);
-        let written = writeln!(file, "{KEEP_TEXT}{}", std::process::id());
-        self.keeps.push((path.to_owned(), file));
-        written.map_err(IngestError::io(path))
+    fn keep(&mut self, from: &Path, to: &Path, name: &str) -> Result<(), IngestError> {
+        let (from, to) = (from.join(name), to.join(name));
+        if !from.exists() && !to.exists() {
+            // a pack that a hook made
+            keep::write(&from)?.sync_all().map_err(IngestError::io(&from))?;
+        }
+        if from.exists() {
+            self.keeps.extend(keep::place(&from, to)?);
+        }
+        Ok(())
     }
 
     /// Loose objects: small packs taken apart, and what hooks may have written.
@@ -154,9 +152,6 @@ impl Drop for Publication {
                 }
             }
         }
-        for (path, _) in &self.keeps {
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -200,23 +195,6 @@ fn make_dir(path: &Path) -> Result<bool, IngestError> {
     }
 }
 
-/// Removes `.keep` files of ours in a pack folder whose makers are gone; how many.
-pub(super) fn sweep_keeps(packs: &Path) -> usize {
-    let names = list(packs).unwrap_or_default();
-    let keeps = names.iter().filter(|name| name.ends_with(".keep"));
-    keeps.filter(|name| remove_abandoned_keep(&packs.join(name))).count()
-}
-
-fn remove_abandoned_keep(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
-    let mut text = [0; KEEP_TEXT.len()];
-    let is_ours = fill(&mut file, &mut text).is_ok_and(|len| &text[..len] == KEEP_TEXT.as_bytes());
-    is_ours
-        && file.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
-        && temporary::maker_of(&file, path) == Maker::Gone
-        && fs::remove_file(path).is_ok()
-}
-
 fn same_content(a: &Path, b: &Path) -> Result<bool, IngestError> {
     const PIECE: usize = 64 * 1024;
     let (mut one, mut two) =
@@ -250,6 +228,7 @@ mod tests {
     use super::super::Quarantine;
     use super::*;
     use crate::hash::HashKind;
+    use crate::temporary;
 
     fn names(folder: &Path) -> Vec<String> {
         list(folder).unwrap()
@@ -294,7 +273,7 @@ mod tests {
             age(&path);
         }
         age(&packs.join("pack-1.keep"));
-        assert_eq!(sweep_keeps(&packs), 1);
+        assert_eq!(keep::sweep(&packs), 1);
         let left: Vec<_> = names(&packs).into_iter().filter(|n| n.ends_with("keep")).collect();
         assert_eq!(left, ["pack-1.keep", "pack-mine.keep"]);
     }

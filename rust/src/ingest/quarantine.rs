@@ -13,8 +13,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::IngestError;
+use super::keep;
 use super::limits::ReceiveLimits;
-use super::publish::{self, Publication};
+use super::publish::Publication;
 use super::receiver::PackReceiver;
 use crate::durable::SyncRules;
 use crate::hash::HashKind;
@@ -207,7 +208,7 @@ fn is_time_to_sweep(objects_dir: &Path) -> bool {
 /// ([`STALE_QUARANTINE`]). What cannot be read or removed is left for the next time.
 pub fn sweep_stale(objects_dir: &Path, age: Duration) -> Result<usize, IngestError> {
     let now = SystemTime::now();
-    let mut removed = publish::sweep_keeps(&objects_dir.join("pack"));
+    let mut removed = keep::sweep(&objects_dir.join("pack"));
     for found in fs::read_dir(objects_dir).map_err(IngestError::io(objects_dir))? {
         let found = found.map_err(IngestError::io(objects_dir))?;
         let is_ours = found.file_name().to_string_lossy().starts_with(PREFIX)

@@ -1,0 +1,77 @@
+//! The `.keep` files that protect new packs from `git repack` until refs name their objects.
+//!
+//! One is written and synced with the pack, in the quarantine, and linked to its place: an empty
+//! one could be a person's, so one whose text was lost would stay for ever. Whoever made it holds
+//! it ([`temporary::hold`]); when nobody does, its maker was killed, and it is swept.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::IngestError;
+use crate::temporary::{self, Maker};
+
+/// How the files begin that are ours to take away.
+const TEXT: &str = "gitserve receive-pack ";
+
+/// A pack's protection. Dropping it takes the file away.
+#[derive(Debug)]
+pub(super) struct Keep {
+    path: PathBuf,
+    _held: File,
+}
+
+/// Writes one that protects nothing yet.
+pub(super) fn write(path: &Path) -> Result<File, IngestError> {
+    let mut file = File::create(path).map_err(IngestError::io(path))?;
+    let text = format!("{TEXT}{}\n", std::process::id());
+    file.write_all(text.as_bytes()).map_err(IngestError::io(path))?;
+    Ok(file)
+}
+
+/// Puts the one that was written as `from` to its place. `None` when one is there, of somebody
+/// else, who will also take it away.
+pub(super) fn place(from: &Path, path: PathBuf) -> Result<Option<Keep>, IngestError> {
+    let held = File::open(from).map_err(IngestError::io(from))?;
+    temporary::hold(&held);
+    match fs::hard_link(from, &path) {
+        Ok(()) => {}
+        Err(_) if path.exists() => return Ok(None),
+        // there may be no second names here
+        Err(_) => fs::rename(from, &path).map_err(IngestError::io(&path))?,
+    }
+    Ok(Some(Keep { path, _held: held }))
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Did this module write it?
+pub(super) fn is_ours(path: &Path) -> bool {
+    File::open(path).is_ok_and(|mut file| says_so(&mut file))
+}
+
+fn says_so(file: &mut File) -> bool {
+    let mut text = Vec::with_capacity(TEXT.len());
+    let read = file.take(TEXT.len() as u64).read_to_end(&mut text);
+    read.is_ok() && text == TEXT.as_bytes()
+}
+
+/// Removes those in a pack folder whose makers are gone; how many.
+pub(super) fn sweep(packs: &Path) -> usize {
+    let Ok(found) = fs::read_dir(packs) else { return 0 };
+    let paths = found.flatten().map(|entry| entry.path());
+    let keeps = paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "keep"));
+    keeps.filter(|path| remove_abandoned(path)).count()
+}
+
+fn remove_abandoned(path: &Path) -> bool {
+    let Ok(mut file) = File::open(path) else { return false };
+    says_so(&mut file)
+        && file.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
+        && temporary::maker_of(&file, path) == Maker::Gone
+        && fs::remove_file(path).is_ok()
+}
