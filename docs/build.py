@@ -20,6 +20,7 @@ DOCUMENTS = {
     "tutorial": ROOT / "docs/tutorial.md",
     "policies": ROOT / "docs/POLICIES.md",
     "compatibility": ROOT / "docs/COMPATIBILITY.md",
+    "durability": ROOT / "docs/DURABILITY.md",
     "architecture": ROOT / "docs/ARCHITECTURE.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "changelog": ROOT / "CHANGELOG.md",

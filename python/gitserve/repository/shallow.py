@@ -73,11 +73,17 @@ def move_boundary(
             os.fsync(file.fileno())
         if after:
             os.rename(lock, path)
-            return
-        # A repository with its whole history has no such file.
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        os.unlink(lock)
+        else:
+            # A repository with its whole history has no such file.
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            os.unlink(lock)
+        # Refs that need the boundary move only once the disk has it.
+        folder = os.open(common_dir, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         with suppress(OSError):
             os.unlink(lock)

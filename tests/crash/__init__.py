@@ -1,0 +1,1 @@
+"""What a crash, a power failure or a failing disk leaves of a push."""
