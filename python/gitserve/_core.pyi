@@ -16,6 +16,7 @@ __all__ = [
     "PackCache",
     "PackReceiver",
     "PackStream",
+    "Pieces",
     "Quarantine",
     "RefSnapshot",
     "RefStore",
@@ -80,6 +81,12 @@ class Snapshot:
     def read(self, object_id: bytes, limit: int = ...) -> tuple[str, bytes]:
         """Kind and content. MissingObject, RepositoryError; Refused beyond ``limit`` bytes."""
 
+    def pieces(self, object_id: bytes) -> Pieces:
+        """The content of an object of any size, in pieces of some 100 KiB."""
+
+    def abbreviation(self, object_id: bytes) -> tuple[int, int]:
+        """How many digits tell this id from all others; how many packed objects there are."""
+
     def peel(self, object_id: bytes) -> bytes | None:
         """The id behind a tag, all the way; ``None`` when the object is no tag."""
 
@@ -88,6 +95,13 @@ class Snapshot:
 
     def take_warnings(self) -> list[str]:
         """Damaged files of the repository that were left out, by name. Each is given once."""
+
+@final
+class Pieces(Iterator[bytes]):
+    """Content on its way. A few pieces are read ahead, and no more once this is dropped."""
+
+    def __iter__(self) -> Pieces: ...
+    def __next__(self) -> bytes: ...
 
 @final
 class RefStore:

@@ -139,6 +139,13 @@ pub trait ObjectSource: Send + Sync {
     /// A pack that [`ObjectSource::packed_at`] named.
     fn pack(&self, pack: u32) -> Option<&std::sync::Arc<crate::store::Pack>>;
 
+    /// How many hexadecimal digits tell this name from all others, and how many packed objects
+    /// there are: what abbreviations are made of. A source that cannot list its objects knows
+    /// of no other.
+    fn abbreviation(&self, _id: &ObjectId) -> Result<(usize, u64), SourceError> {
+        Ok((1, 0))
+    }
+
     /// What is wrong in the repository's files and was left out; for the log. Given once.
     fn take_warnings(&self) -> Vec<String> {
         Vec::new()

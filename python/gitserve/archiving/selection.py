@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 
 from gitserve._core import Snapshot
 from gitserve.archiving.attributes import Attributes
+from gitserve.archiving.entry import Content, Entry
 from gitserve.archiving.request import TIME_END, ArchiveRequest, refusal
-from gitserve.archiving.tar import Entry
+from gitserve.archiving.substitution import MAX_FILE, Substitution
+from gitserve.errors import MissingObject
 from gitserve.record import Record
 from gitserve.repository.trees import entries
 
@@ -21,7 +23,13 @@ MAX_DEPTH = 500
 """Folders within folders; each is a frame of ours."""
 
 SHOWN_MAX = 100
-IGNORE = b"export-ignore"
+IGNORE, SUBST = b"export-ignore", b"export-subst"
+
+BIG_FILE = 512 << 20
+"""``core.bigFileThreshold``, where it is not configured."""
+
+STREAMED_FROM = 4 << 20
+"""Bytes of a file that is read whole; a larger one passes through in pieces."""
 
 _REF_RULES = (
     b"%b", b"refs/%b", b"refs/tags/%b", b"refs/heads/%b", b"refs/remotes/%b",
@@ -47,7 +55,7 @@ def resolve(
     any_object: bool,
 ) -> Chosen:
     """Raises :class:`~gitserve.archiving.request.ArchiveRefused`: "no such ref" for nearly all."""
-    name, _, path = asked.partition(b":")
+    name, colon, path = asked.partition(b":")
     found = next((value for rule in _REF_RULES if (value := look_up(rule % name))), None)
     if found is None and any_object:
         found = _by_id(objects, name)
@@ -63,7 +71,7 @@ def resolve(
         object_id = lines[0].removeprefix(b"tree ")
         stamps = [line.rsplit(b" ", 2)[1] for line in lines if line.startswith(b"committer ")]
         when = int(stamps[0]) if stamps and _is_time(stamps[0]) else when
-    if path:
+    if colon:
         commit, when = None, int(time.time())  # a part of a commit has no date of its own
     for part in filter(None, path.split(b"/")):
         children = {child: (mode, below) for mode, child, below in entries(objects, object_id)}
@@ -91,11 +99,21 @@ def _by_id(objects: Snapshot, name: bytes) -> bytes | None:
 class Selection:
     """One walk over a tree."""
 
-    def __init__(self, objects: Snapshot, request: ArchiveRequest, own: Attributes) -> None:
-        """``own``: the repository's ``info/attributes``."""
+    def __init__(
+        self,
+        objects: Snapshot,
+        request: ArchiveRequest,
+        own: Attributes,
+        substitution: Substitution | None = None,
+        big_file: int = BIG_FILE,
+    ) -> None:
+        """``own``: the repository's ``info/attributes``. ``substitution``: for files that have
+        ``export-subst`` and are not above ``big_file`` bytes."""
         self._objects = objects
         self._request = request
         self._own = own
+        self._substitution = substitution
+        self._big_file = big_file
         self._unmatched = set(request.paths)
 
     def entries(self, tree_id: bytes) -> Iterator[Entry]:
@@ -139,7 +157,22 @@ class Selection:
             if stat.S_IFMT(mode) == 0o160000:
                 yield Entry(told + b"/", mode, object_id)
             else:
-                yield Entry(told, mode, object_id, self._objects.read(object_id)[1])
+                substituted = stat.S_ISREG(mode) and rules.has(SUBST, path, is_folder=False)
+                yield self._file(told, mode, object_id, substituted=substituted)
+
+    def _file(self, path: bytes, mode: int, object_id: bytes, *, substituted: bool) -> Entry:
+        header = self._objects.header(object_id)
+        if header is None:
+            raise MissingObject(object_id.decode())
+        size = header[1]
+        is_big = size > self._big_file and not substituted
+        if substituted and self._substitution is not None and size <= MAX_FILE:
+            expanded = self._substitution.expand(self._objects.read(object_id)[1])
+            return Entry(path, mode, object_id, Content.of(expanded))
+        if (size <= STREAMED_FROM and not is_big) or not stat.S_ISREG(mode):
+            return Entry(path, mode, object_id, Content.of(self._objects.read(object_id)[1]))
+        content = Content(size, lambda: self._objects.pieces(object_id), is_big)
+        return Entry(path, mode, object_id, content)
 
     def _is_asked_for(self, path: bytes) -> bool:
         """Named, below what is named, or on the way to it."""

@@ -11,7 +11,7 @@ import stat
 import zlib
 from collections.abc import Iterable, Iterator
 
-from gitserve.record import Record
+from gitserve.archiving.entry import Entry
 
 RECORD = 512
 BLOCKING = 20 * RECORD
@@ -22,22 +22,8 @@ UMASK = 0o002
 
 _NAME_MAX = 100
 _PREFIX_MAX = 155
-
-
-class Entry(Record):
-    """A file, link or folder of the archive."""
-
-    path: bytes
-    """With the prefix; a folder's ends in a slash."""
-    mode: int
-    """As in the tree."""
-    object_id: bytes
-    content: bytes = b""
-
-    @property
-    def is_folder(self) -> bool:
-        """Folders, and submodules, which are empty ones."""
-        return stat.S_IFMT(self.mode) in (stat.S_IFDIR, 0o160000)
+_SIZE_MAX = 8**11 - 1
+"""A larger file's size is told in a header of its own."""
 
 
 def umask_of(setting: str | None) -> int:
@@ -96,13 +82,14 @@ def _pieces(
 
 def _entry(entry: Entry, when: int, umask: int) -> Iterator[bytes]:
     name, prefix, link, content = entry.path, b"", b"", entry.content
+    size = content.size
     kind, mode = b"0", (entry.mode | (0o777 if entry.mode & 0o100 else 0o666)) & ~umask
     extended = b""
     if entry.is_folder:
         kind, mode = b"5", (entry.mode | 0o777) & ~umask
     elif stat.S_ISLNK(entry.mode):
         kind, mode = b"2", entry.mode | 0o777
-        link, content = content, b""
+        link, size = content.whole(), 0
         if len(link) > _NAME_MAX:
             extended += _pax(b"linkpath", link)
             link = b"see %b.paxheader" % entry.object_id
@@ -113,12 +100,15 @@ def _entry(entry: Entry, when: int, umask: int) -> Iterator[bytes]:
         else:
             extended = _pax(b"path", name) + extended
             name = b"%b.data" % entry.object_id
+    if size > _SIZE_MAX:
+        extended += _pax(b"size", b"%d" % size)
     if extended:
         yield _header(b"%b.paxheader" % entry.object_id, b"", 0o666, len(extended), when, b"x")
         yield _padded(extended)
-    yield _header(name, prefix, mode, len(content), when, kind, link)
-    if content:
-        yield _padded(content)
+    yield _header(name, prefix, mode, 0 if size > _SIZE_MAX else size, when, kind, link)
+    if size:
+        yield from content.pieces()
+        yield bytes(-size % RECORD)
 
 
 def _split(path: bytes) -> int:

@@ -12,9 +12,10 @@ import struct
 import time
 import zlib
 from collections.abc import Iterable, Iterator
+from tempfile import SpooledTemporaryFile
 
+from gitserve.archiving.entry import Content, Entry
 from gitserve.archiving.request import refusal
-from gitserve.archiving.tar import Entry
 
 _STORED, _DEFLATED = 0, 8
 _VERSION = 10
@@ -22,6 +23,10 @@ _VERSION_64 = 45
 _UNIX_CREATOR = 0x0317
 """Said only of entries whose mode matters: links and programs."""
 _UTF8 = 1 << 11
+_TOLD_BEHIND = 1 << 3
+_IN_MEMORY = 8 << 20
+"""Bytes of a compressed file that wait for its size in memory; what is more waits in a file."""
+_PIECE = 256 << 10
 _FOLDER = 16
 _LOOKED_AT = 8000
 """Bytes that decide whether a file is text."""
@@ -42,46 +47,111 @@ def zip_archive(
     for entry in entries:
         if len(entry.path) > _FULL16:
             raise refusal(b"path too long (%d chars, %b)" % (len(entry.path), entry.object_id))
-        content = b"" if entry.is_folder else entry.content
-        method, packed = _packed(entry, content, level)
+        if entry.content.size >= _FULL32:
+            raise refusal(b"file too large for a zip archive: %b" % entry.object_id)
+        packing = _Packing(entry, level)
         flags = 0 if entry.path.isascii() else _UTF8
-        checksum = zlib.crc32(content)
-        common = struct.pack(
-            "<HHHHHIIIHH",
-            _VERSION, flags, method, clock, date, checksum,
-            len(packed), len(content), len(entry.path), len(extra),
-        )  # fmt: skip
+
+        def common(checksum: int, packed: int, size: int) -> bytes:
+            told = (_VERSION, flags, packing.method, clock, date)  # noqa: B023
+            sizes = (checksum, packed, size, len(entry.path))  # noqa: B023
+            return struct.pack("<HHHHHIIIH", *told, *sizes)
+
+        if packing.told_behind:
+            flags |= _TOLD_BEHIND
+            head = common(0, packing.announced, entry.content.size)
+        else:
+            head = common(packing.checksum, packing.size, entry.content.size)
+        head = struct.pack("<I", 0x04034B50) + head + struct.pack("<H", len(extra))
+        head += entry.path + extra
+        yield head
+        start, offset = offset, offset + len(head)
+        for piece in packing.pieces():
+            offset += len(piece)
+            yield piece
+        facts = (packing.checksum, packing.size, entry.content.size)
+        if packing.told_behind:
+            behind = struct.pack("<IIII", 0x08074B50, *facts)
+            offset += len(behind)
+            yield behind
         creator, outside = _mode(entry)
-        wide = struct.pack("<HHQ", 1, 8, offset) if offset >= _FULL32 else b""
+        wide = struct.pack("<HHQ", 1, 8, start) if start >= _FULL32 else b""
         directory.append(
             struct.pack("<IH", 0x02014B50, creator)
-            + common[:-2]
+            + common(*facts)
             + struct.pack(
                 "<HHHHII",
-                len(extra) + len(wide),
-                0,
-                0,
-                _is_text(entry, content),
-                outside,
-                min(offset, _FULL32),
+                len(extra) + len(wide), 0, 0, packing.is_text, outside, min(start, _FULL32),
             )
             + entry.path
             + extra
             + wide
-        )
-        head = struct.pack("<I", 0x04034B50) + common + entry.path + extra
-        yield head + packed
-        offset += len(head) + len(packed)
+        )  # fmt: skip
     listed = b"".join(directory)
     yield listed + _end(len(directory), len(listed), offset, commit_id or b"")
 
 
-def _packed(entry: Entry, content: bytes, level: int) -> tuple[int, bytes]:
-    if not content or level == 0 or not stat.S_ISREG(entry.mode):
-        return _STORED, content
-    packer = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, 8)
-    packed = packer.compress(content) + packer.flush()
-    return (_DEFLATED, packed) if len(packed) < len(content) else (_STORED, content)
+class _Packing:
+    """What one entry becomes. Its checksum and its size are known when all pieces were taken, or
+    before, unless these are told behind it."""
+
+    def __init__(self, entry: Entry, level: int) -> None:
+        self._content = Content() if entry.is_folder else entry.content
+        self._level = level
+        packs = bool(self._content.size and level and stat.S_ISREG(entry.mode))
+        self.told_behind = self._content.is_big
+        self.method = _DEFLATED if packs else _STORED
+        self.checksum = 0
+        self.size = self._content.size
+        self.announced = 0 if packs else self._content.size
+        self.is_text = not entry.is_folder
+        self._spooled: SpooledTemporaryFile[bytes] | None = None
+        if not self.told_behind:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        spool = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+        size = 0
+        for piece in self._packed():
+            size += len(piece)
+            if self.method == _DEFLATED:
+                spool.write(piece)
+        if self.method == _DEFLATED and size >= self._content.size:
+            self.method = _STORED
+        if self.method == _DEFLATED:
+            self.size, self._spooled = size, spool
+        else:
+            spool.close()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes in the archive."""
+        if self.told_behind:
+            self.size = 0
+            for piece in self._packed():
+                self.size += len(piece)
+                yield piece
+        elif self._spooled is None:
+            yield from self._content.pieces()
+        else:
+            with self._spooled as spool:
+                spool.seek(0)
+                while piece := spool.read(_PIECE):
+                    yield piece
+
+    def _packed(self) -> Iterator[bytes]:
+        """Compressed, if so; counted and looked at."""
+        packer = zlib.compressobj(self._level, zlib.DEFLATED, -zlib.MAX_WBITS, 8)
+        looked_at = 0
+        for piece in self._content.pieces():
+            self.checksum = zlib.crc32(piece, self.checksum)
+            if looked_at < _LOOKED_AT:
+                self.is_text &= b"\0" not in piece[: _LOOKED_AT - looked_at]
+                looked_at += len(piece)
+            packed = packer.compress(piece) if self.method == _DEFLATED else piece
+            if packed:
+                yield packed
+        if self.method == _DEFLATED:
+            yield packer.flush()
 
 
 def _mode(entry: Entry) -> tuple[int, int]:
@@ -91,10 +161,6 @@ def _mode(entry: Entry) -> tuple[int, int]:
     if stat.S_ISLNK(entry.mode):
         return _UNIX_CREATOR, (entry.mode | 0o777) << 16
     return (_UNIX_CREATOR, entry.mode << 16) if entry.mode & 0o111 else (0, 0)
-
-
-def _is_text(entry: Entry, content: bytes) -> bool:
-    return not entry.is_folder and b"\0" not in content[:_LOOKED_AT]
 
 
 def _end(count: int, size: int, offset: int, comment: bytes) -> bytes:

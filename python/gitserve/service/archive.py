@@ -10,16 +10,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 
+from gitserve._core import RefSnapshot, Snapshot
 from gitserve.archiving import request as requests
+from gitserve.archiving.around import Around
 from gitserve.archiving.attributes import Attributes, parse
+from gitserve.archiving.commit import parsed
+from gitserve.archiving.mailmap import MAX_SIZE as MAX_MAILMAP
+from gitserve.archiving.mailmap import Mailmap
+from gitserve.archiving.placeholders import Formatter
 from gitserve.archiving.request import ArchiveRequest, refusal
-from gitserve.archiving.selection import Selection, resolve
+from gitserve.archiving.selection import BIG_FILE, Selection, resolve
+from gitserve.archiving.substitution import Substitution
 from gitserve.archiving.tar import gzipped, tar, umask_of
 from gitserve.archiving.zip import zip_archive
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns, is_hidden
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
+from gitserve.repository.trees import find, tree_of
 from gitserve.service.process import ProgramTimeout, run_program
 from gitserve.service.streams import Conversation
 from gitserve.session.effects import Effect, SendArchive
@@ -75,7 +83,13 @@ class ArchiveService:
             any_object=config.get_bool("uploadarchive.allowunreachable"),
         )
         when = chosen.when if request.mtime is None else request.mtime
-        selected = Selection(objects, request, self._own_attributes()).entries(chosen.tree)
+        big_file = config.get_int("core.bigfilethreshold", BIG_FILE)
+        substitution = None
+        if chosen.commit is not None:
+            substitution = self._substitution(objects, refs.hidden(patterns), chosen.commit)
+        own = self._own_attributes()
+        selection = Selection(objects, request, own, substitution, big_file)
+        selected = selection.entries(chosen.tree)
         if request.format == requests.ZIP:
             return zip_archive(selected, when, chosen.commit, request.level)
         pieces = tar(selected, when, chosen.commit, umask_of(config.get("tar.umask")))
@@ -86,6 +100,21 @@ class ArchiveService:
             level = b"" if request.level < 0 else b" -%d" % request.level
             return self._piped(command + level.decode(), b"".join(pieces))
         return gzipped(pieces, request.level)
+
+    def _substitution(self, objects: Snapshot, refs: RefSnapshot, commit_id: bytes) -> Substitution:
+        repository = self._repository
+        mailmap = b""
+        blob = None
+        if isinstance(repository, NativeRepository) and repository.is_bare:
+            head = refs.get(b"HEAD")
+            tree = None if head is None else tree_of(objects, head)
+            blob = None if tree is None else find(objects, tree, b".mailmap")
+        header = None if blob is None else objects.header(blob)
+        if blob is not None and header is not None and header[1] <= MAX_MAILMAP:
+            mailmap = objects.read(blob)[1]
+        around = Around(objects, refs, repository.config, mailmap=Mailmap(mailmap))
+        commit = parsed(commit_id, objects.read(commit_id)[1])
+        return Substitution(Formatter(commit, around))
 
     def _own_attributes(self) -> Attributes:
         if not isinstance(self._repository, NativeRepository):

@@ -13,6 +13,7 @@ mod ids;
 mod ingest;
 mod maintain;
 mod objects;
+mod pieces;
 mod process;
 mod refs;
 mod stream;
@@ -26,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("build_profile", if cfg!(debug_assertions) { "debug" } else { "release" })?;
     module.add_class::<objects::Store>()?;
     module.add_class::<objects::Snapshot>()?;
+    module.add_class::<pieces::Pieces>()?;
     module.add_class::<refs::RefStore>()?;
     module.add_class::<refs::RefSnapshot>()?;
     module.add_class::<graph::Negotiation>()?;

@@ -9,6 +9,7 @@ use pyo3::types::PyBytes;
 use super::errors::{Class, detached, error, source_error};
 use super::foreign::ForeignObjects;
 use super::ids;
+use super::pieces::Pieces;
 use crate::cache::Identity;
 use crate::graph::CommitTable;
 use crate::hash::ObjectId;
@@ -127,6 +128,18 @@ impl Snapshot {
         let id = self.id(object_id)?;
         let (kind, content) = detached(py, || self.read_content(&id, limit).map_err(source_error))?;
         Ok((kind.name(), PyBytes::new(py, &content)))
+    }
+
+    fn pieces(&self, object_id: &[u8]) -> PyResult<Pieces> {
+        let id = self.id(object_id)?;
+        let number = self.source.lookup(&id).map_err(source_error)?;
+        let number = number.ok_or_else(|| source_error(SourceError::Missing(id)))?;
+        Pieces::start(Arc::clone(&self.source), number)
+    }
+
+    fn abbreviation(&self, py: Python<'_>, object_id: &[u8]) -> PyResult<(usize, u64)> {
+        let id = self.id(object_id)?;
+        detached(py, || self.source.abbreviation(&id).map_err(source_error))
     }
 
     fn peel<'py>(

@@ -5,6 +5,7 @@
 //! [`Reader`] a thread. Nothing here knows what objects mean to each other; that is
 //! [`crate::graph`].
 
+mod abbreviate;
 mod alternates;
 mod bitmaps;
 mod cache;

@@ -451,6 +451,11 @@ impl ObjectSource for Snapshot {
         Box::new(self.disk_reader())
     }
 
+    fn abbreviation(&self, id: &ObjectId) -> Result<(usize, u64), SourceError> {
+        let packed = self.packs.iter().map(|pack| u64::from(pack.object_count())).sum();
+        Ok((super::abbreviate::unique_len(self, id)?, packed))
+    }
+
     fn take_warnings(&self) -> Vec<String> {
         Snapshot::take_warnings(self)
     }

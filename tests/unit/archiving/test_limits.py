@@ -6,9 +6,10 @@ from typing import cast
 
 import pytest
 from gitserve._core import Snapshot
+from gitserve.archiving.entry import Content, Entry
 from gitserve.archiving.request import ArchiveRefused
 from gitserve.archiving.selection import _is_time
-from gitserve.archiving.tar import RECORD, Entry, tar
+from gitserve.archiving.tar import RECORD, tar
 from gitserve.archiving.zip import zip_archive
 from gitserve.errors import RepositoryError
 from gitserve.repository.trees import entries
@@ -48,7 +49,7 @@ def test_times_that_fit() -> None:
 
 @pytest.mark.parametrize("when", [0, 8**11 - 1])
 def test_zip_knows_the_years_from_1980_to_2107(when: int) -> None:
-    assert b"".join(zip_archive([Entry(b"a", 0o100644, ID, b"x")], when, None, -1))
+    assert b"".join(zip_archive([Entry(b"a", 0o100644, ID, Content.of(b"x"))], when, None, -1))
 
 
 def test_a_path_that_zip_has_no_room_for() -> None:
