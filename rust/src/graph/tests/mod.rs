@@ -1,5 +1,6 @@
 //! Tests with real git as the judge.
 
+mod accelerated;
 mod bitmapped;
 mod commitgraph;
 mod concurrent;
