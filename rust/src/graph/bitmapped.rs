@@ -66,7 +66,7 @@ pub(super) fn enumerate(
     });
     let client_has = had.filter(|_| request.thin).map(|had| had.into_seen(reach));
     let stored = Some(Stored { reach: Arc::clone(reach), bits });
-    let (client_has, preferred_bases) = (client_has.unwrap_or_default(), Vec::new());
+    let (client_has, preferred_bases) = (client_has.unwrap_or_default().into(), Vec::new());
     Ok(Enumeration { objects: found, stored, client_has, preferred_bases, left_out: Vec::new() })
 }
 

@@ -4,8 +4,8 @@
 //! new is walked and has to exist. The cost follows what is new, not the number of refs.
 
 use super::GraphError;
-use super::edges::Edges;
 use super::marks::Marks;
+use super::paths::Paths;
 use super::roots::{Root, resolve};
 use super::seen::SeenSet;
 use super::sieve::Sieve;
@@ -175,8 +175,10 @@ impl Work<'_> {
         let edges = edge_trees(self.table, &mut reader, &new.boundary)?;
         let sieve = Sieve::new(&super::Filter::None);
         let mut walk = TreeWalk::new(reader, Noted::Once(seen), sieve, Some(&has), self.watch)
-            .with_edges(Edges::new(edges, &has, false, self.source.hash_kind()))
             .checking_kinds();
+        if !edges.is_empty() {
+            walk = walk.along(Paths::new(self.source.hash_kind(), edges));
+        }
         for &commit in &new.commits {
             // the table remembers commits that were refused once and are not here
             let id = self.table.id(commit);
@@ -194,17 +196,15 @@ fn edge_trees(
     table: &CommitTable,
     reader: &mut CommitReader<'_>,
     boundary: &[CommitNumber],
-) -> Result<Vec<ObjectNumber>, GraphError> {
-    let listed = SeenSet::new();
+) -> Result<Vec<ObjectId>, GraphError> {
+    let mut listed = IdSet::default();
     let mut trees = Vec::new();
     for &commit in boundary {
         if reader.source.lookup(&table.id(commit))?.is_none() {
             continue;
         }
         let tree = table.load(commit, reader)?.tree();
-        if let Some(tree) = reader.source.lookup(&tree)?
-            && listed.insert(tree)
-        {
+        if listed.insert(tree) {
             trees.push(tree);
         }
     }

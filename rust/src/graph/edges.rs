@@ -1,145 +1,87 @@
 //! What the client has at the boundary: the trees of commits it has next to those it lacks.
 //!
 //! Two ways lead to it. For a small request only the directories that the new commits touch are
-//! opened ([`Edges`], a tree of paths that grows with the walk), so that the cost follows the
-//! change and not the size of the repository; a file that moved between directories may then be
-//! sent again, as by git's sparse algorithm. For a large request everything in the boundary
-//! trees is marked first ([`mark_whole`]).
-
-use std::collections::HashMap;
+//! opened ([`super::paths`]), and what is in them is known by name ([`BoundaryNames`]); so the
+//! cost follows the change and not the size of the repository, and a file that moved between
+//! directories may be sent again, as by git's sparse algorithm. For a large request everything in
+//! the boundary trees is marked first ([`mark_whole`]).
 
 use super::GraphError;
+use super::index::IdIndex;
 use super::name_hash;
 use super::recent::{self, Recent};
 use super::request::Found;
 use super::seen::SeenSet;
 use super::table::CommitReader;
-use crate::hash::{HashKind, ObjectId};
+use crate::hash::ObjectId;
 use crate::object::{ObjectKind, TreeIter};
-use crate::source::{ObjectNumber, SourceError};
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::Watch;
-
-/// Index of a node of [`Edges`].
-pub(super) type NodeIndex = u32;
-/// A path that no boundary tree has.
-pub(super) const NOWHERE: NodeIndex = u32::MAX;
 
 /// How often marking looks whether it should stop.
 const CHECK_EVERY: usize = 256;
 
-struct Node {
-    /// Boundary trees at this path.
-    trees: Vec<ObjectNumber>,
-    children: HashMap<Box<[u8]>, NodeIndex>,
-    hash: u32,
-    open: bool,
+/// Trees and blobs of opened boundary directories. They are known by name alone: nine in ten are
+/// never looked for, and finding an object's number costs more than all else that is done here.
+#[derive(Default)]
+pub struct BoundaryNames {
+    index: Option<IdIndex>,
+    names: Vec<BoundaryName>,
 }
 
-/// The directories of the boundary, opened as the walk comes to them.
-pub(super) struct Edges<'a> {
-    has: &'a SeenSet,
-    nodes: Vec<Node>,
-    /// Where deltas may find bases; only when the pack may be thin.
-    pub(super) bases: Vec<Found>,
-    thin: bool,
-    /// Blobs marked last: the trees of neighbouring commits are nearly the same.
-    recent: Recent,
+/// One of them, at the first path it was met.
+struct BoundaryName {
+    id: ObjectId,
+    name_hash: u32,
+    kind: ObjectKind,
 }
 
-impl<'a> Edges<'a> {
-    /// With these root trees; what is met goes into `has`.
-    pub(super) fn new(
-        roots: Vec<ObjectNumber>,
-        has: &'a SeenSet,
-        thin: bool,
-        kind: HashKind,
-    ) -> Self {
-        let recent = Recent::new(kind, recent::FEW);
-        let mut edges = Self { has, nodes: Vec::new(), bases: Vec::new(), thin, recent };
-        for &root in &roots {
-            edges.mark(root, 0, ObjectKind::Tree);
+impl std::fmt::Debug for BoundaryNames {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BoundaryNames").field("len", &self.names.len()).finish_non_exhaustive()
+    }
+}
+
+impl BoundaryNames {
+    pub(super) fn insert(&mut self, id: ObjectId, name_hash: u32, kind: ObjectKind) {
+        if self.contains(&id) {
+            return;
         }
-        edges.nodes.push(Node { trees: roots, children: HashMap::new(), hash: 0, open: false });
-        edges
+        let Self { index, names } = self;
+        let index = index.get_or_insert_with(IdIndex::new);
+        index.insert(&id, names.len() as u32, |at| names[at as usize].id);
+        names.push(BoundaryName { id, name_hash, kind });
     }
 
-    /// The node of the root directory.
-    pub(super) fn root(&self) -> NodeIndex {
-        if self.nodes[0].trees.is_empty() { NOWHERE } else { 0 }
+    /// Is the object of this name among them?
+    #[inline]
+    pub fn contains(&self, id: &ObjectId) -> bool {
+        let Some(index) = &self.index else { return false };
+        index.get(id, |at| self.names[at as usize].id == *id).is_some()
     }
 
-    /// Marks what the boundary has in this directory.
-    pub(super) fn open(
-        &mut self,
-        at: NodeIndex,
-        reader: &mut CommitReader<'_>,
-    ) -> Result<(), GraphError> {
-        let Some(node) = self.nodes.get_mut(at as usize).filter(|node| !node.open) else {
-            return Ok(());
-        };
-        node.open = true;
-        let hash = node.hash;
-        for tree in std::mem::take(&mut node.trees) {
-            self.open_tree(at, hash, tree, reader)?;
-        }
-        Ok(())
-    }
-
-    fn open_tree(
-        &mut self,
-        at: NodeIndex,
-        hash: u32,
-        tree: ObjectNumber,
-        reader: &mut CommitReader<'_>,
-    ) -> Result<(), GraphError> {
-        let source = reader.source;
-        let Some(content) = read_tolerant(reader, tree)? else { return Ok(()) };
-        for entry in TreeIter::new(content, source.hash_kind()) {
-            // a tree that cannot be read to its end proves nothing about the rest
-            let Ok(entry) = entry else { break };
-            let is_tree = entry.mode.is_tree();
-            if entry.mode.is_gitlink() || !is_tree && self.recent.note(entry.id) {
-                continue;
-            }
-            let Some(number) = lookup_raw(source, entry.id)? else { continue };
-            let child_hash = name_hash::extend(hash, entry.name);
-            if !is_tree {
-                self.mark(number, child_hash, ObjectKind::Blob);
-                continue;
-            }
-            self.mark(number, child_hash, ObjectKind::Tree);
-            let child = self.child_or_new(at, entry.name, name_hash::extend(child_hash, b"/"));
-            let trees = &mut self.nodes[child as usize].trees;
-            if !trees.contains(&number) {
-                trees.push(number);
+    /// Those that lie at the paths of objects to be sent.
+    pub(super) fn prefer(
+        &self,
+        source: &dyn ObjectSource,
+        objects: &[Found],
+    ) -> Result<Vec<Found>, GraphError> {
+        let mut hashes: Vec<(ObjectKind, u32)> = objects
+            .iter()
+            .filter(|found| matches!(found.kind, ObjectKind::Tree | ObjectKind::Blob))
+            .map(|found| (found.kind, found.name_hash))
+            .collect();
+        hashes.sort_unstable();
+        hashes.dedup();
+        let mut bases = Vec::new();
+        for &BoundaryName { id, name_hash, kind } in &self.names {
+            if hashes.binary_search(&(kind, name_hash)).is_ok()
+                && let Some(number) = source.lookup(&id)?
+            {
+                bases.push(Found { number, name_hash, kind });
             }
         }
-        Ok(())
-    }
-
-    fn mark(&mut self, number: ObjectNumber, name_hash: u32, kind: ObjectKind) {
-        if self.has.insert(number) && self.thin {
-            self.bases.push(Found { number, name_hash, kind });
-        }
-    }
-
-    fn child_or_new(&mut self, at: NodeIndex, name: &[u8], hash: u32) -> NodeIndex {
-        if let Some(&child) = self.nodes[at as usize].children.get(name) {
-            return child;
-        }
-        let child = self.nodes.len() as NodeIndex;
-        self.nodes.push(Node { trees: Vec::new(), children: HashMap::new(), hash, open: false });
-        self.nodes[at as usize].children.insert(name.into(), child);
-        child
-    }
-
-    /// The directory `name` in an opened one.
-    pub(super) fn child(&self, at: NodeIndex, name: &[u8]) -> NodeIndex {
-        self.nodes
-            .get(at as usize)
-            .and_then(|node| node.children.get(name))
-            .copied()
-            .unwrap_or(NOWHERE)
+        Ok(bases)
     }
 }
 
@@ -192,7 +134,7 @@ pub(super) fn mark_whole(
 }
 
 /// A tree of the client's side: what is missing or no tree there is ignored.
-fn read_tolerant<'r>(
+pub(super) fn read_tolerant<'r>(
     reader: &'r mut CommitReader<'_>,
     tree: ObjectNumber,
 ) -> Result<Option<&'r [u8]>, GraphError> {

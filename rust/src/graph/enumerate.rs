@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use super::GraphError;
-use super::edges::{Edges, mark_whole};
+use super::edges::{BoundaryNames, mark_whole};
 use super::marks::Marks;
 use super::parallel::{Shared, walk_trees};
-use super::request::{Enumeration, Found, WalkRequest};
+use super::paths::Paths;
+use super::request::{ClientHas, Enumeration, Found, WalkRequest};
 use super::roots::{Root, resolve};
 use super::seen::{Lowest, SeenSet};
 use super::sieve::Sieve;
@@ -118,12 +119,13 @@ pub(super) fn enumerate_within(
 
     let nothing_new =
         walked.commits.is_empty() && wanted.trees.is_empty() && wanted.blobs.is_empty();
-    let mut bases = Vec::new();
+    let (mut bases, mut names) = (Vec::new(), BoundaryNames::default());
     if !nothing_new {
         let edge_trees = edge_trees(commits, &mut reader, &walked, &had, &has)?;
         let work = Work { source, table: commits, request, sieve, has: &has, watch, limits };
         let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
-        objects.extend(trees);
+        objects.extend(trees.0);
+        names = trees.1;
     }
     let is_long = walked.commits.len() >= limits.learn_min
         || objects.len() / OBJECTS_A_COMMIT >= limits.learn_min;
@@ -140,15 +142,14 @@ pub(super) fn enumerate_within(
         let tags = tags_of(commits, source, request, |number| sent.contains(number))?;
         insert_tags(&mut objects, tags);
     }
-    let preferred_bases = if request.thin { prefer(bases, &objects) } else { Vec::new() };
+    let mut preferred_bases = Vec::new();
+    if request.thin {
+        preferred_bases = names.prefer(source, &objects)?;
+        preferred_bases.extend(prefer(bases, &objects));
+    }
     watch.end();
-    Ok(Enumeration {
-        objects,
-        stored: None,
-        client_has: has,
-        preferred_bases,
-        left_out: Vec::new(),
-    })
+    let client_has = ClientHas { numbers: has, names };
+    Ok(Enumeration { objects, stored: None, client_has, preferred_bases, left_out: Vec::new() })
 }
 
 /// The same from bitmaps.
@@ -344,7 +345,7 @@ impl<'a> Work<'a> {
         edge_trees: Vec<ObjectNumber>,
         had: &Had,
         bases: &mut Vec<Found>,
-    ) -> Result<Vec<Found>, GraphError> {
+    ) -> Result<(Vec<Found>, BoundaryNames), GraphError> {
         let thin = self.request.thin;
         mark_whole(&had.trees, self.has, false, &mut reader, self.watch)?;
         let whole = commits.len() >= self.limits.whole_boundary_min;
@@ -358,7 +359,8 @@ impl<'a> Work<'a> {
             && commits.len() >= self.limits.parallel_min
             && !self.sieve.minds_depth()
         {
-            return self.trees_in_parallel(reader, commits, wanted, threads);
+            let found = self.trees_in_parallel(reader, commits, wanted, threads)?;
+            return Ok((found, BoundaryNames::default()));
         }
         let (seen, lowest) = (SeenSet::new(), Lowest::new());
         let noted = match self.sieve.minds_depth() {
@@ -367,20 +369,20 @@ impl<'a> Work<'a> {
         };
         let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
         if sparse {
-            walk = walk.with_edges(Edges::new(edge_trees, self.has, thin, self.source.hash_kind()));
+            let roots = edge_trees.iter().map(|&tree| self.source.id(tree)).collect();
+            walk = walk.along(Paths::new(self.source.hash_kind(), roots));
         }
         self.wanted_roots(&mut walk, wanted, &seen)?;
         for &commit in commits {
             let tree = self.table.load(commit, &mut walk.reader)?.tree();
             walk.walk_commit_tree(&tree)?;
         }
-        let (_, mut found, edge_bases) = walk.finish();
+        let (mut found, names) = walk.finish();
         if sparse {
             // what was met before its place in the boundary was opened
-            found.retain(|found| !self.has.contains(found.number));
-            *bases = edge_bases;
+            found.retain(|found| !names.contains(&self.source.id(found.number)));
         }
-        Ok(found)
+        Ok((found, names))
     }
 
     fn trees_in_parallel(
@@ -394,7 +396,7 @@ impl<'a> Work<'a> {
         let noted = Noted::Part(&lowest, 0);
         let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
         self.wanted_roots(&mut walk, wanted, &seen)?;
-        let (_, mut found, _) = walk.finish();
+        let (mut found, _) = walk.finish();
         let shared = Shared {
             source: self.source,
             table: self.table,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::edges::BoundaryNames;
 use super::filter::Filter;
 use super::seen::SeenSet;
 use super::shallow::Shallow;
@@ -74,6 +75,26 @@ impl Stored {
     }
 }
 
+/// Objects that a client surely has, as far as a walk came by them.
+#[derive(Debug, Default)]
+pub struct ClientHas {
+    pub(super) numbers: SeenSet,
+    pub(super) names: BoundaryNames,
+}
+
+impl ClientHas {
+    /// Is this object of `source` among them?
+    pub fn contains(&self, source: &dyn ObjectSource, number: ObjectNumber) -> bool {
+        self.numbers.contains(number) || self.names.contains(&source.id(number))
+    }
+}
+
+impl From<SeenSet> for ClientHas {
+    fn from(numbers: SeenSet) -> Self {
+        Self { numbers, names: BoundaryNames::default() }
+    }
+}
+
 /// What a client lacks.
 #[derive(Debug, Default)]
 pub struct Enumeration {
@@ -84,7 +105,7 @@ pub struct Enumeration {
     /// Objects that bitmaps named.
     pub stored: Option<Stored>,
     /// Objects at the boundary that the client surely has: bases for thin packs.
-    pub client_has: SeenSet,
+    pub client_has: ClientHas,
     /// Boundary trees and blobs that share a name hash with an object to be sent; empty unless
     /// thin.
     pub preferred_bases: Vec<Found>,

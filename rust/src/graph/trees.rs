@@ -4,8 +4,9 @@
 //! way: depth first without recursion, four words for each subtree that waits.
 
 use super::GraphError;
-use super::edges::{Edges, NOWHERE, NodeIndex, lookup_raw};
+use super::edges::{BoundaryNames, lookup_raw};
 use super::name_hash;
+use super::paths::{NOWHERE, NodeIndex, Paths, ROOT};
 use super::recent::{self, Recent};
 use super::request::Found;
 use super::seen::{Lowest, SeenSet};
@@ -47,7 +48,7 @@ pub(super) struct TreeWalk<'w, 'a> {
     sieve: Sieve,
     /// What the client has, where that is known beforehand.
     has: Option<&'w SeenSet>,
-    edges: Option<Edges<'w>>,
+    paths: Option<Paths>,
     /// Every blob has to be one.
     check_kinds: bool,
     recent: Option<Recent>,
@@ -77,7 +78,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             out: Vec::new(),
             sieve,
             has,
-            edges: None,
+            paths: None,
             check_kinds: false,
             recent,
             stack: Vec::new(),
@@ -89,9 +90,10 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         }
     }
 
-    /// Opens the boundary's directories along with the new ones.
-    pub(super) fn with_edges(mut self, edges: Edges<'w>) -> Self {
-        self.edges = Some(edges);
+    /// Opens the boundary's directories along with the new ones, and compares each tree with the
+    /// one before it at its path.
+    pub(super) fn along(mut self, paths: Paths) -> Self {
+        self.paths = Some(paths);
         // such a request is small
         self.recent = self.recent.map(|_| Recent::new(self.hash, recent::FEW));
         self
@@ -104,9 +106,9 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     }
 
     /// Gives back what it was made of.
-    pub(super) fn finish(mut self) -> (CommitReader<'a>, Vec<Found>, Vec<Found>) {
+    pub(super) fn finish(mut self) -> (Vec<Found>, BoundaryNames) {
         self.tell();
-        (self.reader, self.out, self.edges.map_or_else(Vec::new, |edges| edges.bases))
+        (self.out, self.paths.map(|paths| paths.boundary).unwrap_or_default())
     }
 
     /// Walks the tree of a commit.
@@ -122,7 +124,10 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         if self.has.is_some_and(|has| has.contains(root)) || !self.note(root, 0) {
             return Ok(());
         }
-        let node = self.edges.as_ref().map_or(NOWHERE, Edges::root);
+        if self.paths.as_ref().is_some_and(|paths| paths.boundary.contains(id)) {
+            return Ok(());
+        }
+        let node = if self.paths.is_some() { ROOT } else { NOWHERE };
         self.stack.push(Visit { tree: root, hash: 0, depth: 0, node });
         self.drain()
     }
@@ -162,21 +167,29 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
 
     /// Reads a tree and meets its entries, which are at depth `below`.
     fn enter(&mut self, visit: &Visit, below: u32) -> Result<(), GraphError> {
-        if visit.node != NOWHERE
-            && let Some(edges) = &mut self.edges
-        {
-            edges.open(visit.node, &mut self.reader)?;
-        }
         // the name hash of a root is 0 and stays so; of others it goes on behind a slash
         let prefix = if visit.hash == 0 { 0 } else { name_hash::extend(visit.hash, b"/") };
+        let mut paths = self.paths.as_mut().filter(|_| visit.node != NOWHERE);
+        if let Some(paths) = &mut paths {
+            paths.open(visit.node, prefix, &mut self.reader)?;
+        }
         let source = self.reader.source;
         let content = self.reader.objects().read_as(source, visit.tree, ObjectKind::Tree)?;
+        let malformed = |_| {
+            let (id, kind) = (source.id(visit.tree), ObjectKind::Tree);
+            SourceError::Malformed { id, kind }
+        };
+        if let Some(paths) = &mut paths {
+            paths.compare(visit.node, content).map_err(malformed)?;
+        }
+        let mut all = TreeIter::new(content, self.hash);
         let first = self.stack.len();
-        for entry in TreeIter::new(content, self.hash) {
-            let entry = entry.map_err(|_| SourceError::Malformed {
-                id: source.id(visit.tree),
-                kind: ObjectKind::Tree,
-            })?;
+        for nth in 0.. {
+            let entry = match &paths {
+                Some(paths) => paths.fresh(content, nth),
+                None => all.next().transpose().map_err(malformed)?,
+            };
+            let Some(entry) = entry else { break };
             let is_tree = entry.mode.is_tree();
             if entry.mode.is_gitlink() || !is_tree && !self.sieve.blobs {
                 continue;
@@ -184,6 +197,9 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             if let Some(recent) = &mut self.recent
                 && recent.note(entry.id)
             {
+                continue;
+            }
+            if paths.as_ref().is_some_and(|paths| paths.has_boundary(entry.id)) {
                 continue;
             }
             let Some(number) = lookup_raw(source, entry.id)? else {
@@ -206,8 +222,8 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             }
             let hash = name_hash::extend(prefix, entry.name);
             if is_tree {
-                let node = match &self.edges {
-                    Some(edges) => edges.child(visit.node, entry.name),
+                let node = match &mut paths {
+                    Some(paths) => paths.child(visit.node, entry.name),
                     None => NOWHERE,
                 };
                 self.stack.push(Visit { tree: number, hash, depth: below, node });

@@ -46,6 +46,11 @@ impl<'a> TreeIter<'a> {
     pub fn new(data: &'a [u8], hash: HashKind) -> Self {
         Self { rest: data, id_len: hash.len() }
     }
+
+    /// What follows the entries that were given out.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for TreeIter<'a> {

@@ -5,7 +5,7 @@
 //! copy of the same objects, it can, and then one delta of the circle is given up.
 
 use super::slots::{CHECK_EVERY, How, Link, PackGroup, Slot, Slots};
-use crate::graph::SeenSet;
+use crate::graph::ClientHas;
 use crate::pack::entry::EntryKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::Watch;
@@ -15,7 +15,7 @@ use crate::watch::Watch;
 pub(super) fn decide(
     slots: &mut Slots,
     source: &dyn ObjectSource,
-    client_has: Option<&SeenSet>,
+    client_has: Option<&ClientHas>,
     longest: u32,
     watch: &Watch,
 ) -> Result<(), SourceError> {
@@ -66,7 +66,7 @@ fn decide_one(
     offsets: &[u64],
     at: usize,
     source: &dyn ObjectSource,
-    client_has: Option<&SeenSet>,
+    client_has: Option<&ClientHas>,
 ) -> Result<(How, u32, Link), SourceError> {
     let slot = &slots.all[at];
     let header = group.pack.header_at(slot.offset)?;
@@ -88,14 +88,19 @@ fn decide_one(
         }
         EntryKind::RefDelta(id) => (source.lookup(&id)?, Link::Name),
     };
-    let (how, base) = base.map_or((How::Anew, 0), |base| fate(slots, base, client_has));
+    let (how, base) = base.map_or((How::Anew, 0), |base| fate(slots, base, source, client_has));
     Ok((how, base, link))
 }
 
-fn fate(slots: &Slots, base: ObjectNumber, client_has: Option<&SeenSet>) -> (How, u32) {
+fn fate(
+    slots: &Slots,
+    base: ObjectNumber,
+    source: &dyn ObjectSource,
+    client_has: Option<&ClientHas>,
+) -> (How, u32) {
     match slots.of(base) {
         Some(slot) => (How::StoredDelta, slot),
-        None if client_has.is_some_and(|set| set.contains(base)) => (How::StoredThin, base),
+        None if client_has.is_some_and(|has| has.contains(source, base)) => (How::StoredThin, base),
         None => (How::Anew, 0),
     }
 }

@@ -106,6 +106,7 @@ pub(super) fn plan(
     for base in &bases {
         client_has.insert(base.number);
     }
+    let client_has = client_has.into();
     let enumeration =
         Enumeration { objects, client_has, preferred_bases: bases, ..Enumeration::default() };
     PackPlan::new(memory, enumeration, options, &Watch::new()).unwrap()

@@ -51,7 +51,8 @@ fn stored(full: &TestRepo, with: With) -> (TestRepo, Arc<Store>) {
         args.extend(range.map(|n| format!("refs/tags/c{n}:refs/tags/c{n}")));
         repo.git(&args.iter().map(String::as_str).collect::<Vec<_>>());
     };
-    [0..COMMITS / 2, COMMITS / 2..COMMITS - 20, COMMITS - 20..COMMITS].map(fetch);
+    let parts = [0..COMMITS / 2, COMMITS / 2..COMMITS - 20, COMMITS - 20..COMMITS];
+    parts.into_iter().for_each(fetch);
     let plain = ["-c", "repack.writeBitmaps=false", "repack", "-adq"];
     match with {
         With::Nothing | With::Learnt => drop(repo.git(&plain)),
@@ -101,10 +102,11 @@ fn cases(full: &TestRepo, seed: u64) -> Vec<Case> {
             let (wants, mut haves) = (pick(1 + nth % 3), pick(nth % 4));
             let mut asked = request(&wants, &haves);
             let mut args = Vec::new();
-            let filter = format!("--filter={}", FILTERS[nth % FILTERS.len()]);
+            let spec = FILTERS[nth % FILTERS.len()];
+            let filter = format!("--filter={spec}");
             match nth % 3 {
                 1 => {
-                    asked.filter = Filter::parse(filter["--filter=".len()..].as_bytes()).unwrap();
+                    asked.filter = Filter::parse(spec.as_bytes()).unwrap();
                     args.push(&*filter);
                 }
                 2 => {

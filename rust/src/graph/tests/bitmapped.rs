@@ -148,7 +148,8 @@ pub(super) fn check(prepared: &Prepared, wants: &[ObjectId], haves: &[ObjectId])
     let found = run(snapshot, &asked, BITMAPS);
     assert!(found.stored.is_some(), "bitmaps were not used");
     assert_eq!(set(snapshot, &found), exact);
-    let numbers = (0..snapshot.number_bound()).filter(|&number| found.client_has.contains(number));
+    let numbers = (0..snapshot.number_bound())
+        .filter(|&number| found.client_has.contains(&**snapshot, number));
     let has: BTreeSet<_> = numbers.map(|number| snapshot.id(number)).collect();
     assert_eq!(has, had);
     let off = run(snapshot, &WalkRequest { no_bitmaps: true, ..asked.clone() }, BITMAPS);

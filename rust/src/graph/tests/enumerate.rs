@@ -74,7 +74,7 @@ fn check(
         assert!(ours.is_superset(&exact), "missing: {:?}", exact.difference(&ours));
         assert!(ours.is_subset(&wanted));
         for number in 0..source.number_bound() {
-            if found.client_has.contains(number) {
+            if found.client_has.contains(source, number) {
                 assert!(had.contains(&source.id(number)), "the client does not have that");
             }
         }

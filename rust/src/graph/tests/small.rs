@@ -63,8 +63,8 @@ fn a_small_change_sends_its_path_and_offers_its_bases() {
         }
         // the small way opened no directory that did not change
         let elsewhere = source.number(&repo.id("main:dir7/file"));
-        assert_eq!(found.client_has.contains(elsewhere), everything);
-        assert!(found.client_has.contains(source.number(&repo.id("main~1"))));
+        assert_eq!(found.client_has.contains(&source, elsewhere), everything);
+        assert!(found.client_has.contains(&source, source.number(&repo.id("main~1"))));
     }
 }
 
