@@ -473,7 +473,13 @@ class Upkeep:
         """Would so many packs be rolled up, or about so many loose objects? Costs little."""
 
     def roll_up_soon(
-        self, packs: int, loose: int, *, depth: int = 50, fsync: set[str] | None = None
+        self,
+        packs: int,
+        loose: int,
+        *,
+        depth: int = 50,
+        fsync: set[str] | None = None,
+        pack_refs: bool = True,
     ) -> None:
         """Does it in the background, one repository after the other, unless it waits already."""
 
@@ -490,6 +496,8 @@ class Upkeep:
         level: int = ...,
         big_file_threshold: int | None = None,
         fsync: set[str] | None = None,
+        pack_refs: bool = True,
+        write_bitmap: bool = True,
         on_progress: Callable[[str, int, int | None, bool], None] | None = None,
     ) -> tuple[list[tuple[str, int]], list[str]]:
         """Rolls up loose objects and small packs, or with ``full`` everything into one pack.

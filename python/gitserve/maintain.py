@@ -122,12 +122,15 @@ def summary(report: Report) -> str:
     before = _stock(report.packs_before, report.loose_before)
     after = _stock(report.packs_after, report.loose_after)
     if not report.packed and not report.pruned and before == after:
-        return f"in order already, {after}, {size(report.bytes_after)}"
+        told = f"in order already, {after}, {size(report.bytes_after)}"
+        return told + (f"; {_count(report.refs, 'ref')} packed" if report.refs else "")
     saved = report.bytes_before - report.bytes_after
     change = f"{size(saved)} saved" if saved >= 0 else f"{size(-saved)} more"
     told = f"{before} became {after}, {change}, {size(report.bytes_after)} now"
     if report.set_apart:
         told += f"; {_count(report.set_apart, 'unreachable object')} kept for a while"
+    if report.refs:
+        told += f"; {_count(report.refs, 'ref')} packed"
     if report.pruned:
         told += f"; {_count(report.pruned, 'object')} pruned"
     return told

@@ -23,6 +23,8 @@ pub enum Phase {
     Resolving,
     /// Walking what was pushed.
     Checking,
+    /// Noting what commits reach.
+    Indexing,
 }
 
 impl Phase {
@@ -36,6 +38,7 @@ impl Phase {
             Phase::Receiving => "Receiving objects",
             Phase::Resolving => "Resolving deltas",
             Phase::Checking => "Checking connectivity",
+            Phase::Indexing => "Building bitmaps",
         }
     }
 }

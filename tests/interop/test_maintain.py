@@ -87,6 +87,9 @@ def test_many_packs_become_one_pack(git: Git, pushed: Path, tmp_path: Path) -> N
     assert (told["packs_before"], told["loose_before"]) == (PUSHES, 2)
     assert (told["packs_after"], told["loose_after"]) == (1, 0)
     assert told["bytes_after"] < told["bytes_before"]
+    assert told["refs"] == 2
+    assert not (pushed / "refs/heads/main").exists()
+    git.run("rev-parse", "main^{commit}", "v1^{commit}", cwd=pushed)
     assert objects(git, pushed) == before
     assert is_sound(git, pushed)
     git.run("clone", "-q", pushed, tmp_path / "clone")
@@ -113,6 +116,8 @@ def test_full_keeps_what_may_be_needed_and_prunes_the_rest(git: Git, pushed: Pat
     git.run("update-ref", "refs/heads/main", "main~5", cwd=pushed)
     before = objects(git, pushed)
     told = json.loads(maintain("--full", "--json", pushed).stdout)
+    assert told["bitmaps"] == PUSHES - 5
+    git.run("rev-list", "--test-bitmap", "main", cwd=pushed)
     assert (told["packs_after"], told["loose_after"], told["pruned"]) == (2, 0, 0)
     assert told["set_apart"] == 5 * 3 + 1
     assert objects(git, pushed) == before

@@ -49,9 +49,19 @@ def after_push(repository: NativeRepository, how: str) -> None:
     if how == IN_THREAD:
         depth = min(max(0, repository.config.get_int("pack.depth", 50)), 4095)
         fsync = set(sync_rules(repository.config))
-        upkeep.roll_up_soon(packs, loose, depth=depth, fsync=fsync)
+        upkeep.roll_up_soon(
+            packs, loose, depth=depth, fsync=fsync, pack_refs=packs_refs(repository)
+        )
     else:
         _start(repository)
+
+
+def packs_refs(repository: NativeRepository) -> bool:
+    """``gc.packRefs``: true, false or ``notbare``."""
+    value = repository.config.get("gc.packrefs")
+    if value is not None and value.lower() == "notbare":
+        return not repository.is_bare
+    return repository.config.get_bool("gc.packrefs", True)
 
 
 def rolled_from(config: Config) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from gitserve.errors import Refused, RepositoryError
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.syncrules import sync_rules
+from gitserve.service.rolling import packs_refs
 
 if TYPE_CHECKING:
     from gitserve.repository.config import Config
@@ -56,6 +57,10 @@ class Report(Record):
     """Objects that nothing names, kept for their grace time."""
     pruned: int
     """Objects removed for good."""
+    refs: int = 0
+    """Loose refs put into ``packed-refs``."""
+    bitmaps: int = 0
+    """Commits whose reachable objects are noted in a bitmap."""
     warnings: tuple[str, ...] = ()
 
 
@@ -95,6 +100,8 @@ def maintain(
         level=compression(config),
         big_file_threshold=max(0, config.get_int("core.bigfilethreshold", 512 << 20)),
         fsync=set(sync_rules(config)),
+        pack_refs=packs_refs(repository),
+        write_bitmap=config.get_bool("repack.writebitmaps", repository.is_bare),
         on_progress=on_progress,
     )
     return Report(**dict(numbers), warnings=tuple(warnings))

@@ -113,6 +113,11 @@ impl Bits {
         self.ones_from(0)
     }
 
+    /// The words, bit 0 the lowest of the first.
+    pub(super) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     /// The words, bit 0 the lowest of the first; for decoding into them.
     pub(super) fn words_mut(&mut self) -> &mut [u64] {
         &mut self.words

@@ -13,6 +13,7 @@
 //! Git's document: `gitformat-bitmap` (in older versions `technical/bitmap-format`).
 
 mod bits;
+mod encode;
 mod ewah;
 mod file;
 mod learnt;
@@ -24,6 +25,7 @@ mod reachability;
 mod tests;
 
 pub use bits::Bits;
+pub(crate) use encode::{encode, encode_shortest};
 pub(crate) use file::check_head;
 pub use learnt::{Learning, set_memory_limit};
 pub use memory::ReachMemory;

@@ -15,6 +15,7 @@
 //! packs).
 
 mod background;
+mod bitmaps;
 mod choose;
 mod cruft;
 mod due;
@@ -85,6 +86,10 @@ pub struct Options {
     pub level: i32,
     /// Blobs above this get no deltas (`core.bigFileThreshold`).
     pub big_file_threshold: u64,
+    /// A full run writes reachability bitmaps of its pack, where that holds all that refs reach.
+    pub write_bitmap: bool,
+    /// Loose refs go into `packed-refs`.
+    pub pack_refs: bool,
     /// Bytes that the search for deltas may hold, and as many of what it has found.
     pub memory: u64,
     /// What the disk is waited for.
@@ -103,6 +108,8 @@ impl Default for Options {
             depth: 50,
             level: crate::zlib::DEFAULT_LEVEL,
             big_file_threshold: 512 << 20,
+            write_bitmap: true,
+            pack_refs: true,
             memory: 384 << 20,
             sync: SyncRules::ALL,
         }
@@ -140,6 +147,10 @@ pub struct Report {
     pub packed: usize,
     /// Objects that nobody needs, kept for their grace time.
     pub set_apart: usize,
+    /// Commits that got a reachability bitmap.
+    pub bitmaps: usize,
+    /// Loose refs put into `packed-refs`.
+    pub refs: usize,
     /// Objects removed for good.
     pub pruned: usize,
     /// What was left alone and why, for a person to read.

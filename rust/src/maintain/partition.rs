@@ -22,6 +22,8 @@ use crate::watch::Watch;
 pub(super) struct Partition {
     /// In the order of a pack that is to stay.
     pub(super) reachable: Vec<Found>,
+    /// All that refs reach is in it, and little else: bitmaps can be made of it.
+    pub(super) is_closed: bool,
     /// Kept, and since when each is there.
     pub(super) waiting: Vec<Found>,
     pub(super) times: HashMap<ObjectId, u32>,
@@ -85,7 +87,9 @@ impl Question<'_> {
     ) -> Result<Partition, MaintainError> {
         let seen = SeenSet::new();
         let mut parts = Partition { reachable: self.reach(&seen)?, ..Partition::default() };
+        let reached = parts.reachable.len();
         parts.reachable.retain(|found| ours.set.contains(found.number));
+        parts.is_closed = parts.reachable.len() == reached;
         let mut extra = Vec::new();
         let mut walker = Walker::new(self.source, &seen, None, self.watch);
         for id in roots::extra_roots(&self.place.common_dir, self.place.hash)? {

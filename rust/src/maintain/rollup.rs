@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::pack::Packer;
 use super::partition::{Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
-use super::{MaintainError, Options, Place, Report, choose, cruft, order, retire, roots};
+use super::{MaintainError, Options, Place, Report, bitmaps, choose, cruft, order, retire, roots};
 use crate::hash::{HashKind, Hasher, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
 use crate::object::loose_header;
@@ -31,6 +31,7 @@ pub(super) fn run(
     let source = store.snapshot()?;
     let run = Run { place, options, watch, source: &source, survey: &survey };
     run.objects(&mut report)?;
+    run.refs(&mut report)?;
     report.warnings.extend(source.take_warnings());
     report.after = Survey::of(&place.objects_dir, place.hash)?.census();
     Ok(report)
@@ -68,12 +69,11 @@ impl Run<'_> {
         }
         chosen.loose.iter().for_each(|&(_, number)| ours.add(number));
         let parts = self.partition(&ours, &chosen)?;
-        let quarantine = self.write(&parts)?;
+        let mut quarantine = self.write(&parts, report)?;
         report.packed = parts.reachable.len();
         report.set_apart = parts.waiting.len();
         let expired: HashSet<ObjectId> =
             parts.expired.iter().map(|&number| self.source.id(number)).collect();
-        let mut quarantine = quarantine;
         let names = published(quarantine.path())?;
         quarantine.publish()?;
         if !parts.expired.is_empty() && self.question().is_needed_now(&parts.expired)? {
@@ -84,6 +84,22 @@ impl Run<'_> {
         self.remove(&chosen, &names, |id| expired.contains(id))?;
         report.pruned = expired.len();
         quarantine.release();
+        Ok(())
+    }
+
+    /// Below the least nothing is done at all.
+    fn is_asked_for(&self, report: &Report) -> bool {
+        report.packed > 0 || self.options.full || self.options.least == Options::default().least
+    }
+
+    fn refs(&self, report: &mut Report) -> Result<(), MaintainError> {
+        if self.options.pack_refs && self.is_asked_for(report) {
+            let fsync = self.options.sync.reference;
+            match self.place.refs.pack(&**self.source, fsync) {
+                Ok(packed) => report.refs = packed,
+                Err(error) => report.warnings.push(format!("refs not packed: {error}")),
+            }
+        }
         Ok(())
     }
 
@@ -193,7 +209,7 @@ impl Run<'_> {
     }
 
     /// Writes the new packs, not to be seen by anybody yet.
-    fn write(&self, parts: &Partition) -> Result<Quarantine, MaintainError> {
+    fn write(&self, parts: &Partition, report: &mut Report) -> Result<Quarantine, MaintainError> {
         let mut quarantine = Quarantine::create(&self.place.objects_dir, self.place.hash)?;
         quarantine.set_sync_rules(self.options.sync);
         let packer = Packer {
@@ -203,7 +219,13 @@ impl Run<'_> {
             watch: self.watch,
         };
         if !parts.reachable.is_empty() {
-            packer.write(parts.reachable.clone(), self.options.full, None)?;
+            let name = packer.write(parts.reachable.clone(), self.options.full, None)?;
+            if self.options.write_bitmap && parts.is_closed {
+                let index = quarantine.path().join(format!("pack/pack-{name}.idx"));
+                let tips = super::partition::tips(&*self.place.refs.snapshot()?);
+                report.bitmaps =
+                    bitmaps::write(&index, self.source, &parts.reachable, &tips, self.watch)?;
+            }
         }
         if !parts.waiting.is_empty() {
             packer.write(parts.waiting.clone(), false, Some(&parts.times))?;

@@ -427,3 +427,47 @@ fn a_roll_up_becomes_due_and_is_done_in_the_background() {
     let few = Least { packs: 5, loose: 20 };
     assert!(is_due(&repo.path().join("objects"), 2, few));
 }
+
+#[test]
+fn bitmaps_say_what_git_finds_by_walking() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 450);
+    repo.commits("side", 2000, 30);
+    repo.git(&["tag", "-a", "-m", "t", "v1", "main~200"]);
+    let words = ["commit-tree", "-p", "main", "-p", "side", "-m", "m", "main^{tree}"];
+    let merge = repo.git(&words);
+    repo.git(&["update-ref", "refs/heads/merged", &merge]);
+    let report = repo.maintain(&full());
+    assert!(report.bitmaps > 100 && report.bitmaps < 250, "{report:?}");
+    assert_eq!(repo.files(".bitmap").len(), 1);
+    for tip in ["merged", "side", "main", "main~50"] {
+        repo.git(&["rev-list", "--test-bitmap", tip]);
+    }
+    let counts = |extra: &[&str]| {
+        let words = [&["rev-list", "--objects", "--count", "--all"], extra].concat();
+        repo.git(&words)
+    };
+    assert_eq!(counts(&["--use-bitmap-index"]), counts(&[]));
+    repo.check();
+    // ours reads it too
+    let place = repo.place();
+    let store = crate::store::Store::open(&place.objects_dir, place.hash, &[]).unwrap();
+    let snapshot = store.snapshot().unwrap();
+    let reach = crate::source::ObjectSource::reachability(&*snapshot).unwrap();
+    assert_eq!(reach.count() as usize, repo.objects().len());
+    let tip = crate::hash::ObjectId::from_hex(merge.as_bytes()).unwrap();
+    let tip = crate::source::ObjectSource::lookup(&*snapshot, &tip).unwrap().unwrap();
+    assert_eq!(reach.commit(tip).unwrap().count() as usize, repo.objects().len() - 1);
+    assert!(snapshot.take_warnings().is_empty());
+}
+
+#[test]
+fn there_are_no_bitmaps_of_half_a_history() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 10);
+    fs::write(repo.files(".pack")[0].with_extension("keep"), "").unwrap();
+    repo.commits("main", 11, 10);
+    assert_eq!(repo.maintain(&full()).bitmaps, 0);
+    assert!(repo.files(".bitmap").is_empty());
+    repo.git(&["fsck"]);
+}

@@ -67,12 +67,20 @@ impl Upkeep {
         py.detach(|| maintain::is_due(&self.place.objects_dir, factor, Least { packs, loose }))
     }
 
-    #[pyo3(signature = (packs, loose, *, depth = 50, fsync = None))]
-    fn roll_up_soon(&self, packs: usize, loose: usize, depth: u32, fsync: Option<HashSet<String>>) {
+    #[pyo3(signature = (packs, loose, *, depth = 50, fsync = None, pack_refs = true))]
+    fn roll_up_soon(
+        &self,
+        packs: usize,
+        loose: usize,
+        depth: u32,
+        fsync: Option<HashSet<String>>,
+        pack_refs: bool,
+    ) {
         let defaults = Options::default();
         let options = Options {
             least: Least { packs, loose },
             threads: 1,
+            pack_refs,
             depth,
             memory: BACKGROUND_MEMORY,
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
@@ -83,7 +91,7 @@ impl Upkeep {
 
     #[pyo3(signature = (
         *, full = false, least_packs = 2, least_loose = 1, grace = None, threads = 0,
-        window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None,
+        window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None, pack_refs = true, write_bitmap = true,
         on_progress = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
@@ -100,6 +108,8 @@ impl Upkeep {
         level: i32,
         big_file_threshold: Option<u64>,
         fsync: Option<HashSet<String>>,
+        pack_refs: bool,
+        write_bitmap: bool,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Told> {
         let defaults = Options::default();
@@ -110,6 +120,8 @@ impl Upkeep {
             threads,
             window,
             depth,
+            pack_refs,
+            write_bitmap,
             level: if level < 0 { defaults.level } else { level },
             big_file_threshold: big_file_threshold.unwrap_or(defaults.big_file_threshold),
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
@@ -149,6 +161,8 @@ fn told(report: Report) -> Told {
         ("packed", report.packed as u64),
         ("set_apart", report.set_apart as u64),
         ("pruned", report.pruned as u64),
+        ("refs", report.refs as u64),
+        ("bitmaps", report.bitmaps as u64),
     ];
     (numbers, report.warnings)
 }

@@ -24,6 +24,7 @@ mod memory;
 pub mod name;
 mod outcomes;
 mod overlay;
+mod pack_loose;
 mod packed;
 mod packed_edit;
 mod peel;

@@ -18,6 +18,7 @@ use super::symbolic;
 use super::transaction::Transaction;
 use super::{RefError, RefUpdate, UpdateError, UpdateOptions};
 use crate::hash::HashKind;
+use crate::source::ObjectSource;
 
 /// How often packed and loose refs are read again because `packed-refs` was replaced meanwhile.
 /// Each attempt is right ref by ref; more attempts only make it likelier that all are of one
@@ -44,6 +45,13 @@ pub trait RefBackend: Send + Sync {
         target: &[u8],
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError>;
+
+    /// Puts together what updates have left in many places, as far as that is worth anything; how
+    /// many refs. With `fsync`, the disk has it then.
+    fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {
+        let _ = (objects, fsync);
+        Ok(0)
+    }
 }
 
 /// The refs of one repository, however they are kept.
@@ -92,6 +100,11 @@ impl RefStore {
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError> {
         self.backend.set_symbolic(name, target, options)
+    }
+
+    /// Puts loose refs into `packed-refs`; how many. Nothing where refs are kept otherwise.
+    pub fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {
+        self.backend.pack(objects, fsync)
     }
 }
 
@@ -204,6 +217,14 @@ impl FileRefs {
         Ok(Arc::clone(&state.packed.table))
     }
 
+    /// The names of all loose refs.
+    pub(super) fn loose_names(&self) -> Result<Vec<Vec<u8>>, RefError> {
+        self.snapshot()?;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let loose = &state.loose.refs;
+        Ok((0..loose.len()).map(|row| loose.name(row).to_vec()).collect())
+    }
+
     /// The names that HEAD leads to, one after the other.
     pub(super) fn head_chain(&self) -> Vec<Vec<u8>> {
         let mut chain: Vec<Vec<u8>> = Vec::new();
@@ -250,5 +271,9 @@ impl RefBackend for FileRefs {
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError> {
         symbolic::set(self, name, target, options)
+    }
+
+    fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {
+        super::pack_loose::pack_loose(self, objects, fsync)
     }
 }
