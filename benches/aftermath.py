@@ -71,7 +71,7 @@ def plan(recording: Recording, count: int) -> Leavings:
         asked = min(many, max(1, there - WARM)) if mode == DIFFERENT else many
         return Workload(what, mode, 2, file, there, at_once, asked, peers)
 
-    file, there = recording.file(f"{name} pushes", lambda: said)
+    file, there = recording.file(f"{name} by {lanes} lanes", lambda: said)
     pushing = Workload(
         f"{count} pushes in a row", pushes.PUSH, 0, file, there, lanes, there, peers, True
     )

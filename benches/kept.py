@@ -29,6 +29,7 @@ class Part:
     budget: float
     """Of each row; with more, more rounds."""
     without: tuple[str, ...] = (DULWICH, JGIT)
+    skip: tuple[str, ...] = ()
     keep: bool = False
     scale: float = 1.0
 
@@ -41,6 +42,7 @@ class Part:
         found.append(f"--scale={self.scale * min(1.0, options.longer)}")
         found += [f"--without={name}" for name in self.without]
         found += [f"--only={word}" for word in self.only]
+        found += [f"--skip={word}" for word in self.skip]
         found += ["--keep"] if self.keep else []
         found += ["--prepare"] if options.prepare else [f"--plots={options.out}"]
         return found
@@ -65,6 +67,7 @@ PARTS = (
         ),
         2,
         12.0,
+        skip=(", v0",),
     ),
     Part(
         "medium",
@@ -98,9 +101,10 @@ PARTS = (
     Part(
         "refs",
         "as it is, with many refs: listing them, a fetch, a push (blobs may be missing)",
-        ("ls-refs", "fetch, nothing new", "fetch, empty pack", "push of one commit"),
+        ("ls-refs", "fetch, nothing new", "fetch, empty pack, different", "push of one commit"),
         2,
         12.0,
+        without=(DULWICH, JGIT, SYNCED),
         keep=True,
     ),
     Part(

@@ -26,7 +26,9 @@ SMALL = (GIT, SYNCED, DULWICH, JGIT, OURS)
 LARGE = (GIT, JGIT, OURS)
 CLIENTS = 4
 ROUNDS = 30
-"""Pushes of each of them."""
+"""Pushes of each of them, at most."""
+REFS_SAID = 400_000
+"""Refs that servers tell each client, over all its pushes: with many refs, fewer pushes."""
 CROWD = 64
 EACH = 5
 """Pushes of each client in a crowd."""
@@ -149,7 +151,7 @@ def one_commit(recording: Recording, refs: int, scale: float) -> Workload:
     """A few clients that push one commit each time, to a repository with so many refs."""
     found = recording.found
     source = found.plain if found.kept else found.refs(refs)
-    each = max(2, round(ROUNDS * scale))
+    each = max(2, round(min(ROUNDS, REFS_SAID // max(1, refs)) * scale))
     name = f"push of one commit, {refs} refs"
     return workload(recording, name, source, ["/pushed.git"] * CLIENTS, each, SMALL)
 

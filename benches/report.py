@@ -77,6 +77,11 @@ def over(upper: float, lower: float) -> float | None:
     return upper / lower if upper and lower else None
 
 
+def asked(one: Measured) -> tuple[str, int, int]:
+    """What, in which version, by how many at once."""
+    return one.workload, one.version, one.connections
+
+
 class Results:
     """Rounds, sorted by row and server."""
 
@@ -107,11 +112,11 @@ class Results:
     def of_limit(self, row: str, server: str) -> float | None:
         """How many times longer a request takes than one ``sendfile`` of the answer."""
         ours = self.by_row[row].get(server)
-        name, version = (ours[0].workload, ours[0].version) if ours else ("", 2)
+        if not ours:
+            return None
         for servers in self.by_row.values():
             limit = servers.get(LIMIT)
-            same = limit and (limit[0].workload, limit[0].version) == (name, version)
-            if ours and limit and same:
+            if limit and asked(limit[0]) == asked(ours[0]):
                 return over(middle(ours, "p50_ms"), middle(limit, "p50_ms"))
         return None
 

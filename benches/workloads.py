@@ -189,7 +189,7 @@ def listing(recording: Recording, count: int, mode: str, version: int) -> Worklo
 
     name = f"ls-refs, {count} refs"
     file, _ = recording.file(f"{name} v{version}", make)
-    requests = 1 if mode == COLD else max(8, min(2000, 4_000_000 // count))
+    requests = 1 if mode == COLD else max(8, min(2000, 16_000_000 // count))
     connections = 1 if mode == COLD else CONNECTIONS
     peers = peers_for(mode, version)
     return Workload(name, mode, version, file, 1, connections, requests, peers)
