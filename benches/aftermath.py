@@ -53,10 +53,11 @@ def plan(recording: Recording, count: int) -> Leavings:
     # A lane's commits are every so many of the pushes.
     _, tip = found.head()
     commits = [tip, *(pushed_id(one) for one in said[::lanes])]
-    late = [
-        conversations.fetch(PATH, [commits[at]], commits[max(0, at - BEHIND - HAVES) : at - BEHIND])
-        for at in range(len(commits) - 1, min(BEHIND, len(commits) - 2), -1)
-    ]
+    late = []
+    for at in range(len(commits) - 1, min(BEHIND, len(commits) - 2), -1):
+        end = max(1, at - BEHIND + 1)
+        had = commits[max(0, end - HAVES) : end]
+        late.append(conversations.fetch(PATH, [commits[at]], had[::-1]))
     tips = sorted(expected[PATH.strip("/")].values())
     whole = [conversations.fetch(PATH, [tip, *tips], [])]
     refs = conversations.greeting(b"git-upload-pack", PATH, b"\0version=2\0")

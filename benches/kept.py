@@ -9,11 +9,10 @@ longest is made before, and kept in the work folder: ``--prepare``.
 from __future__ import annotations
 
 import argparse
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from benches import machine, rows, targets
+from benches import rows, targets
 from benches.options import ROOT
 from benches.peers import DULWICH, JGIT, SYNCED
 
@@ -156,12 +155,13 @@ def main(words: list[str]) -> None:
         except (SystemExit, RuntimeError) as error:
             failed.append(f"{part.option}: {error}")
     if not options.prepare:
-        command = shlex.join(["python", "-m", "benches", "results", *map(shown, words)])
-        targets.publish(options.out, options.readme, command)
+        targets.publish(options.out, options.readme, command(options))
     if failed:
         raise SystemExit("\n".join(failed))
 
 
-def shown(word: str) -> str:
-    """A word of the command, without anybody's folders."""
-    return machine.without_folders(word)
+def command(options: argparse.Namespace) -> str:
+    """What to type for the same, without anybody's folders."""
+    named = [(part.option, getattr(options, part.option)) for part in PARTS]
+    words = [f"--{option} {path.resolve().name}" for option, path in named if path is not None]
+    return f"make results RESULTS='{' '.join(words)}'"
