@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::MaintainError;
 use super::survey::{LooseFile, PackFile};
+use crate::commitgraph::CommitGraphs;
 use crate::hash::ObjectId;
 use crate::pack::{MultiPackIndex, Pack};
 
@@ -55,6 +56,30 @@ pub(super) fn remove_midx(packs: &Path, going: &[&PackFile], hash: crate::hash::
         let _ = fs::remove_file(&path);
         for suffix in ["bitmap", "rev"] {
             let _ = fs::remove_file(packs.join(format!("multi-pack-index-{hex}.{suffix}")));
+        }
+    }
+}
+
+/// Removes commit-graph files that know one of these, before it goes: who believes them would look
+/// for it. Readers do without, and whoever writes them next leaves it out.
+pub(super) fn remove_graphs<'a>(
+    objects: &Path,
+    mut gone: impl Iterator<Item = &'a ObjectId>,
+    hash: crate::hash::HashKind,
+) {
+    // what is wrong in the files is told to those who read them
+    let graphs = CommitGraphs::open(&[objects.to_owned()], hash, &mut Vec::new());
+    if graphs.is_empty() || !gone.any(|id| graphs.find(id).is_some()) {
+        return;
+    }
+    let info = objects.join("info");
+    let _ = fs::remove_file(info.join("commit-graph"));
+    // the list first: without it the files beside it are nobody's
+    let chain = info.join("commit-graphs");
+    let _ = fs::remove_file(chain.join("commit-graph-chain"));
+    for entry in fs::read_dir(chain).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().ends_with(".graph") {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

@@ -81,6 +81,7 @@ impl Run<'_> {
             report.warnings.push(told.to_owned());
             return Ok(());
         }
+        retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash);
         self.remove(&chosen, &names, |id| expired.contains(id))?;
         report.pruned = expired.len();
         quarantine.release();

@@ -471,3 +471,26 @@ fn there_are_no_bitmaps_of_half_a_history() {
     assert!(repo.files(".bitmap").is_empty());
     repo.git(&["fsck"]);
 }
+
+#[test]
+fn a_commit_graph_of_what_goes_goes_too() {
+    for words in [&["commit-graph", "write"][..], &["commit-graph", "write", "--split"]] {
+        let repo = Repo::new();
+        repo.commits("main", 1, 3);
+        repo.commits("gone", 100, 3);
+        repo.git(&[words, &["--reachable"]].concat());
+        repo.git(&["branch", "-D", "gone"]);
+        repo.maintain(&full());
+        let info = repo.path().join("objects/info");
+        let has_graph = || {
+            info.join("commit-graph").exists()
+                || info.join("commit-graphs/commit-graph-chain").exists()
+        };
+        assert!(has_graph(), "nothing is gone yet");
+        std::thread::sleep(Duration::from_millis(1100));
+        let report = repo.maintain(&Options { grace: Some(Duration::ZERO), ..full() });
+        assert_eq!(report.pruned, 15);
+        assert!(!has_graph());
+        repo.check();
+    }
+}
