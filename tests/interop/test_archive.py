@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.gits import Git
-from tests.support.server import Programs, Server
+from tests.support.server import (
+    Programs,
+    Server,
+    gitserve_programs,
+    http_programs,
+    running_server,
+)
 
 ARGUMENTS = [
     ["main"],
@@ -123,3 +131,56 @@ def test_an_id_only_where_that_is_allowed(newest_git: Git, programs: Programs, t
     newest_git.run("config", "uploadarchive.allowUnreachable", "true", cwd=tree)
     ours, said = remote(programs, newest_git, tree, commit)
     assert ours == newest_git.run("archive", commit, cwd=tree).stdout, said
+
+
+@pytest.fixture
+def http(base: Path, tmp_path: Path) -> Iterator[Server]:
+    options = ["--export-all", "--workers=1"]
+    with running_server(http_programs(), base, tmp_path / "http.log", options) as server:
+        server.scheme = "http"
+        yield server
+
+
+@pytest.mark.ours
+def test_over_http(newest_git: Git, http: Server, tree: Path) -> None:
+    url = http.url(tree)
+    refused = newest_git.run("archive", f"--remote={url}", "main", check=False)
+    assert (refused.returncode, refused.stdout) == (128, b"")
+    assert b"403" in refused.stderr
+    newest_git.run("config", "http.uploadarchive", "true", cwd=tree)
+    for words in (["main"], ["--format=zip", "main"], ["main", "docs"]):
+        done = newest_git.run("archive", f"--remote={url}", *words)
+        assert done.stdout == newest_git.run("archive", *words, cwd=tree).stdout
+    unknown = newest_git.run("archive", f"--remote={url}", "nobody", check=False)
+    assert b"remote: fatal: no such ref: nobody" in unknown.stderr
+
+
+@pytest.mark.ours
+def test_over_cgi_as_git_answers(newest_git: Git, tree: Path) -> None:
+    newest_git.run("config", "http.uploadarchive", "true", cwd=tree)
+    body = b"0012argument main\n0000"
+    environ = {
+        **os.environ, "GIT_PROJECT_ROOT": str(tree.parent), "GIT_HTTP_EXPORT_ALL": "1",
+        "REQUEST_METHOD": "POST", "PATH_INFO": f"/{tree.name}/git-upload-archive",
+        "CONTENT_TYPE": "application/x-git-upload-archive-request",
+        "CONTENT_LENGTH": str(len(body)), "GIT_PROTOCOL": "version=2",
+    }  # fmt: skip
+    ours, git = (
+        subprocess.run(
+            [*command, "http-backend"], input=body, env=environ, capture_output=True, check=True
+        ).stdout
+        for command in (gitserve_programs().daemon[:1], (newest_git.path,))
+    )
+    assert without_frames(ours) == without_frames(git)
+    assert b"application/x-git-upload-archive-result" in ours
+
+
+def without_frames(answer: bytes) -> tuple[bytes, bytes]:
+    """Headers, and what the first band carries, however it is cut."""
+    head, _, rest = answer.partition(b"\r\n\r\n0008ACK\n0000")
+    data = b""
+    while rest:
+        length = max(4, int(rest[:4], 16))
+        data += rest[5:length]
+        rest = rest[length:]
+    return head.split(b"\r\n\r\n")[0].replace(b"Status: 200 OK\r\n", b""), data

@@ -8,7 +8,7 @@ are hidden from fetches are hidden here too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.archiving import request as requests
@@ -51,8 +51,8 @@ class ArchiveService:
             SendArchive: self.send_archive
         }
 
-    def send_archive(self, effect: SendArchive) -> None:
-        """All of it, in the first band."""
+    def send_archive(self, effect: SendArchive) -> Generator[None, None, None]:
+        """All of it, in the first band, a piece a step."""
         config = self._repository.config
         request = requests.parse(effect.arguments, config)
         if request.listing:
@@ -62,6 +62,7 @@ class ArchiveService:
             raise refusal(b"must specify tree-ish")
         for piece in self._pieces(request):
             self._send(piece)
+            yield
 
     def _send(self, piece: bytes) -> None:
         self._conversation.write(sideband.encode(Band.DATA, piece))

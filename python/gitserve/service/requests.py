@@ -151,10 +151,16 @@ def _roll_up(repository: NativeRepository, how: str, tally: Tally) -> None:
 
 def serve_archive(repository: ReadableRepository, conversation: Conversation) -> None:
     """An archive of a tree. Raises what went wrong, once the client has been told."""
+    for _ in archive_steps(repository, conversation):
+        pass
+
+
+def archive_steps(repository: ReadableRepository, conversation: Conversation) -> Iterator[None]:
+    """As :func:`serve_archive`, step by step, for a road whose answers are pulled."""
     from gitserve.service.archive import ArchiveService
     from gitserve.session.archive import archive
 
-    drive(archive(), conversation, ArchiveService(repository, conversation))
+    yield from advance(archive(), conversation, ArchiveService(repository, conversation))
 
 
 def _receiver(

@@ -16,7 +16,6 @@ from gitserve.record import Record
 from gitserve.transport.exports import Exports
 from gitserve.transport.loadpolicy import load_policy
 from gitserve.transport.services import (
-    DAEMON_SERVICES,
     DEFAULT_SERVICES,
     ServiceRule,
     service_rules,
@@ -284,7 +283,7 @@ def configured(
         namespace.disable,
         namespace.allow_override,
         namespace.forbid_override,
-        DAEMON_SERVICES if command is DAEMON else DEFAULT_SERVICES,
+        DEFAULT_SERVICES,
     )
     return options, exports, services
 

@@ -29,7 +29,13 @@ from gitserve.policy import Request as Asking
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
 from gitserve.service.permission import NotPermitted, admit
-from gitserve.service.requests import Manner, ServiceOptions, serve_receive, upload_steps
+from gitserve.service.requests import (
+    Manner,
+    ServiceOptions,
+    archive_steps,
+    serve_receive,
+    upload_steps,
+)
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.failure import client_text
@@ -57,7 +63,13 @@ from gitserve.transport.httprequest import (
     parse,
 )
 from gitserve.transport.log import Log
-from gitserve.transport.services import DEFAULT_SERVICES, RECEIVE_PACK, UPLOAD_PACK, ServiceRule
+from gitserve.transport.services import (
+    DEFAULT_SERVICES,
+    RECEIVE_PACK,
+    UPLOAD_ARCHIVE,
+    UPLOAD_PACK,
+    ServiceRule,
+)
 from gitserve.wire.malformed import quoted
 from gitserve.wire.pktline import FLUSH_PKT, encode
 
@@ -263,11 +275,12 @@ class GitHttp(Record):
         if received != expected:
             # no browser sends this type without asking first, so no page can push for its reader
             raise HttpError(UNSUPPORTED_MEDIA_TYPE, f"expected POST with Content-Type '{expected}'")
-        most = self.limits.max_fetch_bytes if name == UPLOAD_PACK else self.limits.max_push_bytes
+        pushes = name == RECEIVE_PACK
+        most = self.limits.max_push_bytes if pushes else self.limits.max_fetch_bytes
         body = open_body(exchange.environ, self.limits, most)
-        if name == UPLOAD_PACK:
-            return self._fetch(exchange, request, repository, body)
-        return self._push(exchange, request, repository, body)
+        if pushes:
+            return self._push(exchange, request, repository, body)
+        return self._fetch(exchange, request, repository, body, name)
 
     # --- who may have what ------------------------------------------------------------------
 
@@ -311,6 +324,9 @@ class GitHttp(Record):
                     repository, conversation, manner, self.options, exchange.tally
                 ):
                     pass
+            elif name == UPLOAD_ARCHIVE:
+                # there is nothing to be told before a tree is asked for: git says as little
+                conversation.write(encode(b"version 2\n") + FLUSH_PKT)
             else:
                 serve_receive(repository, conversation, manner, self.options, exchange.tally)
         except GitServeError as error:
@@ -329,13 +345,22 @@ class GitHttp(Record):
         return () if request.is_head else pieces
 
     def _fetch(
-        self, exchange: Exchange, request: Request, repository: NativeRepository, body: Body
+        self,
+        exchange: Exchange,
+        request: Request,
+        repository: NativeRepository,
+        body: Body,
+        name: str,
     ) -> Iterable[bytes]:
+        """A fetch, or an archive."""
         outbox = Outbox()
         client = _client(exchange.environ)
         conversation = exchange.conversation = Conversation(body, outbox, client)
         manner = Manner(request.version, stateless=True)
-        steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
+        if name == UPLOAD_ARCHIVE:
+            steps = archive_steps(repository, conversation)
+        else:
+            steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
         pieces = self._pull(exchange, steps, outbox)
         # nothing is sent before the first piece is there: until then the status may still change
         first = next(pieces, b"")
@@ -351,7 +376,7 @@ class GitHttp(Record):
             raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
         if not conversation.received:
             raise HttpError(BAD_REQUEST, EMPTY)
-        headers = [*NO_CACHE, ("Content-Type", "application/x-git-upload-pack-result")]
+        headers = [*NO_CACHE, ("Content-Type", f"application/x-git-{name}-result")]
         exchange.start(OK, headers)
         return Answer(first, pieces, lambda: self._log(exchange))
 

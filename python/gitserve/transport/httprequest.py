@@ -93,7 +93,7 @@ _GETS: tuple[tuple[Resource, str], ...] = (
     (Resource.INDEX, r"/objects/pack/[a-z]+-(?:[0-9a-f]{40}|[0-9a-f]{64})\.idx"),
 )
 _POSTS: tuple[tuple[Resource, str], ...] = (
-    (Resource.SERVICE, "/git-upload-pack|/git-receive-pack"),
+    (Resource.SERVICE, "/git-upload-pack|/git-receive-pack|/git-upload-archive"),
 )
 _ROUTES = tuple(
     (resource, allow, re.compile(rf"(?:{pattern})\Z"))

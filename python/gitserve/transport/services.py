@@ -46,13 +46,9 @@ DEFAULT_SERVICES: Mapping[str, ServiceRule] = MappingProxyType(
         UPLOAD_PACK: ServiceRule(enabled=True),
         # Nobody is asked who he is, so nothing may be pushed until someone says so.
         RECEIVE_PACK: ServiceRule(enabled=False),
+        UPLOAD_ARCHIVE: ServiceRule(enabled=False),
     }
 )
-
-DAEMON_SERVICES: Mapping[str, ServiceRule] = MappingProxyType(
-    {**DEFAULT_SERVICES, UPLOAD_ARCHIVE: ServiceRule(enabled=False)}
-)
-"""On git:// there is one more."""
 
 
 def service_rules(

@@ -36,7 +36,7 @@ from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 from gitserve.transport.services import (
-    DAEMON_SERVICES,
+    DEFAULT_SERVICES,
     UPLOAD_ARCHIVE,
     UPLOAD_PACK,
     ServiceRule,
@@ -242,7 +242,7 @@ def made_daemon(
     """What :func:`run_daemon` runs; and what serves one connection that somebody else took."""
     return Daemon(
         find=Admission(exports).open,
-        services=DAEMON_SERVICES if services is None else services,
+        services=DEFAULT_SERVICES if services is None else services,
         options=service_options
         or ServiceOptions(
             threads=options.threads,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gitserve.repository.config import Config
 from gitserve.transport.exports import EXPORT_MARK, Exports, NotExported
-from gitserve.transport.services import DAEMON_SERVICES, service_rules
+from gitserve.transport.services import DEFAULT_SERVICES, service_rules
 
 
 def bare(path: Path, *, marked: bool = True) -> Path:
@@ -127,5 +127,5 @@ def test_services() -> None:
     assert rules["receive-pack"].allows("receive-pack", plain)
     assert not rules["upload-pack"].possible
     with pytest.raises(ValueError, match="unknown service"):
-        service_rules(enable=["upload-archive"])
-    assert not service_rules(services=DAEMON_SERVICES)["upload-archive"].enabled
+        service_rules(enable=["upload-nothing"])
+    assert not service_rules(services=DEFAULT_SERVICES)["upload-archive"].enabled

@@ -43,7 +43,7 @@ def test_resources(path: str, resource: Resource, method: str) -> None:
         "/repo.git/HEAD\n",
         "/repo.git/info/refs/",
         "/repo.git/git-upload-pack\n",
-        "/repo.git/git-upload-archive",
+        "/repo.git/git-upload-nothing",
         f"/repo.git/objects/01/{ID[2:]}0",
         f"/repo.git/objects/01/{ID[2:].upper()}X",
         f"/repo.git/objects/0A/{ID[2:]}",
