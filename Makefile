@@ -80,10 +80,11 @@ results: $(CORE)
 crash: $(CORE)
 	CRASH_FULL=1 $(BIN)/python -m pytest -q tests/crash
 
-# Searches FUZZ_SECONDS on each target. Needs cargo-fuzz and a nightly compiler; the same bodies
-# run on mutated seeds in `make test`, everywhere.
+# Searches FUZZ_SECONDS on each target: first those of tests/fuzz, then the core's, which need
+# cargo-fuzz and a nightly compiler. All run on mutated seeds in `make test`, everywhere.
 FUZZ_TARGETS = $(patsubst rust/fuzz/targets/%.rs,%,$(wildcard rust/fuzz/targets/*.rs))
-fuzz:
+fuzz: $(CORE)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
 	cd rust/fuzz && cargo run --quiet --locked --bin corpus
 	@for target in $(FUZZ_TARGETS); do echo "fuzzing $$target for $(FUZZ_SECONDS) s" && \
 		cargo +nightly fuzz run --fuzz-dir rust/fuzz $$target -- -max_total_time=$(FUZZ_SECONDS) \

@@ -251,7 +251,7 @@ def _fetch(
 
     if wanted_refs:
         answer.append(frame(WANTED_REFS))
-        answer += [frame(b"%b %b\n" % (value, name)) for name, value in sorted(wanted_refs.items())]
+        answer += [frame(b"%b %b\n" % (value, name)) for name, value in wanted_refs.items()]
         answer.append(DELIM_PKT)
 
     pack = SendPack(

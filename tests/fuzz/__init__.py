@@ -1,0 +1,1 @@
+"""Mutated messages for the parsers and sessions that strangers talk to."""

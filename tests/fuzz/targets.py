@@ -1,0 +1,333 @@
+"""What is fuzzed: every parser of :mod:`gitserve.wire`, every session, HTTP requests and bodies.
+
+A target takes bytes. It raises what is a bug; the errors that a peer is allowed to cause it takes
+itself, and looks whether they could be told.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gitserve.errors import HangupError, PeerError, Refused
+from gitserve.options import HttpLimits
+from gitserve.repository import refname
+from gitserve.session.archive import archive
+from gitserve.session.config import ReceiveConfig, UploadConfig
+from gitserve.session.effects import Dialogue
+from gitserve.session.receive import receive
+from gitserve.session.upload_v0 import upload_v0
+from gitserve.session.upload_v2 import upload_v2
+from gitserve.transport import httprequest
+from gitserve.transport.exports import Exports, NotExported
+from gitserve.transport.httpbody import open_body
+from gitserve.wire import (
+    acknowledgments,
+    archive_request,
+    capabilities,
+    command_request,
+    error_line,
+    fetch_request,
+    filter_spec,
+    haves,
+    listed_ref,
+    ls_refs,
+    object_info,
+    percent,
+    proc_receive,
+    promisor_remotes,
+    proto_request,
+    protocol_version,
+    push_certificate,
+    receive_commands,
+    ref_advertisement,
+    report,
+    shallow_info,
+    sideband,
+    upload_request,
+)  # fmt: skip
+from gitserve.wire.pktline import Marker, PktDecoder
+
+from tests.support.small_world import done, perform
+from tests.unit.session.player import pkts, play
+
+A, B = b"a" * 40, b"b" * 40
+HEX = 40
+NOTHING_THERE = Exports(base_path="/nonexistent/root", export_all=True)
+MOST_TOLD = 70_000
+"""Bytes of an error: it has to fit into a packet, as the log's line is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One."""
+
+    run: Callable[[bytes], None]
+    seeds: list[bytes]
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """The packets' payloads, as a session gets them; raises as it would."""
+    decoder = PktDecoder(data)
+    lines: list[bytes] = []
+    while (run := decoder.take_run()) is not None:
+        lines += run.lines
+    decoder.finish()
+    return lines
+
+
+def _of_lines(parse: Callable[[list[bytes]], object]) -> Callable[[bytes], None]:
+    def run(data: bytes) -> None:
+        try:
+            parse(_lines(data))
+        except PeerError as error:
+            _can_be_told(error)
+
+    return run
+
+
+def _of_bytes(parse: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def run(data: bytes) -> None:
+        try:
+            parse(data)
+        except PeerError as error:
+            _can_be_told(error)
+
+    return run
+
+
+def _can_be_told(error: PeerError) -> None:
+    told = str(error)
+    assert "\n" not in told
+    assert len(told) < MOST_TOLD
+
+
+def _each(parse: Callable[[bytes], object]) -> Callable[[list[bytes]], object]:
+    return lambda lines: [parse(line) for line in lines]
+
+
+def _of_session(make: Callable[[], Dialogue]) -> Callable[[bytes], None]:
+    """It ends, waits, or fails by the peer's fault; and however it is cut, it says the same."""
+
+    def run(data: bytes) -> None:
+        whole = play(make(), data, perform)
+        _expected(whole.error)
+        cut = len(data) // 3
+        split = play(make(), [data[:cut], data[cut : cut + 1], data[cut + 1 :]], perform)
+        assert done(split) == done(whole)
+        assert repr(split.error) == repr(whole.error)
+        # whether a client that is gone is told so in a band depends on how far it had been heard
+        assert split.sent == whole.sent or isinstance(whole.error, HangupError)
+        part = play(make(), data[:cut], perform, ends=False)
+        _expected(part.error)
+        if part.waiting:
+            assert whole.sent.startswith(part.sent) or isinstance(whole.error, HangupError)
+            assert done(whole)[: len(done(part))] == done(part)
+
+    return run
+
+
+def _expected(error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, PeerError | Refused):
+        raise error
+
+
+def _pktlines(data: bytes) -> None:
+    """Runs and single packets say the same."""
+    decoder, single = PktDecoder(data), PktDecoder(data)
+    got: list[Any] = []
+    failed = [False, False]
+    try:
+        while (run := decoder.take_run()) is not None:
+            got += [*run.lines, *([run.end] if run.end else [])]
+        decoder.finish()
+    except PeerError:
+        failed[0] = True
+    one: list[Any] = []
+    try:
+        while isinstance(packet := single.next(), bytes | Marker):
+            one.append(packet)
+            assert len(one) <= len(data)
+        single.finish()
+    except PeerError:
+        failed[1] = True
+    assert failed[0] == failed[1]
+    assert one[: len(got)] == got
+
+
+def _body(environ: dict[str, str]) -> Callable[[bytes], None]:
+    """Bounded, whatever it is; the same in pieces of any size."""
+    limits = HttpLimits(max_expansion=20, expansion_counts_from=10_000)
+
+    def read(data: bytes, size: int) -> bytes | None:
+        taken = b""
+        try:
+            asked = {"wsgi.input": io.BytesIO(data), **environ}
+            if "HTTP_TRANSFER_ENCODING" not in environ:
+                asked["CONTENT_LENGTH"] = str(len(data))
+            body = open_body(asked, limits, 1 << 20)
+            while piece := body.read(size):
+                taken += piece
+            assert body.failure is None
+        except PeerError:
+            return None
+        assert len(taken) <= 1 << 20
+        return taken
+
+    def run(data: bytes) -> None:
+        assert read(data, 1 << 16) == read(data, 7)
+
+    return run
+
+
+def _http_request(data: bytes) -> None:
+    words = data.split(b"\n") + [b""] * 4
+    method, path, query, protocol = (word.decode("latin-1") for word in words[:4])
+    environ = {
+        "REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query,
+        "HTTP_GIT_PROTOCOL": protocol,
+    }  # fmt: skip
+    try:
+        request = httprequest.parse(environ)
+    except httprequest.HttpError:
+        return
+    try:
+        found = NOTHING_THERE.find(request.repository)
+    except NotExported:
+        return
+    raise AssertionError(f"led out of the root: {found}")
+
+
+WANTS = pkts(b"want " + A + b" multi_ack_detailed side-band-64k thin-pack filter agent=x",
+             b"want " + B, b"shallow " + A, b"deepen 3", b"filter blob:none", None,
+             b"have " + A, b"have " + B, None, b"done")  # fmt: skip
+FETCH = pkts(b"command=fetch", b"agent=x", b"object-format=sha1", ..., b"thin-pack", b"ofs-delta",
+             b"want " + A, b"want-ref refs/heads/x", b"have " + B, b"shallow " + A, b"deepen 1",
+             b"filter combine:blob:none+tree%3A1", b"sideband-all", b"done", None)  # fmt: skip
+LS_REFS = pkts(b"command=ls-refs", ..., b"peel", b"symrefs", b"unborn", b"ref-prefix refs/", None)
+INFO = pkts(b"command=object-info", ..., b"size", b"oid " + A, None)
+PUSH = pkts(A + b" " + B + b" refs/heads/x\0report-status side-band-64k push-options atomic",
+            b"shallow " + A, b"0" * 40 + b" " + A + b" refs/tags/y", None,
+            b"opt=1", None)  # fmt: skip
+CERTIFICATE = pkts(
+    b"push-cert\0report-status push-cert=1-x", b"certificate version 0.1\n",
+    b"pusher C <c@example.org> 1700000000 +0000\n", b"pushee git://x/y\n", b"nonce 1-x\n", b"\n",
+    A + b" " + B + b" refs/heads/x\n", b"-----BEGIN PGP SIGNATURE-----\n", b"push-cert-end\n", None,
+)  # fmt: skip
+ARCHIVE = pkts(b"argument HEAD", b"argument --format=tar", b"argument --prefix=x/", None)
+ADVERTISED = pkts(A + b" HEAD\0multi_ack symref=HEAD:refs/heads/x agent=x object-format=sha1",
+                  A + b" refs/heads/x", B + b" refs/tags/t", A + b" refs/tags/t^{}",
+                  b"shallow " + A, None)  # fmt: skip
+REPORT = pkts(b"unpack ok", b"ok refs/heads/x", b"option refname refs/heads/z",
+              b"ng refs/heads/y why not", None)  # fmt: skip
+ALL = [WANTS, FETCH, LS_REFS, INFO, PUSH, CERTIFICATE, ARCHIVE, ADVERTISED, REPORT]
+
+OFFERS = UploadConfig(
+    allow_filter=True, allow_sideband_all=True, allow_ref_in_want=True, advertise_object_info=True
+)
+PUSHES = ReceiveConfig(advertise_push_options=True, certificate_nonce=b"1-x")
+
+
+def _parsers() -> dict[str, tuple[Callable[[list[bytes]], object], Sequence[bytes]]]:
+    return {
+        "upload_request": (lambda lines: upload_request.parse(lines, HEX), [WANTS]),
+        "haves": (lambda lines: haves.parse(lines, HEX), [WANTS]),
+        "fetch_request": (lambda lines: fetch_request.parse(lines, HEX), [FETCH]),
+        "command_request": (command_request.parse, [FETCH, LS_REFS]),
+        "ls_refs": (ls_refs.parse, [LS_REFS]),
+        "object_info": (lambda lines: object_info.parse(lines, HEX), [INFO]),
+        "receive_commands": (lambda lines: receive_commands.parse(lines, HEX), [PUSH, CERTIFICATE]),
+        "push_options": (receive_commands.parse_push_options, [PUSH]),
+        "push_certificate": (push_certificate.parse, [CERTIFICATE]),
+        "proc_receive": (
+            lambda lines: (proc_receive.parse_greeting(lines), proc_receive.parse_report(lines)),
+            [pkts(b"version=1\0push-options", None), REPORT],
+        ),
+        "report": (report.parse, [REPORT]),
+        "ref_advertisement": (ref_advertisement.parse, [ADVERTISED]),
+        "capabilities": (_each(capabilities.parse_capabilities), [ADVERTISED]),
+        "advertisement_v2": (capabilities.parse_advertisement, [LS_REFS]),
+        "listed_ref": (
+            _each(lambda line: listed_ref.parse(line, HEX)),
+            [pkts(A + b" HEAD symref-target:refs/heads/x", A + b" refs/tags/t peeled:" + B, None)],
+        ),
+        "shallow_info": (
+            lambda lines: shallow_info.parse(lines, HEX),
+            [pkts(b"shallow " + A, b"unshallow " + B, None)],
+        ),
+        "acknowledgments": (
+            _each(lambda line: acknowledgments.parse(line, HEX)),
+            [pkts(b"ACK " + A + b" ready", b"NAK", b"ACK " + B, None)],
+        ),
+        "archive_request": (archive_request.parse, [ARCHIVE]),
+        "sideband": (_each(sideband.decode), [pkts(b"\1x", b"\2progress", b"\3bad", None)]),
+        "error_line": (_each(error_line.parse), [pkts(b"ERR why", None)]),
+        "proto_request": (
+            _each(proto_request.parse),
+            [pkts(b"git-upload-pack /x.git\0host=h:1\0\0version=2\0", None)],
+        ),
+    }
+
+
+TARGETS: dict[str, Target] = {
+    "pktline": Target(_pktlines, ALL),
+    **{name: Target(_of_lines(parse), [*seeds]) for name, (parse, seeds) in _parsers().items()},
+    "filter_spec": Target(
+        _of_bytes(filter_spec.parts),
+        [b"combine:blob:none+tree%3A1+object:type=tag", b"blob:limit=1k", b"sparse:oid=main:x"],
+    ),
+    "percent": Target(_of_bytes(percent.decode), [b"a%20b%zz%0"]),
+    "protocol_version": Target(
+        _of_bytes(
+            lambda data: protocol_version.requested_version(protocol_version.split_parameters(data))
+        ),
+        [b"version=2:x=y", b"version=1"],
+    ),
+    "promisor_remotes": Target(
+        _of_bytes(lambda data: promisor_remotes.parse_accepted(data, ())), [b"one;two%20three"]
+    ),
+    "refname": Target(
+        _of_bytes(lambda data: refname.is_well_formed(data, one_level=False)), [b"refs/heads/x"]
+    ),
+    "session_v0": Target(_of_session(lambda: upload_v0(OFFERS)), [WANTS]),
+    "session_v0_stateless": Target(
+        _of_session(lambda: upload_v0(OFFERS.but(stateless=True))), [WANTS]
+    ),
+    "session_v1": Target(_of_session(lambda: upload_v0(OFFERS, version=1)), [WANTS]),
+    "session_v2": Target(
+        _of_session(lambda: upload_v2(OFFERS)), [FETCH, LS_REFS, INFO, LS_REFS + FETCH]
+    ),
+    "session_v2_stateless": Target(
+        _of_session(lambda: upload_v2(OFFERS.but(stateless=True))), [FETCH, LS_REFS, INFO]
+    ),
+    "session_receive": Target(_of_session(lambda: receive(PUSHES)), [PUSH, CERTIFICATE]),
+    "session_receive_stateless": Target(
+        _of_session(lambda: receive(PUSHES.but(stateless=True))), [PUSH, CERTIFICATE]
+    ),
+    "session_archive": Target(_of_session(archive), [ARCHIVE]),
+    "http_request": Target(
+        _http_request,
+        [
+            b"GET\n/x.git/info/refs\nservice=git-upload-pack\nversion=2",
+            b"POST\n/a/b.git/git-receive-pack\n\n",
+            b"GET\n/x.git/objects/pack/pack-" + A + b".pack\n\n",
+            b"GET\n/x/%2e%2e/../y.git/HEAD\n\n",
+        ],
+    ),
+    "http_plain": Target(_body({}), [WANTS]),
+    "http_gzip": Target(
+        _body({"HTTP_CONTENT_ENCODING": "gzip"}),
+        [gzip.compress(WANTS), gzip.compress(bytes(300_000)), gzip.compress(b"a") * 2],
+    ),
+    "http_chunked": Target(
+        _body({"HTTP_TRANSFER_ENCODING": "chunked"}),
+        [b"5\r\nhello\r\n10;x=y\r\n0123456789abcdef\r\n0\r\nTrailer: x\r\n\r\n"],
+    ),
+    "http_chunked_gzip": Target(
+        _body({"HTTP_TRANSFER_ENCODING": "chunked", "HTTP_CONTENT_ENCODING": "gzip"}),
+        [b"%x\r\n%b\r\n0\r\n\r\n" % (len(gzip.compress(WANTS)), gzip.compress(WANTS))],
+    ),
+}
