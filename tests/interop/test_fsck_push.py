@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from tests.interop.test_hooks import client, clone
 from tests.support.client import Client
 from tests.support.gits import refs
+from tests.support.server import gitserve_programs
 
 __all__ = ["client", "clone"]
 
@@ -72,6 +75,9 @@ def test_rules_and_exceptions(client: Client, lively: Path, clone: Path) -> None
 
     set_rule("skipList", "no such file")
     assert "could not open object name list: no such file" in push(client, clone, commit)
+    (lively / "skip").write_text("# known\n\nno id\n")
+    set_rule("skipList", "skip")
+    assert "invalid object name: no id (skip, line 3)" in push(client, clone, commit)
     (lively / "skip").write_text(f"# known\n{commit}\n")
     set_rule("skipList", "skip")
     assert "[new branch]" in push(client, clone, commit)
@@ -84,6 +90,18 @@ def test_rules_and_exceptions(client: Client, lively: Path, clone: Path) -> None
     assert f"warning: object {commit}: missingNameBeforeEmail: " in said
     assert "warning: skipping unknown msg id 'nosuchmessage'" in said
     assert "[new branch]" in said
+
+
+def test_a_list_of_exceptions_without_a_name(lively: Path) -> None:
+    """Is told before anything is offered."""
+    with (lively / "config").open("a") as file:
+        file.write('[receive "fsck"]\n\tskipList\n')
+    line = len((lively / "config").read_text().splitlines())
+    command = shlex.split(gitserve_programs().receive_pack)
+    done = subprocess.run([*command, lively], capture_output=True, check=False)
+    said = f"unable to parse 'receive.fsck.skiplist' in file {lively}/config at line {line}"
+    assert (done.returncode, done.stdout) == (128, b"")
+    assert said.encode() in done.stderr
 
 
 def test_a_good_history_passes(client: Client, served: Path, clone: Path) -> None:

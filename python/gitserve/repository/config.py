@@ -277,7 +277,7 @@ def _string(origin: Origin) -> str:
 
 
 def _place(origin: Origin) -> str:
-    return f"in file {origin[2]} at line {origin[3]}" if origin[3] else f"in {origin[2]}"
+    return f"in file {origin[2]} at line {origin[3]}" if origin[3] else "from command-line config"
 
 
 def _wrong(kind: str, origin: Origin) -> ConfigError:

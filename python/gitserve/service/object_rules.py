@@ -71,11 +71,12 @@ def _read_skip_list(path: str, shown: str, repository: NativeRepository) -> tupl
         raise UnusableRules(f"could not open object name list: {shown}") from None
     digits = 64 if repository.object_format == "sha256" else 40
     ids: list[bytes] = []
-    for line in lines:
+    for number, line in enumerate(lines, 1):
         name = line.partition(b"#")[0].strip()
         if not name:
             continue
         if len(name) != digits or name.strip(b"0123456789abcdefABCDEF"):
-            raise UnusableRules(f"invalid object name: {name[:digits].decode('ascii', 'replace')}")
+            told = name[:digits].decode("ascii", "replace")
+            raise UnusableRules(f"invalid object name: {told} ({shown}, line {number})")
         ids.append(name.lower())
     return tuple(ids)

@@ -17,7 +17,7 @@ from gitserve.errors import GitServeError, InternalError
 from gitserve.options import HookRules, PackCacheOptions
 from gitserve.policy import Policy, Request
 from gitserve.record import TYPE_CHECKING, Record
-from gitserve.repository.config import Config
+from gitserve.repository.config import Config, ConfigError
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.driver import advance, drive
@@ -36,6 +36,9 @@ AGENT = os.fsencode(os.environ.get("GIT_USER_AGENT") or f"gitserve/{__version__}
 """What we call ourselves; the variable is git's."""
 
 _session_numbers = count()
+
+
+SKIP_LIST = "receive.fsck.skiplist"
 
 
 class ServiceOptions(Record):
@@ -225,8 +228,10 @@ def upload_config(
 def receive_config(
     repository: ReadableRepository, manner: Manner, options: ServiceOptions
 ) -> ReceiveConfig:
-    """What this repository offers a push."""
+    """What this repository offers a push. Raises ConfigError before anything is offered."""
     config = repository.config
+    if SKIP_LIST in config and config.get(SKIP_LIST) is None:
+        raise ConfigError(f"unable to parse '{SKIP_LIST}' {config.origin(SKIP_LIST)}")
     return ReceiveConfig(
         agent=AGENT,
         object_format=repository.object_format,
