@@ -19,6 +19,7 @@ from typing import Any
 from benches.aftermath import leftovers
 from benches.peers import CACHED, GIT, OURS
 from benches.report import Measured, Results, load, middle
+from benches.starting import STDIO
 from benches.workloads import DIFFERENT
 
 SPEED, CPU, MEMORY, LIMIT_TIME, FIRST = "rate", "CPU", "memory", "time of the limit's", "ms"
@@ -145,6 +146,8 @@ def lines(stored: dict[str, list[Measured]]) -> Iterator[Line]:
                     said = [duration(middle(one, "first_p50_ms")) for one in (theirs, ours)]
                 else:
                     said = [cost(theirs), cost(ours)]
+                if target.server == CACHED:
+                    said[1] += " (with `--pack-cache`)"
                 work = target.work.format(*numbers)
                 yield Line(target, work, repository, said[0], said[1], found)
 
@@ -160,11 +163,10 @@ def table(found: Sequence[Line]) -> str:
     out.append("|---|---|---|---|---|---|---|")
     for one in found:
         target = one.target
-        ours = one.ours + (" (with `--pack-cache`)" if target.server == CACHED else "")
         got = times(one.found)
         unit = " ms" if target.what == FIRST else f"x {target.what}".replace("x rate", "x")
         verdict = "met" if target.met(one.found) else "**missed**"
-        cells = (one.work, one.repository, one.theirs, ours, got + unit, target.asked, verdict)
+        cells = (one.work, one.repository, one.theirs, one.ours, got + unit, target.asked, verdict)
         out.append(f"| {' | '.join(cells)} |")
     return "\n".join(out)
 
@@ -176,7 +178,8 @@ def bytes_sent(stored: dict[str, list[Measured]]) -> list[str]:
         results = Results(rounds)
         for row, servers in results.by_row.items():
             ours, theirs = servers.get(OURS), servers.get(GIT)
-            if not ours or not theirs:
+            # A process's first words are no pack.
+            if not ours or not theirs or ours[0].mode == STDIO:
                 continue
             asked = {sum(one.requests for one in both) for both in (ours, theirs)}
             ratios = results.ratios(row, OURS)
