@@ -90,8 +90,11 @@ class Snapshot:
     def peel(self, object_id: bytes) -> bytes | None:
         """The id behind a tag, all the way; ``None`` when the object is no tag."""
 
-    def write_loose(self, kind: str, content: bytes) -> bytes:
-        """Stores an object durably as a loose file of the snapshot's store; its id."""
+    def write_loose(self, kind: str, content: bytes, *, sharing: int = 0) -> bytes:
+        """Stores an object durably as a loose file of the snapshot's store; its id.
+
+        ``sharing``: as :meth:`RefStore.update` has it.
+        """
 
     def take_warnings(self) -> list[str]:
         """Damaged files of the repository that were left out, by name. Each is given once."""
@@ -126,6 +129,7 @@ class RefStore:
         fsync: bool = True,
         objects: Snapshot | None = None,
         witness: Callable[[str, bytes], bool] | None = None,
+        sharing: int = 0,
     ) -> list[tuple[str, str] | None]:
         """Moves refs by compare-and-swap: lock all, compare, write, fsync, rename, log.
 
@@ -136,6 +140,7 @@ class RefStore:
         no reflog is written. With ``objects``, many new refs go straight into packed-refs.
         ``witness``: called with "prepared", "committed" or "aborted" and the lines of
         githooks(5), "reference-transaction"; false, or an exception, stops what is prepared.
+        ``sharing``: a mode that files get beside the umask's, below 0 the only one, 0 for none.
         """
 
     def set_symbolic(
@@ -376,11 +381,13 @@ class Quarantine:
         object_format: str = "sha1",
         *,
         fsync: AbstractSet[str] | None = None,
+        sharing: int = 0,
     ) -> Self:
         """Makes ``objects/incoming-XXXXXX``.
 
         ``fsync``: the components that are on the disk when :meth:`PackReceiver.finish` and
         :meth:`publish` return, by the names of ``core.fsync``; None for all of them.
+        ``sharing``: as :meth:`RefStore.update` has it, of what is published.
         """
 
     @property

@@ -24,6 +24,7 @@ pub mod object;
 pub mod pack;
 pub mod plan;
 pub mod refs;
+pub mod sharing;
 pub mod source;
 pub mod store;
 pub mod temporary;

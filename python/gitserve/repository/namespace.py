@@ -71,6 +71,7 @@ class NamespacedRefs:
         fsync: bool = True,
         objects: Snapshot | None = None,
         witness: Callable[[str, bytes], bool] | None = None,
+        sharing: int = 0,
     ) -> list[tuple[str, str] | None]:
         """See :meth:`gitserve._core.RefStore.update`."""
         return self._store.update(
@@ -82,4 +83,5 @@ class NamespacedRefs:
             fsync=fsync,
             objects=objects,
             witness=witness,
+            sharing=sharing,
         )

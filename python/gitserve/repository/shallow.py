@@ -13,6 +13,7 @@ from contextlib import suppress
 
 from gitserve.errors import RepositoryError
 from gitserve.repository.files import Witness
+from gitserve.repository.sharing import share
 
 _HEX = frozenset(b"0123456789abcdef")
 
@@ -51,9 +52,16 @@ def moved(
 
 
 def move_boundary(
-    common_dir: str, shallow: Iterable[bytes], unshallow: Iterable[bytes] = ()
+    common_dir: str,
+    shallow: Iterable[bytes],
+    unshallow: Iterable[bytes] = (),
+    *,
+    sharing: int = 0,
 ) -> None:
-    """Changes the file. Raises RepositoryError, also when somebody else holds git's lock."""
+    """Changes the file. Raises RepositoryError, also when somebody else holds git's lock.
+
+    ``sharing``: who may use it, as :func:`gitserve.repository.sharing.sharing` says it.
+    """
     path = os.path.join(common_dir, "shallow")
     lock = path + ".lock"
     try:
@@ -71,6 +79,7 @@ def move_boundary(
             file.write(b"".join([commit_id + b"\n" for commit_id in after]))
             file.flush()
             os.fsync(file.fileno())
+        share(lock, sharing)
         if after:
             os.rename(lock, path)
         else:

@@ -13,6 +13,7 @@ from gitserve.options import Reflogs
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
 from gitserve.repository.shallow import move_boundary
+from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 from gitserve.service.alternates import alternate_tips
 from gitserve.service.keepalive import kept_alive
@@ -284,7 +285,7 @@ class Application:
             return
         repository = self.repository
         roots = new_roots(self.push.objects(), tips, self.effect.client_shallow, repository.shallow)
-        move_boundary(repository.common_dir, roots)
+        move_boundary(repository.common_dir, roots, sharing=sharing(repository.config))
 
     def deploy(self, policy: Policy) -> None:
         """``updateInstead``: files first, so that a branch is not moved away from them."""
@@ -324,6 +325,7 @@ class Application:
                 reflog=self.reflogs(),
                 fsync="reference" in sync_rules(config),
                 objects=objects,
+                sharing=sharing(config),
                 witness=self.push.own_hooks().reference_transaction(self.remarks),
             )
         except (RepositoryError, OSError) as error:

@@ -12,6 +12,7 @@ from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 from gitserve.service.hooks import AsksHooks, Hooks
 from gitserve.service.policy import Deny
@@ -83,6 +84,7 @@ class Push:
                 repository.objects_dir,
                 repository.object_format,
                 fsync=sync_rules(repository.config),
+                sharing=sharing(repository.config),
             )
         return self.quarantine
 

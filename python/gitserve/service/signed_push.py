@@ -11,6 +11,7 @@ import os
 
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.sharing import sharing
 from gitserve.service import nonce
 from gitserve.service.signature import verify
 from gitserve.wire.push_certificate import PushCertificate
@@ -31,7 +32,9 @@ def hook_variables(repository: NativeRepository, signed: SignedPush) -> Mapping[
     """``GIT_PUSH_CERT`` and its kin."""
     config = repository.config
     certificate = signed.certificate
-    blob = repository.objects.snapshot().write_loose("blob", certificate.text)
+    blob = repository.objects.snapshot().write_loose(
+        "blob", certificate.text, sharing=sharing(config)
+    )
     known = verify(certificate.payload, certificate.signature, config, _time_of(certificate.pusher))
     variables = {
         b"GIT_PUSH_CERT": blob,

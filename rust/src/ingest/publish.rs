@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use super::error::IngestError;
 use super::keep::{self, Keep};
 use crate::durable::{self, SyncRules};
+use crate::sharing::Sharing;
 
 /// Files or folders that one batch waits for, each in a thread of its own.
 const SYNCED_TOGETHER: usize = 16;
@@ -21,6 +22,7 @@ pub(super) struct Publication {
     sync: SyncRules,
     /// Held, so that whoever finds one after a crash knows that it protects nothing any more.
     keeps: Vec<Keep>,
+    sharing: Sharing,
     moved: Vec<PathBuf>,
     accepted: bool,
 }
@@ -30,8 +32,10 @@ impl Publication {
         quarantine: &Path,
         objects: &Path,
         sync: SyncRules,
+        sharing: Sharing,
     ) -> Result<Self, IngestError> {
-        let mut made = Self { sync, keeps: Vec::new(), moved: Vec::new(), accepted: false };
+        let mut made =
+            Self { sync, sharing, keeps: Vec::new(), moved: Vec::new(), accepted: false };
         made.move_loose(quarantine, objects)?;
         made.move_packs(&quarantine.join("pack"), &objects.join("pack"))?;
         made.accepted = true;
@@ -45,7 +49,7 @@ impl Publication {
         if names.is_empty() {
             return Ok(());
         }
-        make_dir(to)?;
+        self.make_dir(to)?;
         names.sort_by_key(|name| {
             let order = match name.rsplit_once('.').map(|(_, suffix)| suffix) {
                 Some("keep") => 0,
@@ -66,6 +70,15 @@ impl Publication {
             self.move_file(&from.join(name), &to.join(name))?;
         }
         self.sync_folder(to)
+    }
+
+    /// Makes a folder unless it exists; true when it did not.
+    fn make_dir(&self, path: &Path) -> Result<bool, IngestError> {
+        match fs::create_dir(path) {
+            Ok(()) => self.sharing.share(path).map(|()| true).map_err(IngestError::io(path)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(IngestError::io(path)(error)),
+        }
     }
 
     /// The names in a folder are on the disk when this returns.
@@ -107,7 +120,7 @@ impl Publication {
         }
         let mut created = false;
         for fan in &fans {
-            created |= make_dir(&to.join(fan))?;
+            created |= self.make_dir(&to.join(fan))?;
         }
         for name in &files {
             self.move_file(&from.join(name), &to.join(name))?;
@@ -132,6 +145,7 @@ impl Publication {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.sharing.share(from).map_err(IngestError::io(from))?;
                 fs::rename(from, to).map_err(IngestError::io(to))?;
                 self.moved.push(to.to_owned());
                 Ok(())
@@ -184,15 +198,6 @@ fn list(folder: &Path) -> Result<Vec<String>, IngestError> {
     }
     names.sort();
     Ok(names)
-}
-
-/// Makes a folder unless it exists; true when it did not.
-fn make_dir(path: &Path) -> Result<bool, IngestError> {
-    match fs::create_dir(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(IngestError::io(path)(error)),
-    }
 }
 
 fn same_content(a: &Path, b: &Path) -> Result<bool, IngestError> {

@@ -19,6 +19,7 @@ use super::publish::Publication;
 use super::receiver::PackReceiver;
 use crate::durable::SyncRules;
 use crate::hash::HashKind;
+use crate::sharing::Sharing;
 use crate::store::{self, Snapshot};
 use crate::temporary::{self, Maker};
 use crate::watch::Watch;
@@ -42,6 +43,7 @@ pub struct Quarantine {
     path: PathBuf,
     hash: HashKind,
     sync: SyncRules,
+    sharing: Sharing,
     publication: Option<Publication>,
     /// Removed or moved away already.
     gone: bool,
@@ -64,6 +66,7 @@ impl Quarantine {
             path,
             hash,
             sync: SyncRules::ALL,
+            sharing: Sharing::Umask,
             publication: None,
             gone: false,
             _held: held,
@@ -76,6 +79,11 @@ impl Quarantine {
     /// What the disk is waited for; everything unless this is called.
     pub fn set_sync_rules(&mut self, rules: SyncRules) {
         self.sync = rules;
+    }
+
+    /// Who may use what is published; those whom the umask lets in unless this is called.
+    pub fn set_sharing(&mut self, sharing: Sharing) {
+        self.sharing = sharing;
     }
 
     /// The folder: an object directory whose alternate is the one it lies in.
@@ -133,7 +141,9 @@ impl Quarantine {
         if self.gone {
             return Err(IngestError::Spent);
         }
-        self.publication = Some(Publication::make(&self.path, &self.objects_dir, self.sync)?);
+        let publication =
+            Publication::make(&self.path, &self.objects_dir, self.sync, self.sharing)?;
+        self.publication = Some(publication);
         self.discard()
     }
 

@@ -19,6 +19,7 @@ use crate::fsck::{self, Message, Severity};
 use crate::graph;
 use crate::hash::HashKind;
 use crate::ingest::{self, Blame, IngestError, ReceiveLimits};
+use crate::sharing::Sharing;
 use crate::store::Store;
 use crate::watch::Watch;
 
@@ -81,12 +82,13 @@ fn spent() -> PyErr {
 #[pymethods]
 impl Quarantine {
     #[new]
-    #[pyo3(signature = (objects_dir, object_format = "sha1", *, fsync = None))]
+    #[pyo3(signature = (objects_dir, object_format = "sha1", *, fsync = None, sharing = 0))]
     fn new(
         py: Python<'_>,
         objects_dir: PathBuf,
         object_format: &str,
         fsync: Option<HashSet<String>>,
+        sharing: i32,
     ) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
         detached(py, || {
@@ -94,6 +96,7 @@ impl Quarantine {
             if let Some(components) = fsync {
                 inner.set_sync_rules(sync_rules(&components));
             }
+            inner.set_sharing(Sharing::from_code(sharing));
             let path = inner.path().to_owned();
             Ok(Self { objects_dir, kind, path, inner: Mutex::new(Some(inner)) })
         })

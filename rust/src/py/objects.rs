@@ -14,6 +14,7 @@ use crate::cache::Identity;
 use crate::graph::CommitTable;
 use crate::hash::ObjectId;
 use crate::object::{ObjectKind, Tag};
+use crate::sharing::Sharing;
 use crate::source::{ObjectSource, SourceError};
 use crate::store;
 
@@ -152,19 +153,23 @@ impl Snapshot {
         Ok(peeled.map(|id| ids::to_py(py, &id)))
     }
 
+    #[pyo3(signature = (kind, content, *, sharing = 0))]
     fn write_loose<'py>(
         &self,
         py: Python<'py>,
         kind: &str,
         content: &[u8],
+        sharing: i32,
     ) -> PyResult<Bound<'py, PyBytes>> {
+        let sharing = Sharing::from_code(sharing);
         let kind = ObjectKind::from_name(kind.as_bytes()).ok_or_else(|| {
             pyo3::exceptions::PyValueError::new_err(format!("unknown object kind {kind:?}"))
         })?;
         let store = self.store.as_ref().ok_or_else(|| {
             error(Class::Refused, "this object store cannot be written to from here".to_owned())
         })?;
-        let id = detached(py, || store.write_loose(kind, content).map_err(source_error))?;
+        let write = || store.snapshot()?.write_loose(kind, content, sharing);
+        let id = detached(py, || write().map_err(source_error))?;
         Ok(ids::to_py(py, &id))
     }
 }

@@ -15,6 +15,7 @@ use crate::refs::{
     self, AdvertiseOptions, GivenHead, LsRefsOptions, Phase, RefError, RefUpdate, Reflog,
     UpdateError, UpdateOptions, Witness,
 };
+use crate::sharing::Sharing;
 use crate::source::ObjectSource;
 
 /// What the refs say.
@@ -63,7 +64,7 @@ impl RefStore {
 
     #[pyo3(signature = (
         updates, *, atomic = false, committer = None, message = None, reflog = "existing",
-        fsync = true, objects = None, witness = None,
+        fsync = true, objects = None, witness = None, sharing = 0,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn update(
@@ -77,6 +78,7 @@ impl RefStore {
         fsync: bool,
         objects: Option<&Snapshot>,
         witness: Option<Py<PyAny>>,
+        sharing: i32,
     ) -> PyResult<Vec<Option<(String, String)>>> {
         let id = |hex: &Option<PyBackedBytes>| {
             hex.as_ref().map(|hex| ids::parse(hex, self.kind)).transpose()
@@ -105,6 +107,7 @@ impl RefStore {
             reflog: parse_reflog(reflog)?,
             fsync,
             objects: objects.map(|objects| objects.source.as_ref()),
+            sharing: Sharing::from_code(sharing),
             witness: ask.as_ref().map(|ask| ask as &Witness<'_>),
         };
         detached(py, || {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::UpdateError;
 use crate::durable;
+use crate::sharing::Sharing;
 
 /// `refs/heads` and its like stay, even when they are empty.
 const KEPT_COMPONENTS: usize = 2;
@@ -17,9 +18,20 @@ const KEPT_COMPONENTS: usize = 2;
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     changed: BTreeSet<PathBuf>,
+    sharing: Sharing,
 }
 
 impl Folders {
+    /// None yet; those that are made are shared so.
+    pub(super) fn shared(sharing: Sharing) -> Self {
+        Self { changed: BTreeSet::new(), sharing }
+    }
+
+    /// How what is made in them is shared.
+    pub(super) fn sharing(&self) -> Sharing {
+        self.sharing
+    }
+
     /// Makes the folders above `path` that are not there.
     pub(super) fn make_parent(&mut self, path: &Path) -> Result<(), UpdateError> {
         let Some(folder) = path.parent() else { return Ok(()) };
@@ -27,6 +39,8 @@ impl Folders {
         while let Some(&folder) = missing.last() {
             match fs::create_dir(folder) {
                 Ok(()) => {
+                    let shared = self.sharing.share(folder);
+                    shared.map_err(|error| UpdateError::io(folder, error))?;
                     self.changed_in(folder);
                     missing.pop();
                 }

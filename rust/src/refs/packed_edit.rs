@@ -15,6 +15,7 @@ use super::folders::Folders;
 use super::lock::{LockFile, Staging};
 use super::packed::PackedRefs;
 use crate::hash::ObjectId;
+use crate::sharing::Sharing;
 
 /// A ref that goes into the file.
 #[derive(Debug, Clone)]
@@ -28,6 +29,7 @@ pub(super) struct Addition<'a> {
 #[derive(Debug)]
 pub(super) struct PackedLock {
     file: PathBuf,
+    sharing: Sharing,
     _lock: LockFile,
 }
 
@@ -41,7 +43,7 @@ impl PackedLock {
             path.to_owned()
         };
         let lock = LockFile::acquire(&file, b"", &mut Folders::default(), staging)?;
-        Ok(Self { file, _lock: lock })
+        Ok(Self { file, sharing: staging.sharing(), _lock: lock })
     }
 
     /// Replaces the file: `table`, read under this lock, without the rows `without` and with
@@ -56,7 +58,7 @@ impl PackedLock {
         let mut new = self.file.as_os_str().to_owned();
         new.push(".new");
         let new = PathBuf::from(new);
-        let written = write(&new, &self.file, table, without, additions, fsync);
+        let written = self.write(&new, table, without, additions, fsync);
         let renamed = written.and_then(|()| fs::rename(&new, &self.file));
         if let Err(error) = renamed {
             let _ = fs::remove_file(&new);
@@ -69,36 +71,37 @@ impl PackedLock {
         }
         Ok(())
     }
-}
 
-fn write(
-    new: &Path,
-    old: &Path,
-    table: &PackedRefs,
-    without: &[usize],
-    additions: &[Addition<'_>],
-    fsync: bool,
-) -> std::io::Result<()> {
-    // what a crash left behind is ours to replace, because the lock is held
-    let file = File::create(new)?;
-    if let Ok(meta) = fs::metadata(old) {
-        file.set_permissions(meta.permissions())?;
+    fn write(
+        &self,
+        new: &Path,
+        table: &PackedRefs,
+        without: &[usize],
+        additions: &[Addition<'_>],
+        fsync: bool,
+    ) -> std::io::Result<()> {
+        // what a crash left behind is ours to replace, because the lock is held
+        let file = File::create(new)?;
+        if let Ok(meta) = fs::metadata(&self.file) {
+            file.set_permissions(meta.permissions())?;
+        }
+        self.sharing.share_file(&file)?;
+        let mut out = BufWriter::with_capacity(1 << 16, file);
+        out.write_all(table.header().as_bytes())?;
+        // between the rows where something changes, lines are copied as they are
+        let mut without = without.iter().copied().peekable();
+        let mut copied = 0;
+        for addition in additions {
+            let at = table.lower_bound(addition.name);
+            copy_except(&mut out, table, copied..at, &mut without)?;
+            write_addition(&mut out, addition)?;
+            let replaces = at < table.len() && table.name(at) == addition.name;
+            copied = at + usize::from(replaces);
+        }
+        copy_except(&mut out, table, copied..table.len(), &mut without)?;
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        if fsync { file.sync_all() } else { Ok(()) }
     }
-    let mut out = BufWriter::with_capacity(1 << 16, file);
-    out.write_all(table.header().as_bytes())?;
-    // between the rows where something changes, lines are copied as they are
-    let mut without = without.iter().copied().peekable();
-    let mut copied = 0;
-    for addition in additions {
-        let at = table.lower_bound(addition.name);
-        copy_except(&mut out, table, copied..at, &mut without)?;
-        write_addition(&mut out, addition)?;
-        let replaces = at < table.len() && table.name(at) == addition.name;
-        copied = at + usize::from(replaces);
-    }
-    copy_except(&mut out, table, copied..table.len(), &mut without)?;
-    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-    if fsync { file.sync_all() } else { Ok(()) }
 }
 
 /// Copies `rows` but for those that `without` names next.

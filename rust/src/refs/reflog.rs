@@ -1,7 +1,7 @@
 //! Reflogs: one line for each move of a ref (`git-reflog`, `gitrepository-layout`).
 
 use std::ffi::OsStr;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,7 @@ use super::folders::{self, Folders};
 use super::read::RefPaths;
 use super::{Reflog, UpdateError, UpdateOptions};
 use crate::hash::ObjectId;
+use crate::sharing::Sharing;
 
 /// Appends to the logs of one transaction's refs.
 pub(super) struct ReflogWriter<'a> {
@@ -56,7 +57,13 @@ impl<'a> ReflogWriter<'a> {
             // one write of a whole line at the end: lines of several writers do not mix
             match OpenOptions::new().append(true).create(creates).open(&path) {
                 Ok(mut log) => {
-                    return log.write_all(&line).map_err(|error| UpdateError::io(&path, error));
+                    let shared = if creates && folders.sharing() != Sharing::Umask {
+                        share(&log, folders.sharing())
+                    } else {
+                        Ok(())
+                    };
+                    let written = shared.and_then(|()| log.write_all(&line));
+                    return written.map_err(|error| UpdateError::io(&path, error));
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound && !creates => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::NotFound && !is_retry => {
@@ -86,6 +93,11 @@ impl<'a> ReflogWriter<'a> {
     fn path(&self, name: &[u8]) -> PathBuf {
         self.paths.base(name).join("logs").join(Path::new(OsStr::from_bytes(name)))
     }
+}
+
+/// Shares a log that has just been made. One that others made is theirs.
+fn share(log: &File, sharing: Sharing) -> std::io::Result<()> {
+    if log.metadata()?.len() == 0 { sharing.share_file(log) } else { Ok(()) }
 }
 
 /// Is a log begun for a ref that has none?

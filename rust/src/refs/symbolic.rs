@@ -20,7 +20,8 @@ pub(super) fn set(
         return Err(UpdateError::InvalidName);
     }
     let path = refs.paths.of(name);
-    let mut folders = Folders::default();
+    refs.staging.share(options.sharing);
+    let mut folders = Folders::shared(options.sharing);
     let content = [b"ref: ", target, b"\n"].concat();
     let mut lock = LockFile::acquire(&path, &content, &mut folders, &refs.staging)?;
     let before = refs.snapshot()?;

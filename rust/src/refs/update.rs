@@ -2,6 +2,7 @@ use std::path::Path;
 
 use super::{RefError, Witness};
 use crate::hash::ObjectId;
+use crate::sharing::Sharing;
 use crate::source::ObjectSource;
 
 /// One ref's compare-and-swap.
@@ -38,6 +39,8 @@ pub struct UpdateOptions<'a> {
     /// The objects, by which many new refs can go straight into `packed-refs` (it tells what is
     /// behind tags). Without them every ref becomes a loose file.
     pub objects: Option<&'a dyn ObjectSource>,
+    /// Who may use the files that are written.
+    pub sharing: Sharing,
     /// Who is told about each transaction, and may stop it. Without `atomic` there are up to two:
     /// deletions, and what is left.
     pub witness: Option<&'a Witness<'a>>,
@@ -52,6 +55,7 @@ impl Default for UpdateOptions<'_> {
             reflog: Reflog::Existing,
             fsync: true,
             objects: None,
+            sharing: Sharing::Umask,
             witness: None,
         }
     }

@@ -39,6 +39,7 @@ use crate::delta::DeltaMemory;
 use crate::graph::CommitTable;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::ObjectKind;
+use crate::sharing::Sharing;
 use crate::source::SourceError;
 
 /// The largest object that is read into memory: twice git's `core.bigFileThreshold`, above which
@@ -120,7 +121,7 @@ impl Store {
 
     /// Stores an object as a loose file, durably; nothing is written when it is there.
     pub fn write_loose(&self, kind: ObjectKind, content: &[u8]) -> Result<ObjectId, SourceError> {
-        self.snapshot()?.write_loose(kind, content)
+        self.snapshot()?.write_loose(kind, content, Sharing::Umask)
     }
 }
 

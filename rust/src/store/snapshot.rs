@@ -179,8 +179,9 @@ impl Snapshot {
         &self,
         kind: crate::object::ObjectKind,
         content: &[u8],
+        sharing: crate::sharing::Sharing,
     ) -> Result<ObjectId, SourceError> {
-        super::write::write_loose(self, kind, content)
+        super::write::write_loose(self, kind, content, sharing)
     }
 
     pub(super) fn growth_find(&self, id: &ObjectId) -> Option<Grown> {

@@ -4,14 +4,13 @@
 //! object that the repository lacks. They are not on the disk yet: whoever publishes them waits
 //! for all together.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::Snapshot;
 use super::alternates::loose_path;
-use super::write::{self, MODE, io};
+use super::write::{self, io};
 use crate::hash::ObjectId;
 use crate::object::loose_header;
 use crate::source::{ObjectNumber, ObjectReader, ObjectSource, SourceError};
@@ -86,7 +85,6 @@ fn copy(
     streamed?;
     deflater.push(b"", true, &mut packed);
     file.write_all(&packed)
-        .and_then(|()| file.set_permissions(Permissions::from_mode(MODE)))
         .and_then(|()| fs::rename(&temporary, &path))
         .map_err(|error| io(&temporary, error))
 }

@@ -1,8 +1,8 @@
 //! Writing a loose object so that it survives a power failure.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,11 +12,12 @@ use super::alternates::loose_path;
 use crate::durable;
 use crate::hash::ObjectId;
 use crate::object::{ObjectKind, loose_header, object_id};
+use crate::sharing::Sharing;
 use crate::source::{ObjectSource, SourceError};
 use crate::zlib::{DEFAULT_LEVEL, Deflater};
 
 /// As git: nobody writes to an object that is there.
-pub(super) const MODE: u32 = 0o444;
+const MODE: u32 = 0o444;
 /// A name that somebody else takes first is drawn again, this often.
 const MAX_TRIES: u32 = 100;
 
@@ -25,6 +26,7 @@ pub(super) fn write_loose(
     snapshot: &Snapshot,
     kind: ObjectKind,
     content: &[u8],
+    sharing: Sharing,
 ) -> Result<ObjectId, SourceError> {
     let id = object_id(snapshot.hash_kind(), kind, content);
     if is_there(snapshot, &id)? {
@@ -32,14 +34,16 @@ pub(super) fn write_loose(
     }
     let path = loose_path(snapshot.objects_dir(), &id);
     let folder = path.parent().expect("a loose object has a folder because its path joins one");
-    make_folder(folder)?;
+    make_folder(folder, sharing)?;
     let mut packed = Vec::new();
     let mut deflater = Deflater::new(DEFAULT_LEVEL);
     deflater.reset();
     deflater.push(&loose_header(kind, content.len() as u64), false, &mut packed);
     deflater.push(content, true, &mut packed);
     let (temporary, file) = create_temporary(folder)?;
-    let written = fill(file, &packed)
+    let written = sharing
+        .share_file(&file)
+        .and_then(|()| fill(file, &packed))
         .and_then(|()| fs::rename(&temporary, &path))
         .map_err(|error| io(&temporary, error));
     if written.is_err() {
@@ -69,9 +73,10 @@ fn freshen(snapshot: &Snapshot, id: &ObjectId) -> bool {
     packed.and_then(|at| snapshot.pack(at.pack)).is_some_and(|pack| touch(pack.path()))
 }
 
-fn make_folder(folder: &Path) -> Result<(), SourceError> {
+fn make_folder(folder: &Path, sharing: Sharing) -> Result<(), SourceError> {
     match fs::create_dir(folder) {
         Ok(()) => {
+            sharing.share(folder).map_err(|error| io(folder, error))?;
             sync_folder(folder.parent().expect("objects/xx has a parent because it is joined"))
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
@@ -89,7 +94,7 @@ pub(super) fn create_temporary(folder: &Path) -> Result<(PathBuf, File), SourceE
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tmp_obj_{:x}_{nanos:x}_{count:x}", std::process::id());
         let path = folder.join(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new().write(true).create_new(true).mode(MODE).open(&path) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists && tries < MAX_TRIES => {}
             Err(error) => return Err(io(&path, error)),
@@ -99,7 +104,6 @@ pub(super) fn create_temporary(folder: &Path) -> Result<(PathBuf, File), SourceE
 
 fn fill(mut file: File, content: &[u8]) -> std::io::Result<()> {
     file.write_all(content)?;
-    file.set_permissions(Permissions::from_mode(MODE))?;
     file.sync_all()
 }
 

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::UpdateError;
 use super::folders::Folders;
+use crate::sharing::Sharing;
 pub(super) use staging::{Staged, Staging};
 
 /// How long a lock that another holds is waited for. Whoever holds one waits for a disk or two,
@@ -92,7 +93,7 @@ impl LockFile {
         let began = Instant::now();
         let mut was_cleared = false;
         loop {
-            let error = match make(&lock, &mut staged, content) {
+            let error = match make(&lock, &mut staged, content, staging.sharing()) {
                 Ok(()) => return Ok(Self { lock, file: file.to_owned(), held: true, staged }),
                 Err(error) => error,
             };
@@ -178,7 +179,12 @@ impl Drop for LockFile {
 
 /// Makes the lock, which must not be there: as another name of `staged`, or where there can be no
 /// more of these, as a file. One that cannot be filled is none.
-fn make(lock: &Path, staged: &mut Option<Arc<Staged>>, content: &[u8]) -> io::Result<()> {
+fn make(
+    lock: &Path,
+    staged: &mut Option<Arc<Staged>>,
+    content: &[u8],
+    sharing: Sharing,
+) -> io::Result<()> {
     if let Some(name) = staged {
         match name.link(lock) {
             Err(error)
@@ -188,7 +194,7 @@ fn make(lock: &Path, staged: &mut Option<Arc<Staged>>, content: &[u8]) -> io::Re
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(lock)?;
     *staged = None;
-    let written = file.write_all(content);
+    let written = sharing.share_file(&file).and_then(|()| file.write_all(content));
     if written.is_err() {
         let _ = fs::remove_file(lock);
     }

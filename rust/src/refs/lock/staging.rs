@@ -8,8 +8,9 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
+use crate::sharing::Sharing;
 use crate::temporary::{self, Maker};
 
 const FOLDER: &str = "gitserve-locks";
@@ -25,6 +26,8 @@ pub(in crate::refs) struct Staging {
     swept: AtomicBool,
     /// For a lock from before this machine's start, which then was taken away.
     pub(super) has_waited: AtomicBool,
+    /// The code of a [`Sharing`].
+    sharing: AtomicI32,
 }
 
 /// A file there, held. Dropping it takes its name in the folder away.
@@ -40,7 +43,17 @@ impl Staging {
     pub(in crate::refs) fn new(common_dir: &Path) -> Self {
         let (git_dir, folder) = (common_dir.to_owned(), common_dir.join(FOLDER));
         let (swept, has_waited) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { git_dir, folder, swept, has_waited }
+        let sharing = AtomicI32::new(Sharing::Umask.code());
+        Self { git_dir, folder, swept, has_waited, sharing }
+    }
+
+    /// From now on, what is made here and by whoever asks is shared so.
+    pub(in crate::refs) fn share(&self, sharing: Sharing) {
+        self.sharing.store(sharing.code(), Ordering::Relaxed);
+    }
+
+    pub(in crate::refs) fn sharing(&self) -> Sharing {
+        Sharing::from_code(self.sharing.load(Ordering::Relaxed))
     }
 
     /// Makes a file with `content`.
@@ -53,6 +66,7 @@ impl Staging {
                 Ok(file) => {
                     let mut staged = Staged { path, file, is_left: AtomicBool::new(false) };
                     if temporary::hold(&staged.file) || attempt >= ATTEMPTS {
+                        self.sharing().share_file(&staged.file)?;
                         return staged.file.write_all(content).map(|()| staged);
                     }
                 }
@@ -63,7 +77,8 @@ impl Staging {
                         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                             return Err(error);
                         }
-                        _ => {}
+                        Err(_) => {}
+                        Ok(()) => self.sharing().share(&self.folder)?,
                     }
                 }
                 Err(error) => return Err(error),

@@ -61,7 +61,7 @@ impl<'a> LockedStack<'a> {
         staging: &'a Staging,
         fsync: bool,
     ) -> Result<Self, UpdateError> {
-        let mut folders = Folders::default();
+        let mut folders = Folders::shared(staging.sharing());
         let lock = LockFile::acquire(&TableList::path(folder), b"", &mut folders, staging)?;
         let folder = folder.to_owned();
         Ok(Self { staging, kind, folder, lock, tables: Vec::new(), folders, fsync })

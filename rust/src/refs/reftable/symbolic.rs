@@ -20,6 +20,7 @@ pub(super) fn set(
     if (name != b"HEAD" && !name::is_listed(name)) || !name::is_listed(target) || name == target {
         return Err(UpdateError::InvalidName);
     }
+    refs.staging.share(options.sharing);
     let writing = Writing::begin(refs, options.fsync)?;
     if name != b"HEAD" && writing.view.merged.find(name).is_none() {
         check_name(name, &writing.view, &HashSet::new())?;

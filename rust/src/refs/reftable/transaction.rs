@@ -50,6 +50,7 @@ impl<'a> Transaction<'a> {
 
     /// Moves what can be moved; one result an update, in order.
     pub(super) fn run(mut self) -> Vec<Result<(), UpdateError>> {
+        self.refs.staging.share(self.options.sharing);
         if self.options.witness.is_some() && !self.options.atomic {
             // as others see them: two transactions
             self.run_batch(|update| update.value().is_none());

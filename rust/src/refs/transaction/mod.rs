@@ -97,6 +97,7 @@ impl<'a> Transaction<'a> {
     ///
     /// Where it need not be all or nothing, deletions come first: they make room for names.
     pub(super) fn run(mut self) -> Vec<Result<(), UpdateError>> {
+        self.refs.staging.share(self.options.sharing);
         self.refs.staging.sweep_once();
         if self.options.atomic {
             self.run_batch(|_| true);
@@ -127,7 +128,7 @@ impl<'a> Transaction<'a> {
         // everybody locks in the same order, so that two never wait for each other for long
         indices.sort_by_key(|&index| self.updates[index].name);
         let additions = self.peel_additions(&indices);
-        let mut folders = Folders::default();
+        let mut folders = Folders::shared(self.options.sharing);
         let mut locked = self.lock(&indices, additions.is_some(), &mut folders);
         self.commit(&mut locked, additions, &mut folders);
         self.release(locked);
@@ -192,7 +193,7 @@ impl<'a> Transaction<'a> {
             self.write_loose(locked, folders);
         } else {
             // the folders were made for locks only
-            *folders = Folders::default();
+            *folders = Folders::shared(self.options.sharing);
         }
         self.remove_loose(locked, additions.is_some(), folders);
         if self.options.fsync

@@ -52,7 +52,7 @@ impl Transaction<'_> {
             .collect();
         lock.replace(&packed, &[], &rows, self.options.fsync)?;
         let moved: Vec<usize> = additions.values().map(|&(at, ..)| at).collect();
-        let mut folders = Folders::default();
+        let mut folders = Folders::shared(self.options.sharing);
         for at in moved {
             let ref_ = &mut locked[at];
             debug_assert!(ref_.action != Action::Nothing, "only what is to move was packed");
