@@ -32,6 +32,7 @@ __all__ = [
     "give_back_memory",
     "keep_freed_memory",
     "large_requests",
+    "limit_learning",
     "share_out",
 ]
 
@@ -522,6 +523,13 @@ def share_out(
     ``memory``: bytes for all of them together; 0: no limit. ``places``: how many work at one time;
     0: as many as there are processors, at least two. ``waiting``: how many may wait to begin; one
     more gets Busy. None: they all wait.
+    """
+
+def limit_learning(memory: int) -> None:
+    """Bytes that this process keeps of what requests found out: reachability, and deltas.
+
+    384 MB unless told otherwise. 0: nothing is kept from now on. What has been kept of deltas
+    shrinks at once; bitmaps in memory only stop growing, and go with their repository's store.
     """
 
 def large_requests() -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from gitserve._core import give_back_memory, keep_freed_memory, share_out
+from gitserve._core import give_back_memory, keep_freed_memory, limit_learning, share_out
 
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says how much of the machine's memory is ours."""
@@ -29,15 +29,18 @@ def serve_only() -> None:
     keep_freed_memory()
 
 
-def share(*, memory: int, workers: int, max_waiting: int) -> None:
+def share(*, memory: int, workers: int, max_waiting: int, learnt_memory: int | None = None) -> None:
     """What one of so many workers has for its large requests.
 
     ``memory``: bytes for all workers; 0: half of what there is. ``max_waiting``: large requests
-    that may wait, over all workers; 0: any number.
+    that may wait, over all workers; 0: any number. ``learnt_memory``: bytes of what they leave
+    behind, over all workers; None: what the core thinks best.
     """
     each = max(1, (memory or available_memory() // 2) // workers)
     waiting = -(-max_waiting // workers) if max_waiting else None
     share_out(memory=each, waiting=waiting)
+    if learnt_memory is not None:
+        limit_learning(learnt_memory // workers)
 
 
 def available_memory() -> int:

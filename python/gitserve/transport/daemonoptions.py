@@ -178,6 +178,10 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
         help="for all large requests together; beyond it they wait (half of the machine's)",
     )  # fmt: skip
     limits.add_argument(
+        "--learnt-memory", type=_count, metavar="MIB", default=None,
+        help="for bitmaps and deltas that requests leave behind; 0: none (384 a worker)",
+    )  # fmt: skip
+    limits.add_argument(
         "--max-waiting", type=_count, metavar="N", default=defaults.max_waiting,
         help="large requests that wait so; one more is told to come again (any number)",
     )  # fmt: skip
@@ -259,6 +263,7 @@ def configured(
         workers=namespace.workers,
         threads=namespace.threads,
         memory=namespace.memory << 20,
+        learnt_memory=None if namespace.learnt_memory is None else namespace.learnt_memory << 20,
         max_waiting=namespace.max_waiting,
         pack_cache=_pack_cache(namespace.pack_cache, namespace.pack_cache_size),
         grace=float(namespace.grace),

@@ -63,6 +63,7 @@ def run_workers(
             memory=options.memory,
             workers=options.worker_count,
             max_waiting=options.max_waiting,
+            learnt_memory=options.learnt_memory,
         )
         count = ConnectionCount(counts, number, options.connections.max_connections)
         pool = Pool(listeners, serve, refuse, count)

@@ -15,12 +15,21 @@ use super::clock::Clock;
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 
-/// Bytes that one repository's memory may hold: several times what a shallow clone of git's own
-/// repository needs, and less than the deltas of one search may take.
-const PER_REPOSITORY: usize = 64 << 20;
+/// Bytes that all memories of the process may hold together, unless told otherwise. One
+/// repository's part is several times what a shallow clone of git's own repository needs, and less
+/// than the deltas of one search may take.
+const DEFAULT_LIMIT: usize = 128 << 20;
 
-/// Bytes that all memories of the process may hold together.
-const PER_PROCESS: usize = 128 << 20;
+/// What part of that one repository may take.
+const SHARE: usize = 2;
+
+static LIMIT: AtomicUsize = AtomicUsize::new(DEFAULT_LIMIT);
+
+/// Sets what remembered deltas may take in this process; 0: nothing is remembered.
+pub fn set_memory_limit(bytes: usize) {
+    LIMIT.store(bytes, Ordering::Relaxed);
+    relieve();
+}
 
 /// Locks, and parts of the bound, by the first bits of the object's name.
 const SHARDS: usize = 16;
@@ -171,10 +180,10 @@ static REQUESTS: AtomicU64 = AtomicU64::new(0);
 impl DeltaMemory {
     /// An empty one.
     pub fn new() -> Arc<Self> {
-        Self::with_budget(PER_REPOSITORY)
+        Self::with_budget(usize::MAX)
     }
 
-    /// One that holds about so many bytes at most.
+    /// One that holds about so many bytes at most, and never more than its share.
     pub fn with_budget(budget: usize) -> Arc<Self> {
         let memory = Arc::new(Self {
             shards: std::array::from_fn(|_| Mutex::new(Clock::default())),
@@ -212,10 +221,12 @@ impl DeltaMemory {
     /// Puts this in the place of what was known of an object, if there is room.
     pub fn learn(&self, id: &ObjectId, known: Known) {
         let cost = known.cost();
-        let (gained, freed, gone) = lock(self.shard(id)).put(id, known, cost, self.per_shard);
+        let limit = LIMIT.load(Ordering::Relaxed);
+        let room = self.per_shard.min(limit / SHARE / SHARDS);
+        let (gained, freed, gone) = lock(self.shard(id)).put(id, known, cost, room);
         self.count(gained, freed);
         drop(gone);
-        if TOTAL.load(Ordering::Relaxed) > PER_PROCESS {
+        if TOTAL.load(Ordering::Relaxed) > limit {
             relieve();
         }
     }
@@ -258,7 +269,7 @@ fn relieve() {
     let mut all: Vec<_> = lock(&ALL).iter().filter_map(Weak::upgrade).collect();
     all.sort_by_key(|memory| memory.used.load(Ordering::Relaxed));
     for memory in all {
-        if TOTAL.load(Ordering::Relaxed) <= PER_PROCESS {
+        if TOTAL.load(Ordering::Relaxed) <= LIMIT.load(Ordering::Relaxed) {
             return;
         }
         memory.clear();

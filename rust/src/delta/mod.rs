@@ -9,7 +9,7 @@ mod index;
 mod memory;
 
 pub use index::{BLOCK, DeltaIndex, MAX_BASE};
-pub use memory::{DeltaMemory, Known, KnownDelta, Outcome, Tried, short};
+pub use memory::{DeltaMemory, Known, KnownDelta, Outcome, Tried, set_memory_limit, short};
 
 /// The longest copy one instruction makes. The format has a third size byte; git has never
 /// written it, and readers exist that do not know it.

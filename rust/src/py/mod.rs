@@ -44,5 +44,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(process::large_requests, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;
     module.add_function(wrap_pyfunction!(process::keep_freed_memory, module)?)?;
+    module.add_function(wrap_pyfunction!(process::limit_learning, module)?)?;
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 
-use crate::malloc;
 use crate::turns::{Supply, Turns};
+use crate::{bitmap, delta, malloc};
 
 /// What large requests share.
 #[pyfunction]
@@ -18,6 +18,13 @@ pub fn share_out(memory: u64, places: usize, waiting: Option<usize>, small_work:
         waiting,
         small_work: Duration::try_from_secs_f64(small_work).unwrap_or(all.small_work),
     });
+}
+
+/// What may be learnt from requests: a third of it are deltas, the rest bitmaps.
+#[pyfunction]
+pub fn limit_learning(memory: usize) {
+    delta::set_memory_limit(memory / 3);
+    bitmap::set_memory_limit(memory - memory / 3);
 }
 
 /// (large requests that have begun, those that wait to).

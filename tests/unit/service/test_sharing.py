@@ -12,11 +12,11 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from gitserve._core import PackStream, large_requests, share_out
+from gitserve._core import PackStream, large_requests, limit_learning, share_out
 from gitserve.errors import Busy, HangupError
 from gitserve.repository.native import NativeRepository
 from gitserve.service.requests import Manner, ServiceOptions, serve_upload
-from gitserve.service.sharing import available_memory
+from gitserve.service.sharing import available_memory, share
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.transport.httpapp import GitHttp
@@ -24,12 +24,16 @@ from gitserve.transport.log import Log
 from gitserve.transport.streams import SocketStream
 
 from tests.support.gits import Git
-from tests.support.history import data
+from tests.support.history import HistoryShape, data
 from tests.support.raw import FLUSH, pkt
-from tests.support.repositories import WHO, feed, new_bare
+from tests.support.repositories import WHO, feed, feed_history, new_bare
 
 SIZE = 24 << 20
 """Bytes of a clone: several times what is written ahead of a client that reads nothing."""
+
+
+LEARNT = 384 << 20
+"""Bytes that are kept unless somebody says otherwise."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,7 @@ def unlimited() -> Iterator[None]:
     """A test's limits end with it."""
     yield
     share_out()
+    limit_learning(LEARNT)
 
 
 @pytest.fixture
@@ -88,6 +93,28 @@ class Reader(threading.Thread):
         except HangupError as error:
             self.error = error
         self._stream.close()
+
+
+def test_what_requests_leave_behind_has_a_limit(
+    tmp_path_factory: pytest.TempPathFactory, newest_git: Git
+) -> None:
+    path = tmp_path_factory.mktemp("learnt") / "long.git"
+    new_bare(newest_git, path)
+    feed_history(newest_git, path, 9, HistoryShape(commits=700, files=3, lines=5, tag_every=0))
+    newest_git.run("-c", "repack.writeBitmaps=false", "repack", "-adq", cwd=path)
+    long = NativeRepository.open(str(path))
+
+    def is_known() -> bool:
+        told = b"".join(clone(long, ofs_delta=True, progress=True))
+        assert b"pack-reused" in told
+        return b"pack-reused 0" not in told
+
+    share(memory=0, workers=2, max_waiting=0, learnt_memory=0)
+    assert [is_known() for _ in range(3)] == [False] * 3
+    share(memory=0, workers=2, max_waiting=0)
+    assert not is_known(), "no limit given is no new limit"
+    share(memory=0, workers=2, max_waiting=0, learnt_memory=LEARNT)
+    assert [is_known() for _ in range(2)] == [False, True]
 
 
 def test_small_requests_pass_large_ones_that_wait(
