@@ -1,8 +1,9 @@
 //! Packing loose refs, as `git pack-refs --all` does.
 //!
 //! First `packed-refs` gets what the loose files say; it is on the disk when its lock is given up.
-//! Then each file whose ref still has that value is removed under its own lock. A ref that moves or
-//! goes meanwhile is left to whoever moves it: the loose file counts before the packed row.
+//! Then each file whose ref still has that value, there and in `packed-refs`, is removed under its
+//! own lock. A ref that moves or goes meanwhile is left to whoever moves it: the loose file counts
+//! before the packed row.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -95,10 +96,14 @@ fn remove(
         Err(UpdateError::Locked { .. }) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let is_same = matches!(
-        read::read_file(&path, refs.paths.kind())?,
-        Some((RawRef::Id(now), _)) if now == *id
-    );
+    // whoever deletes the ref takes the row away, and makes it anew with a file only
+    let rows = refs.packed_now()?;
+    let is_packed = rows.find(name).is_some_and(|row| rows.id(row) == *id);
+    let is_same = is_packed
+        && matches!(
+            read::read_file(&path, refs.paths.kind())?,
+            Some((RawRef::Id(now), _)) if now == *id
+        );
     if is_same {
         match fs::remove_file(&path) {
             Ok(()) => folders.changed_in(&path),
@@ -115,7 +120,8 @@ fn remove(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Fixture, plain, set};
+    use super::super::testing::{Fixture, delete, plain, set};
+    use super::*;
     use crate::hash::HashKind;
 
     #[test]
@@ -165,6 +171,25 @@ mod tests {
         });
         fixture.check();
         assert!(fixture.locks().is_empty());
+    }
+
+    #[test]
+    fn a_ref_that_was_deleted_and_made_anew_meanwhile_stays_loose() {
+        let fixture = Fixture::new(HashKind::Sha1);
+        let id = fixture.one;
+        let results = fixture.store.update(&[set("refs/heads/a", id)], &plain());
+        assert!(results[0].is_ok(), "{results:?}");
+        let refs = FileRefs::new(&fixture.repo.git_dir(), None, HashKind::Sha1);
+        let names = vec![b"refs/heads/a".to_vec()];
+        let packed = pack(&refs, names, &fixture.repo.objects(), false).unwrap();
+        assert_eq!(packed, [(b"refs/heads/a".to_vec(), id)]);
+        for update in [delete("refs/heads/a"), set("refs/heads/a", id)] {
+            let results = fixture.store.update(&[update], &plain());
+            assert!(results[0].is_ok(), "{results:?}");
+        }
+        assert!(!remove(&refs, b"refs/heads/a", &id, &mut Folders::default()).unwrap());
+        assert_eq!(fixture.store.snapshot().unwrap().get(b"refs/heads/a"), Some(id));
+        fixture.check();
     }
 
     #[test]
