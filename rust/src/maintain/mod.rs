@@ -4,7 +4,7 @@
 //! is removed, and a [`Report`]. The stages, a file each: [`lock`] lets one in at a time, git's own
 //! `gc` among them; [`survey`] lists what is there; [`choose`] says what is worth rolling up;
 //! [`partition`] tells what refs reach from what nobody needs any more; [`pack`] writes packs, from
-//! the same plans as for a client; [`retire`] removes what they replace. [`due`] tells whether a push has made it worth while, and
+//! the same plans as for a client; [`sound`] reads what no checksum vouches for; [`retire`] removes what they replace. [`due`] tells whether a push has made it worth while, and
 //! [`background`] does it then, after the pushes. Nothing here knows
 //! configuration files, terminals or when to run.
 //!
@@ -27,9 +27,12 @@ mod partition;
 mod retire;
 mod rollup;
 mod roots;
+mod sound;
 mod survey;
 mod walk;
 
+#[cfg(test)]
+mod loss_tests;
 #[cfg(test)]
 mod tests;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::MaintainError;
-use super::cruft;
+use super::{cruft, sound};
 use crate::durable;
 use crate::emit::{self, WrittenEntry};
 use crate::graph::{Enumeration, Found};
@@ -35,6 +35,8 @@ impl Packer<'_> {
         fresh_deltas: bool,
         times: Option<&HashMap<ObjectId, u32>>,
     ) -> Result<ObjectId, MaintainError> {
+        let numbers = objects.iter().map(|found| found.number);
+        sound::check_unindexed(self.source, numbers, self.watch)?;
         let options = PlanOptions {
             ofs_delta: true,
             threads: self.options.threads,

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use super::pack::Packer;
 use super::partition::{Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
-use super::{MaintainError, Options, Place, Report, bitmaps, choose, cruft, order, retire, roots};
-use crate::hash::{HashKind, Hasher, ObjectId};
+use super::{MaintainError, Options, Place, Report};
+use super::{bitmaps, choose, cruft, order, retire, roots, sound};
+use crate::hash::{HashKind, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
-use crate::object::loose_header;
 use crate::pack::Pack;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::store::{Snapshot, Store};
@@ -50,7 +50,7 @@ struct Chosen<'a> {
     packs: Vec<(&'a PackFile, Arc<Pack>)>,
     /// Sound, and in no pack that stays.
     loose: Vec<(&'a LooseFile, ObjectNumber)>,
-    /// In a pack that stays.
+    /// In a pack that stays, and read there.
     stored: Vec<&'a LooseFile>,
 }
 
@@ -161,37 +161,30 @@ impl Run<'_> {
                     chosen.loose.push((loose, number));
                 }
                 Some(pack) if pack.path().starts_with(&self.place.objects_dir) => {
-                    chosen.stored.push(loose);
+                    match self.is_readable(number)? {
+                        true => chosen.stored.push(loose),
+                        false => report.warnings.push(only_copy(loose, pack)),
+                    }
                 }
                 // borrowed from another repository, which may not always have it
                 Some(_) => {}
-                None => match self.is_sound(&loose.id, number) {
-                    Ok(true) => chosen.loose.push((loose, number)),
-                    Ok(false) => report.warnings.push(damaged(loose)),
-                    Err(SourceError::Corrupt { .. } | SourceError::Malformed { .. }) => {
-                        report.warnings.push(damaged(loose));
-                    }
-                    // gone meanwhile: somebody packed or pruned it
-                    Err(SourceError::Missing(_)) => {}
-                    Err(error) => return Err(error.into()),
-                },
+                None if self.is_readable(number)? => chosen.loose.push((loose, number)),
+                // gone meanwhile: somebody packed or pruned it
+                None if !loose.path.exists() => {}
+                None => report.warnings.push(damaged(loose)),
             }
         }
         Ok(())
     }
 
-    /// Is a loose object what its name says? Its file is the only one there is.
-    fn is_sound(&self, id: &ObjectId, number: ObjectNumber) -> Result<bool, SourceError> {
-        let mut reader = self.source.disk_reader();
-        let reader: &mut dyn crate::source::ObjectReader = &mut reader;
-        let (kind, size) = reader.header(number)?;
-        let mut hasher = Hasher::new(self.place.hash);
-        hasher.update(&loose_header(kind, size));
-        reader.stream(number, &mut |piece| {
-            hasher.update(piece);
-            !self.watch.is_cancelled()
-        })?;
-        Ok(hasher.finish() == *id)
+    /// Is the copy that the source reads what its name says? Another may be about to go.
+    fn is_readable(&self, number: ObjectNumber) -> Result<bool, SourceError> {
+        match sound::is_sound(self.source, number, self.watch) {
+            Err(error @ (SourceError::Cancelled | SourceError::Busy | SourceError::Io { .. })) => {
+                Err(error)
+            }
+            outcome => Ok(outcome.unwrap_or(false)),
+        }
     }
 
     fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
@@ -283,6 +276,11 @@ fn published(quarantine: &Path) -> Result<Vec<String>, MaintainError> {
 fn open_packs(folder: &Path, names: &[String], hash: HashKind) -> Result<Vec<Pack>, MaintainError> {
     let open = |name: &String| Pack::open(&folder.join(format!("{name}.idx")), hash);
     Ok(names.iter().map(open).collect::<Result<_, _>>()?)
+}
+
+fn only_copy(loose: &LooseFile, pack: &Pack) -> String {
+    let (file, pack) = (loose.path.display(), pack.name());
+    format!("{file}: left where it is, the copy in {pack} is damaged")
 }
 
 fn damaged(loose: &LooseFile) -> String {

@@ -89,12 +89,12 @@ impl Repo {
         found
     }
 
-    fn age(&self, path: &Path, days: u64) {
+    pub(super) fn age(&self, path: &Path, days: u64) {
         let long_ago = SystemTime::now() - Duration::from_secs(days * 24 * 60 * 60);
         File::open(path).unwrap().set_modified(long_ago).unwrap();
     }
 
-    fn age_loose(&self, id: &str, days: u64) {
+    pub(super) fn age_loose(&self, id: &str, days: u64) {
         self.age(&self.path().join("objects").join(&id[..2]).join(&id[2..]), days);
     }
 
@@ -129,7 +129,7 @@ impl Repo {
     }
 }
 
-fn full() -> Options {
+pub(super) fn full() -> Options {
     Options { full: true, ..Options::default() }
 }
 

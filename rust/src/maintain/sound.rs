@@ -1,0 +1,61 @@
+//! Are objects what their names say? Asked before another copy of them is removed.
+
+use crate::hash::{Hasher, ObjectId};
+use crate::object::loose_header;
+use crate::source::{ObjectNumber, ObjectReader, ObjectSource, SourceError};
+use crate::store::Snapshot;
+use crate::watch::Watch;
+
+/// Does the copy that the source reads, the packed one if there is one, have the name's hash?
+pub(super) fn is_sound(
+    source: &Snapshot,
+    number: ObjectNumber,
+    watch: &Watch,
+) -> Result<bool, SourceError> {
+    has_name(&mut source.disk_reader(), source, number, watch)
+}
+
+/// Hashes what is to be copied from packs whose index has no checksums of the entries (version 1).
+pub(super) fn check_unindexed(
+    source: &Snapshot,
+    numbers: impl Iterator<Item = ObjectNumber>,
+    watch: &Watch,
+) -> Result<(), SourceError> {
+    let mut unchecked = Vec::new();
+    for number in numbers {
+        let Some(at) = source.packed_at(number) else { continue };
+        // an index has all of them or none
+        if source.pack(at.pack).is_some_and(|pack| pack.crc32_at(0).is_none()) {
+            unchecked.push((at.pack, at.offset, number));
+        }
+    }
+    // bases are at hand that way
+    unchecked.sort_unstable();
+    let mut reader = source.disk_reader();
+    for (pack, offset, number) in unchecked {
+        if !has_name(&mut reader, source, number, watch)? {
+            let name = source.pack(pack).map_or("a pack", |pack| pack.name());
+            let what = format!("object {} has a wrong checksum", source.id(number));
+            return Err(SourceError::corrupt_at(name, offset, what));
+        }
+    }
+    Ok(())
+}
+
+fn has_name(
+    reader: &mut dyn ObjectReader,
+    source: &Snapshot,
+    number: ObjectNumber,
+    watch: &Watch,
+) -> Result<bool, SourceError> {
+    watch.check()?;
+    let (kind, size) = reader.header(number)?;
+    let mut hasher = Hasher::new(source.hash_kind());
+    hasher.update(&loose_header(kind, size));
+    reader.stream(number, &mut |piece| {
+        hasher.update(piece);
+        !watch.is_cancelled()
+    })?;
+    let found: ObjectId = hasher.finish();
+    Ok(found == source.id(number))
+}
