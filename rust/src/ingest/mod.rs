@@ -30,6 +30,7 @@ mod quarantine;
 mod receiver;
 mod resolve;
 mod thin;
+mod times;
 mod worker;
 
 #[cfg(test)]

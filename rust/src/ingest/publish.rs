@@ -2,6 +2,7 @@
 //!
 //! In: the two folders, on one file system. Out: the files in their places and the folders on
 //! the disk, or nothing changed. A file that is there already stays: names are hashes of contents.
+//! The times of a cruft pack are no such file: the later ones count.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
@@ -10,6 +11,7 @@ use std::time::SystemTime;
 
 use super::error::IngestError;
 use super::keep::{self, Keep};
+use super::times;
 use crate::durable::{self, SyncRules};
 use crate::sharing::Sharing;
 
@@ -134,6 +136,12 @@ impl Publication {
 
     fn move_file(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
         match fs::symlink_metadata(to) {
+            // not named by its content: what was there goes on counting
+            Ok(_) if to.extension().is_some_and(|suffix| suffix == "mtimes") => {
+                times::keep_latest(from, to, self.sync.pack_metadata)?;
+                self.sharing.share(from).map_err(IngestError::io(from))?;
+                fs::rename(from, to).map_err(IngestError::io(to))
+            }
             Ok(_) => {
                 let is_pack = to.extension().is_some_and(|suffix| suffix == "pack");
                 if is_pack && !same_content(from, to)? {

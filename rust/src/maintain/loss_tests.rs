@@ -66,3 +66,27 @@ fn what_no_checksum_vouches_for_is_read_before_it_is_copied() {
         assert!(file(&repo, &lost).exists());
     }
 }
+
+#[test]
+fn a_cruft_pack_that_is_written_once_more_has_the_later_times() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 2);
+    let [old, used] = [text(7), text(11)].map(|text| repo.loose(&text));
+    let copy = fs::read(file(&repo, &used)).unwrap();
+    repo.age_loose(&old, 10);
+    repo.age_loose(&used, 10);
+    assert_eq!(repo.maintain(&full()).set_apart, 2);
+    let cruft = repo.files(".mtimes");
+    // somebody has brought it again
+    fs::create_dir_all(file(&repo, &used).parent().unwrap()).unwrap();
+    fs::write(file(&repo, &used), copy).unwrap();
+    assert_eq!(repo.maintain(&full()).set_apart, 2);
+    assert_eq!(repo.files(".mtimes"), cruft);
+    assert!(!file(&repo, &used).exists());
+    repo.check();
+    let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+    let report = repo.maintain(&Options { grace: days(5), ..full() });
+    assert_eq!((report.set_apart, report.pruned), (1, 1));
+    assert!(repo.objects().contains(&used) && !repo.objects().contains(&old));
+    repo.check();
+}
