@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::tests::{Repo, full};
 use super::*;
+use crate::refs::{RefBackend, RefError, RefSnapshot, RefUpdate, UpdateError, UpdateOptions};
 
 fn file(repo: &Repo, id: &str) -> PathBuf {
     repo.path().join("objects").join(&id[..2]).join(&id[2..])
@@ -88,5 +89,70 @@ fn a_cruft_pack_that_is_written_once_more_has_the_later_times() {
     let report = repo.maintain(&Options { grace: days(5), ..full() });
     assert_eq!((report.set_apart, report.pruned), (1, 1));
     assert!(repo.objects().contains(&used) && !repo.objects().contains(&old));
+    repo.check();
+}
+
+/// The refs of a repository where something happens whenever they are looked at.
+struct Watched<F> {
+    refs: RefStore,
+    happens: F,
+}
+
+impl<F: Fn() + Send + Sync> RefBackend for Watched<F> {
+    fn snapshot(&self) -> Result<Arc<RefSnapshot>, RefError> {
+        (self.happens)();
+        self.refs.snapshot()
+    }
+
+    fn update(
+        &self,
+        updates: &[RefUpdate<'_>],
+        options: &UpdateOptions<'_>,
+    ) -> Vec<Result<(), UpdateError>> {
+        self.refs.update(updates, options)
+    }
+
+    fn set_symbolic(
+        &self,
+        name: &[u8],
+        target: &[u8],
+        options: &UpdateOptions<'_>,
+    ) -> Result<(), UpdateError> {
+        self.refs.set_symbolic(name, target, options)
+    }
+}
+
+/// A full run; `happens` does, again and again, between the survey and the removal.
+fn maintain_while(repo: &Repo, happens: impl Fn() + Send + Sync + 'static) -> Report {
+    let mut place = repo.place();
+    let refs = RefStore::clone(&place.refs);
+    place.refs = Arc::new(RefStore::new(Arc::new(Watched { refs, happens })));
+    maintain(&place, &full(), &Watch::new()).unwrap()
+}
+
+fn touch(path: &std::path::Path) {
+    let file = fs::File::open(path).unwrap();
+    file.set_modified(std::time::SystemTime::now()).unwrap();
+}
+
+#[test]
+fn what_is_in_use_again_since_the_survey_stays() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 2);
+    let [loose, packed, other] = [7, 11, 13].map(|seed| repo.loose(&text(seed)));
+    let names = format!("{packed} a\n");
+    repo.git_with(&["pack-objects", "-q", "objects/pack/old"], names.as_bytes());
+    fs::remove_file(file(&repo, &packed)).unwrap();
+    let pack = repo.files(".pack").into_iter().find(|path| path.to_string_lossy().contains("old-"));
+    let pack = pack.unwrap();
+    repo.age_loose(&loose, 30);
+    repo.age_loose(&other, 30);
+    repo.age(&pack, 30);
+    let files = [file(&repo, &loose), pack];
+    let report = maintain_while(&repo, move || files.iter().for_each(|file| touch(file)));
+    assert_eq!((report.set_apart, report.pruned), (0, 1), "{report:?}");
+    let left = repo.objects();
+    assert!(left.contains(&loose) && left.contains(&packed) && !left.contains(&other));
+    assert_eq!(report.warnings.len(), 2, "{report:?}");
     repo.check();
 }

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::MaintainError;
 use super::survey::{LooseFile, PackFile};
@@ -29,6 +30,12 @@ pub(super) fn check_replaced(
         }
     }
     Ok(())
+}
+
+/// Has somebody found a file of use since the survey? A push that has an object already makes its
+/// file young, and counts on it.
+pub(super) fn is_in_use(path: &Path, surveyed: SystemTime) -> bool {
+    fs::metadata(path).and_then(|meta| meta.modified()).is_ok_and(|now| now > surveyed)
 }
 
 /// Removes a pack, unless somebody has asked for it to be kept meanwhile; was it?

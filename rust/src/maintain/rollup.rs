@@ -82,8 +82,8 @@ impl Run<'_> {
             return Ok(());
         }
         retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash);
-        self.remove(&chosen, &names, |id| expired.contains(id))?;
-        report.pruned = expired.len();
+        let left = self.remove(&chosen, &names, &expired, report)?;
+        report.pruned = expired.len() - left.len();
         quarantine.release();
         Ok(())
     }
@@ -227,22 +227,32 @@ impl Run<'_> {
         Ok(quarantine)
     }
 
+    /// Removes what was replaced and what has expired; the expired objects that are in use again.
     fn remove(
         &self,
         chosen: &Chosen<'_>,
         names: &[String],
-        given_up: impl Fn(&ObjectId) -> bool,
-    ) -> Result<(), MaintainError> {
+        expired: &HashSet<ObjectId>,
+        report: &mut Report,
+    ) -> Result<HashSet<ObjectId>, MaintainError> {
+        let given_up = |id: &ObjectId| expired.contains(id);
         let folder = self.place.objects_dir.join("pack");
         let new = open_packs(&folder, names, self.place.hash)?;
-        let mut going = Vec::new();
+        let (mut going, mut left) = (Vec::new(), HashSet::new());
         for (file, pack) in &chosen.packs {
             let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
             // written anew as it was
             if stem.is_some_and(|stem| names.contains(&stem)) {
                 continue;
             }
-            retire::check_replaced(pack, &new, &given_up)?;
+            retire::check_replaced(pack, &new, given_up)?;
+            let mut gone = (0..pack.object_count()).map(|at| pack.id_at(at)).filter(given_up);
+            let first = gone.next();
+            if first.is_some() && retire::is_in_use(&file.path, file.modified) {
+                left.extend(first.into_iter().chain(gone));
+                report.warnings.push(in_use(&file.path));
+                continue;
+            }
             going.push(*file);
         }
         for &(loose, _) in &chosen.loose {
@@ -255,10 +265,15 @@ impl Run<'_> {
             retire::remove_pack(file);
         });
         let loose = chosen.loose.iter().map(|(loose, _)| *loose);
-        loose.chain(chosen.stored.iter().copied()).for_each(|loose| {
-            retire::remove_loose(loose);
-        });
-        Ok(())
+        for loose in loose.chain(chosen.stored.iter().copied()) {
+            if given_up(&loose.id) && retire::is_in_use(&loose.path, loose.modified) {
+                left.insert(loose.id);
+                report.warnings.push(in_use(&loose.path));
+            } else {
+                retire::remove_loose(loose);
+            }
+        }
+        Ok(left)
     }
 }
 
@@ -281,6 +296,10 @@ fn open_packs(folder: &Path, names: &[String], hash: HashKind) -> Result<Vec<Pac
 fn only_copy(loose: &LooseFile, pack: &Pack) -> String {
     let (file, pack) = (loose.path.display(), pack.name());
     format!("{file}: left where it is, the copy in {pack} is damaged")
+}
+
+fn in_use(path: &Path) -> String {
+    format!("{}: in use again, left where it is", path.display())
 }
 
 fn damaged(loose: &LooseFile) -> String {
