@@ -156,3 +156,53 @@ fn what_is_in_use_again_since_the_survey_stays() {
     assert_eq!(report.warnings.len(), 2, "{report:?}");
     repo.check();
 }
+
+fn tree_of(blob: &str) -> Vec<u8> {
+    format!("100644 blob {blob}\tname\n").into_bytes()
+}
+
+#[test]
+fn what_a_pack_that_stays_reaches_stays_too() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 2);
+    let (blob, stale) = (repo.loose(&text(7)), repo.loose(&text(11)));
+    let tree = repo.git_with(&["mktree"], &tree_of(&blob));
+    repo.git_with(&["pack-objects", "-q", "objects/pack/kept"], format!("{tree} \n").as_bytes());
+    fs::remove_file(file(&repo, &tree)).unwrap();
+    let mut packs = repo.files(".pack").into_iter();
+    let pack = packs.find(|path| path.to_string_lossy().contains("kept-")).unwrap();
+    fs::write(pack.with_extension("keep"), "").unwrap();
+    repo.age(&pack, 30);
+    repo.age_loose(&blob, 30);
+    repo.age_loose(&stale, 30);
+    let report = repo.maintain(&full());
+    assert_eq!((report.set_apart, report.pruned), (1, 1), "{report:?}");
+    assert!(repo.objects().contains(&blob) && !repo.objects().contains(&stale));
+    repo.git(&["fsck", "--full", "--strict"]);
+}
+
+#[test]
+fn what_was_brought_meanwhile_counts_with_all_that_it_reaches() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    // before refs are walked for the first time, and after it
+    for looks in [0, 1] {
+        let repo = Repo::new();
+        repo.commits("main", 1, 2);
+        let blob = repo.loose(&text(7));
+        let tree = repo.git_with(&["mktree"], &tree_of(&blob));
+        let (at, content) = (file(&repo, &tree), fs::read(file(&repo, &tree)).unwrap());
+        fs::remove_file(&at).unwrap();
+        repo.age_loose(&blob, 30);
+        let looked = AtomicUsize::new(0);
+        let report = maintain_while(&repo, move || {
+            if looked.fetch_add(1, Ordering::Relaxed) >= looks {
+                fs::create_dir_all(at.parent().unwrap()).unwrap();
+                fs::write(&at, &content).unwrap();
+            }
+        });
+        assert_eq!(report.pruned, 0, "{report:?}");
+        assert_eq!(report.warnings.len(), looks, "{report:?}");
+        assert!(repo.objects().contains(&blob) && repo.objects().contains(&tree));
+        repo.check();
+    }
+}

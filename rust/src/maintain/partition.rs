@@ -2,11 +2,13 @@
 //!
 //! In: the objects that are to be written anew. Out: three lists of them. Reachable is what refs
 //! and reflogs reach. Of the rest, what was written within the grace time is kept, and all that it
-//! reaches: a push may be about to name it. What is left has expired.
+//! reaches: a push may be about to name it. So is what others reach that are not to be written
+//! anew. What is left has expired.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
 
-use super::survey::{LooseFile, PackFile};
+use super::survey::{LooseFile, PackFile, Survey};
 use super::walk::Walker;
 use super::{MaintainError, Place, cruft, order, roots};
 use crate::graph::{self, Found, SeenSet, WalkRequest};
@@ -67,6 +69,12 @@ impl Ours {
     }
 }
 
+/// The files that the objects are in, and that are to be removed.
+pub(super) struct Going<'a> {
+    pub(super) packs: Vec<(&'a PackFile, &'a Pack)>,
+    pub(super) loose: &'a [(&'a LooseFile, ObjectNumber)],
+}
+
 /// What is asked.
 pub(super) struct Question<'a> {
     pub(super) place: &'a Place,
@@ -78,12 +86,11 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// Sorts all of `ours`. `packs` and `loose` tell the times.
+    /// Sorts all of `ours`, which `going` holds.
     pub(super) fn partition(
         &self,
         ours: &Ours,
-        packs: &[(&PackFile, &Pack)],
-        loose: &[(&LooseFile, ObjectNumber)],
+        going: &Going<'_>,
     ) -> Result<Partition, MaintainError> {
         let seen = SeenSet::new();
         let mut parts = Partition { reachable: self.reach(&seen)?, ..Partition::default() };
@@ -100,7 +107,7 @@ impl Question<'_> {
         if ours.numbers.iter().all(|&number| seen.contains(number)) {
             return Ok(parts);
         }
-        let times = self.times(&seen, packs, loose)?;
+        let times = self.times(&seen, going)?;
         let is_young = |time: u32| self.expires_before.is_none_or(|before| time >= before);
         let mut waiting = Vec::new();
         for &number in ours.numbers.iter().filter(|&&number| !seen.contains(number)) {
@@ -110,6 +117,7 @@ impl Question<'_> {
         }
         let mut kept = Vec::new();
         let mut walker = Walker::new(self.source, &seen, None, self.watch);
+        self.walk_left_alone(going, &mut walker, &mut |found| kept.push(found.number))?;
         for &number in &waiting {
             walker.walk(&self.source.id(number), &mut |found| kept.push(found.number))?;
             // one that cannot be read is nevertheless kept
@@ -128,12 +136,12 @@ impl Question<'_> {
         Ok(parts)
     }
 
-    /// Does anything that refs or reflogs name by now reach one of these?
-    pub(super) fn is_needed_now(&self, expired: &[ObjectNumber]) -> Result<bool, MaintainError> {
-        let wanted = SeenSet::new();
-        expired.iter().for_each(|&number| {
-            wanted.insert(number);
-        });
+    /// Does anything that is named, or stays, by now reach one of these?
+    pub(super) fn is_needed_now(
+        &self,
+        expired: &[ObjectNumber],
+        going: &Going<'_>,
+    ) -> Result<bool, MaintainError> {
         // by the same walk as before: what is reachable now, from all that names something
         let seen = SeenSet::new();
         self.reach(&seen)?;
@@ -141,7 +149,37 @@ impl Question<'_> {
         for id in roots::extra_roots(&self.place.common_dir, self.place.hash)? {
             walker.walk(&id, &mut |_| {})?;
         }
+        self.walk_left_alone(going, &mut walker, &mut |_| {})?;
         Ok(expired.iter().any(|&number| seen.contains(number)))
+    }
+
+    /// Walks from all that is in other files: packs that somebody keeps, and what pushes have
+    /// brought meanwhile. It stays, hence what it reaches is to stay too.
+    fn walk_left_alone(
+        &self,
+        going: &Going<'_>,
+        walker: &mut Walker<'_>,
+        visit: &mut impl FnMut(Found),
+    ) -> Result<(), MaintainError> {
+        let now = Survey::of(&self.place.objects_dir, self.place.hash)?;
+        let packs: HashSet<&Path> = going.packs.iter().map(|(file, _)| &*file.path).collect();
+        for file in now.packs.iter().filter(|file| !packs.contains(&*file.path)) {
+            let index = file.path.with_extension("idx");
+            let pack = match Pack::open(&index, self.place.hash) {
+                Ok(pack) => pack,
+                // its removal has begun
+                Err(_) if !index.exists() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for position in 0..pack.object_count() {
+                walker.walk(&pack.id_at(position), visit)?;
+            }
+        }
+        let loose: HashSet<ObjectId> = going.loose.iter().map(|(file, _)| file.id).collect();
+        for file in now.loose.iter().filter(|file| !loose.contains(&file.id)) {
+            walker.walk(&file.id, visit)?;
+        }
+        Ok(())
     }
 
     /// What refs reach.
@@ -169,20 +207,19 @@ impl Question<'_> {
     fn times(
         &self,
         seen: &SeenSet,
-        packs: &[(&PackFile, &Pack)],
-        loose: &[(&LooseFile, ObjectNumber)],
+        going: &Going<'_>,
     ) -> Result<HashMap<ObjectNumber, u32>, MaintainError> {
         let mut times: HashMap<ObjectNumber, u32> = HashMap::new();
         let mut note = |number: ObjectNumber, time: u32| {
             let latest = times.entry(number).or_default();
             *latest = time.max(*latest);
         };
-        for (file, number) in loose {
+        for (file, number) in going.loose {
             if !seen.contains(*number) {
                 note(*number, cruft::seconds(file.modified));
             }
         }
-        for (file, pack) in packs {
+        for (file, pack) in &going.packs {
             let listed = if file.is_cruft { Some(cruft::read(pack)?) } else { None };
             let modified = cruft::seconds(file.modified);
             for position in 0..pack.object_count() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::pack::Packer;
-use super::partition::{Ours, Partition, Question};
+use super::partition::{Going, Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
 use super::{MaintainError, Options, Place, Report};
 use super::{bitmaps, choose, cruft, order, retire, roots, sound};
@@ -54,6 +54,13 @@ struct Chosen<'a> {
     stored: Vec<&'a LooseFile>,
 }
 
+impl Chosen<'_> {
+    fn going(&self) -> Going<'_> {
+        let packs = self.packs.iter().map(|(file, pack)| (*file, &**pack)).collect();
+        Going { packs, loose: &self.loose }
+    }
+}
+
 impl Run<'_> {
     fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let chosen = self.choose(report)?;
@@ -76,7 +83,9 @@ impl Run<'_> {
             parts.expired.iter().map(|&number| self.source.id(number)).collect();
         let names = published(quarantine.path())?;
         quarantine.publish()?;
-        if !parts.expired.is_empty() && self.question().is_needed_now(&parts.expired)? {
+        if !parts.expired.is_empty()
+            && self.question().is_needed_now(&parts.expired, &chosen.going())?
+        {
             let told = "objects were named while they were to be pruned; nothing was removed";
             report.warnings.push(told.to_owned());
             return Ok(());
@@ -197,9 +206,7 @@ impl Run<'_> {
             let reachable = order::as_found(&**self.source, &ours.numbers, self.watch)?;
             return Ok(Partition { reachable, ..Partition::default() });
         }
-        let packs: Vec<(&PackFile, &Pack)> =
-            chosen.packs.iter().map(|(file, pack)| (*file, &**pack)).collect();
-        self.question().partition(ours, &packs, &chosen.loose)
+        self.question().partition(ours, &chosen.going())
     }
 
     /// Writes the new packs, not to be seen by anybody yet.
