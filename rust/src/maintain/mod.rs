@@ -4,9 +4,10 @@
 //! is removed, and a [`Report`]. The stages, a file each: [`lock`] lets one in at a time, git's own
 //! `gc` among them; [`survey`] lists what is there; [`choose`] says what is worth rolling up;
 //! [`partition`] tells what refs reach from what nobody needs any more; [`pack`] writes packs, from
-//! the same plans as for a client; [`sound`] reads what no checksum vouches for; [`retire`] removes what they replace. [`due`] tells whether a push has made it worth while, and
-//! [`background`] does it then, after the pushes. Nothing here knows
-//! configuration files, terminals or when to run.
+//! the same plans as for a client; [`sound`] reads what no checksum vouches for; [`retire`] removes
+//! what they replace. [`due`] tells whether a push has made it worth while, and [`background`] does
+//! it then, after the pushes. Nothing here knows configuration files,
+//! terminals or when to run.
 //!
 //! Whoever is killed at any moment leaves the repository as it was, or with objects in two places;
 //! new packs wait in a quarantine folder as pushes do, and the next to come sweeps it.
