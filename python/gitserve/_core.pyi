@@ -488,8 +488,11 @@ class Upkeep:
         depth: int = 50,
         fsync: set[str] | None = None,
         pack_refs: bool = True,
-    ) -> None:
-        """Does it in the background, one repository after the other, unless it waits already."""
+    ) -> str | None:
+        """Does it in the background, one repository after the other, unless it waits already.
+
+        What fails is not tried again for an hour; what went wrong is given back once a process.
+        """
 
     def run(
         self,

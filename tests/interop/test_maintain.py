@@ -256,3 +256,45 @@ def test_pushes_are_rolled_up_behind_them(
     assert objects(git, bare) > before
     assert git.text("rev-parse", "main", cwd=bare) == git.text("rev-parse", "HEAD", cwd=work)
     git.run("fsck", "--full", "--strict", cwd=bare)
+
+
+def test_a_roll_up_that_fails_is_told_of_once(
+    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path
+) -> None:
+    git = newest_git
+    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
+    bare, work = tmp_path / "pushed.git", tmp_path / "work"
+    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
+        git.run("config", key, value, cwd=bare)
+    text = b"".join(b"%d\n" % number**9 for number in range(50))
+    lost = git.run("hash-object", "-w", "--stdin", cwd=bare, stdin=text).stdout
+    git.run("pack-objects", "-q", "objects/pack/pack", cwd=bare, stdin=lost)
+    pack = max((bare / "objects/pack").glob("*.pack"), key=lambda path: path.stat().st_mtime_ns)
+    damaged = bytearray(pack.read_bytes())
+    damaged[40] ^= 0x55
+    pack.unlink()
+    pack.write_bytes(damaged)
+    packs = {path.name for path in (bare / "objects/pack").glob("*.pack")}
+    words = ["--export-all", "--enable=receive-pack"]
+    with running_server(gitserve_programs(), tmp_path, tmp_path / "log", words) as server:
+        server.scheme = "git"
+        pushes = 0
+
+        def told_of() -> list[str]:
+            """By which processes."""
+            nonlocal pushes
+            pushes += 1
+            git.run("push", "-q", server.url(bare), f"HEAD:refs/heads/{pushes}", cwd=work)
+            log = server.log_path.read_text().splitlines()
+            return [line.partition(" ")[0] for line in log if "no roll-up" in line]
+
+        deadline = time.monotonic() + 60
+        while not told_of():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        log = server.log_path.read_text()
+        assert pack.name in log, log
+        for _ in range(8):
+            told = told_of()
+            assert len(told) == len(set(told)), server.log_path.read_text()
+    assert packs <= {path.name for path in (bare / "objects/pack").glob("*.pack")}

@@ -11,6 +11,7 @@ import os
 import sys
 
 from gitserve._core import Upkeep
+from gitserve.errors import RepositoryError
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.syncrules import sync_rules
@@ -32,7 +33,10 @@ IN_PROCESS = "process"
 
 
 def after_push(repository: NativeRepository, how: str) -> None:
-    """Starts a roll-up if it is due. Raises RepositoryError for a configuration that is wrong."""
+    """Starts a roll-up if it is due.
+
+    Raises RepositoryError for a configuration that is wrong, and, once, if the last one failed.
+    """
     limits = rolled_from(repository.config)
     if limits is None:
         return
@@ -49,9 +53,11 @@ def after_push(repository: NativeRepository, how: str) -> None:
     if how == IN_THREAD:
         depth = min(max(0, repository.config.get_int("pack.depth", 50)), 4095)
         fsync = set(sync_rules(repository.config))
-        upkeep.roll_up_soon(
+        failure = upkeep.roll_up_soon(
             packs, loose, depth=depth, fsync=fsync, pack_refs=packs_refs(repository)
         )
+        if failure is not None:
+            raise RepositoryError(f"{failure}; tried again in an hour")
     else:
         _start(repository)
 

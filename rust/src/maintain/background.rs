@@ -1,31 +1,48 @@
 //! Roll-ups that pushes make due, on a thread of low priority.
 //!
 //! One repository after the other, each once however often it is asked for; requests come first.
-//! What fails here is tried again after a later push, and told by `gitserve maintain`.
+//! What fails here is told once, to whoever asks next, and tried again an hour later.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::{Options, Place, maintain};
+use super::{MaintainError, Options, Place, maintain};
 use crate::watch::Watch;
 
 /// Repositories that wait; of more, those that are pushed to again come later.
 const MOST_WAITING: usize = 256;
 
+/// Who fails after long work would otherwise do it again with every push.
+const PAUSE: Duration = Duration::from_secs(60 * 60);
+
+struct Failure {
+    at: Instant,
+    /// What went wrong, until somebody has been told.
+    untold: Option<String>,
+}
+
 struct Queue {
     waiting: VecDeque<(PathBuf, Arc<Place>, Options)>,
+    failed: BTreeMap<PathBuf, Failure>,
     is_running: bool,
 }
 
-static QUEUE: Mutex<Queue> = Mutex::new(Queue { waiting: VecDeque::new(), is_running: false });
+static QUEUE: Mutex<Queue> =
+    Mutex::new(Queue { waiting: VecDeque::new(), failed: BTreeMap::new(), is_running: false });
 
-/// Rolls up soon, unless that is about to happen.
-pub fn maintain_soon(place: &Arc<Place>, options: Options) {
+/// Rolls up soon, unless that is about to happen or has failed of late; what went wrong then,
+/// once.
+pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
     let mut queue = lock();
     let key = &place.objects_dir;
+    queue.failed.retain(|_, failure| failure.at.elapsed() < PAUSE);
+    if let Some(failure) = queue.failed.get_mut(key) {
+        return failure.untold.take();
+    }
     if queue.waiting.len() >= MOST_WAITING || queue.waiting.iter().any(|(path, ..)| path == key) {
-        return;
+        return None;
     }
     queue.waiting.push_back((key.clone(), Arc::clone(place), options));
     if !queue.is_running {
@@ -36,15 +53,26 @@ pub fn maintain_soon(place: &Arc<Place>, options: Options) {
             queue.waiting.clear();
         }
     }
+    None
 }
 
 fn work() {
     crate::graph::lower_priority();
     while let Some((place, options)) = next() {
-        // somebody else at it, or a repository that is broken: not for this thread to tell
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _ = maintain(&place, &options, &Watch::new());
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            maintain(&place, &options, &Watch::new())
         }));
+        let what = match done {
+            // somebody else at it: what is due is done
+            Ok(Ok(_) | Err(MaintainError::Running(_))) => continue,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "a bug in gitserve".to_owned(),
+        };
+        let failure = Failure { at: Instant::now(), untold: Some(what) };
+        let mut queue = lock();
+        // asked for once more while it was at work
+        queue.waiting.retain(|(path, ..)| *path != place.objects_dir);
+        queue.failed.insert(place.objects_dir.clone(), failure);
     }
 }
 

@@ -206,3 +206,26 @@ fn what_was_brought_meanwhile_counts_with_all_that_it_reaches() {
         repo.check();
     }
 }
+
+#[test]
+fn what_fails_in_the_background_is_told_once_and_not_tried_again_at_once() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 2);
+    let lost = repo.loose(&text(7));
+    let words = ["pack-objects", "-q", "objects/pack/pack"];
+    repo.git_with(&words, format!("{lost} a\n").as_bytes());
+    damage(&repo, &lost);
+    let before = repo.files(".pack");
+    let place = Arc::new(repo.place());
+    let began = std::time::Instant::now();
+    let told = loop {
+        if let Some(told) = maintain_soon(&place, Options::default()) {
+            break told;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(before.iter().any(|pack| told.contains(&*pack.to_string_lossy())), "{told}");
+    assert_eq!(maintain_soon(&place, Options::default()), None);
+    assert_eq!(repo.files(".pack"), before);
+}

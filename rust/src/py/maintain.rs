@@ -75,7 +75,7 @@ impl Upkeep {
         depth: u32,
         fsync: Option<HashSet<String>>,
         pack_refs: bool,
-    ) {
+    ) -> Option<String> {
         let defaults = Options::default();
         let options = Options {
             least: Least { packs, loose },
@@ -86,7 +86,7 @@ impl Upkeep {
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
             ..defaults
         };
-        maintain::maintain_soon(&self.place, options);
+        maintain::maintain_soon(&self.place, options)
     }
 
     #[pyo3(signature = (
