@@ -1,5 +1,8 @@
 //! Loose objects: one deflated file each (`gitrepository-layout`, `objects/[0-9a-f][0-9a-f]`).
 //!
+//! One object is there without a file: the empty tree, which git knows by heart, and which commits
+//! name that nobody ever stored it for.
+//!
 //! In flow folders and a name, out flows content, in pieces of bounded size: a loose blob may be
 //! larger than memory.
 
@@ -10,7 +13,7 @@ use std::path::PathBuf;
 use super::alternates::loose_path;
 use super::{MAX_OBJECT_IN_MEMORY, fits_memory};
 use crate::hash::{HashKind, ObjectId};
-use crate::object::ObjectKind;
+use crate::object::{ObjectKind, object_id};
 use crate::pack::entry::{EntryHeader, EntryKind};
 use crate::source::SourceError;
 use crate::zlib::{Inflater, ZlibError};
@@ -20,19 +23,28 @@ const INPUT_LEN: usize = 64 * 1024;
 /// `"commit 18446744073709551615\0"` is the longest header there can be.
 const MAX_HEADER_LEN: usize = 32;
 
-/// Where the file of an object is, in the first folder that has one.
-pub(super) fn find(folders: &[PathBuf], id: &ObjectId) -> Result<Option<PathBuf>, SourceError> {
+/// The deflated file that the empty tree would be: one stored block.
+const EMPTY_TREE: &[u8] = b"\x78\x01\x01\x07\x00\xf8\xfftree 0\0\x0a\x2c\x02\x01";
+
+pub(super) fn is_empty_tree(id: &ObjectId) -> bool {
+    // 4b825dc642cb... and 6ef19b41225c...: told by two bytes nearly always
+    matches!(id.as_bytes()[..2], [0x4b, 0x82] | [0x6e, 0xf1])
+        && *id == object_id(id.kind(), ObjectKind::Tree, b"")
+}
+
+/// Is there a file of this object? True for the empty tree.
+pub(super) fn is_there(folders: &[PathBuf], id: &ObjectId) -> Result<bool, SourceError> {
     for folder in folders {
         let path = loose_path(folder, id);
         match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Ok(Some(path)),
+            Ok(metadata) if metadata.is_file() => return Ok(true),
             Ok(_) => {}
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => return Err(SourceError::Io { file: path.display().to_string(), error }),
         }
     }
-    Ok(None)
+    Ok(is_empty_tree(id))
 }
 
 /// Opens the file of an object in the first folder that has one.
@@ -44,13 +56,34 @@ pub(super) fn open<'a>(
     for folder in folders {
         let path = loose_path(folder, id);
         match File::open(&path) {
-            Ok(file) => return LooseReader::begin(path, file, *id, scratch).map(Some),
+            Ok(file) => {
+                return LooseReader::begin(path, Input::File(file), *id, scratch).map(Some);
+            }
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             Err(error) => return Err(SourceError::Io { file: path.display().to_string(), error }),
         }
     }
+    if is_empty_tree(id) {
+        let path = PathBuf::from("the empty tree");
+        return LooseReader::begin(path, Input::Known(EMPTY_TREE), *id, scratch).map(Some);
+    }
     Ok(None)
+}
+
+/// Where the bytes come from.
+enum Input {
+    File(File),
+    Known(&'static [u8]),
+}
+
+impl Read for Input {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::File(file) => file.read(out),
+            Self::Known(bytes) => bytes.read(out),
+        }
+    }
 }
 
 /// Buffers that are kept from object to object.
@@ -71,7 +104,7 @@ impl Scratch {
 /// A loose object whose header has been read.
 pub(super) struct LooseReader<'a> {
     path: PathBuf,
-    file: File,
+    file: Input,
     id: ObjectId,
     scratch: &'a mut Scratch,
     /// What of the input has been used.
@@ -87,7 +120,7 @@ pub(super) struct LooseReader<'a> {
 impl<'a> LooseReader<'a> {
     fn begin(
         path: PathBuf,
-        file: File,
+        file: Input,
         id: ObjectId,
         scratch: &'a mut Scratch,
     ) -> Result<Self, SourceError> {

@@ -23,6 +23,9 @@ impl<'a> LooseNames<'a> {
     }
 
     pub(super) fn contains(&self, id: &ObjectId) -> Result<bool, SourceError> {
+        if super::loose::is_empty_tree(id) {
+            return Ok(true);
+        }
         let first = id.as_bytes()[0];
         let group = &self.groups[usize::from(first)];
         if let Some(names) = group.get() {

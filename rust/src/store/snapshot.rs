@@ -201,7 +201,7 @@ impl Snapshot {
                 Ok(Some(number))
             }
             Some(Grown::Loose { number, fresh: false }) => {
-                if loose::find(&self.folders, id)?.is_some() {
+                if loose::is_there(&self.folders, id)? {
                     self.growth().mark_seen(id, self.request.load(Ordering::Relaxed));
                     return Ok(Some(number));
                 }
@@ -344,7 +344,7 @@ impl ObjectSource for Snapshot {
         if let Some(number) = self.grown(id)? {
             return Ok(Some(number));
         }
-        if loose::find(&self.folders, id)?.is_some() {
+        if loose::is_there(&self.folders, id)? {
             return self.number_loose(id).map(Some);
         }
         self.rescan()?;
