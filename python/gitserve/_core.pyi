@@ -476,6 +476,7 @@ class Upkeep:
         object_format: str = "sha1",
         *,
         shallow: Sequence[bytes] = ...,
+        sharing: int = 0,
     ) -> Self: ...
     def is_due(self, packs: int, loose: int) -> bool:
         """Would so many packs be rolled up, or about so many loose objects? Costs little."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +99,17 @@ def test_a_mode_that_keeps_the_owner_out_is_refused(
     ]
     assert newest_git.run(*words, cwd=source, check=False).returncode != 0
     assert not list((repository / "objects").glob("incoming-*"))
+
+
+def test_what_is_rolled_up_is_shared(newest_git: Git, source: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "shared.git"
+    new_bare(newest_git, repository, "--shared=group")
+    newest_git.run("config", "receive.unpackLimit", "1000", cwd=repository)
+    newest_git.run("push", "-q", repository, "main", "v0", "v1", "v2", cwd=source)
+    gitserve = shlex.quote(str(Path(sys.executable).with_name("gitserve")))
+    command = f"umask 077 && {gitserve} maintain --full {shlex.quote(str(repository))}"
+    subprocess.run(["sh", "-c", command], check=True, timeout=60)
+    packs = list((repository / "objects/pack").iterdir())
+    assert {path.suffix for path in packs} >= {".pack", ".idx"}
+    for path in [*packs, repository / "packed-refs"]:
+        assert path.stat().st_mode & 0o040, path

@@ -14,6 +14,7 @@ from gitserve._core import Upkeep
 from gitserve.errors import RepositoryError
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def after_push(repository: NativeRepository, how: str) -> None:
         repository.all_refs,
         repository.object_format,
         shallow=list(repository.shallow),
+        sharing=sharing(repository.config),
     )
     packs, loose = limits
     if not upkeep.is_due(packs, loose):

@@ -12,6 +12,7 @@ from gitserve._core import Upkeep
 from gitserve.errors import Refused, RepositoryError
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 from gitserve.service.rolling import packs_refs
 
@@ -88,6 +89,7 @@ def maintain(
         repository.all_refs,
         repository.object_format,
         shallow=list(repository.shallow),
+        sharing=sharing(config),
     )
     numbers, warnings = upkeep.run(
         full=full,

@@ -134,6 +134,22 @@ impl Publication {
         if created { self.sync_folder(to) } else { Ok(()) }
     }
 
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), IngestError> {
+        let mut renamed = fs::rename(from, to);
+        if let (Err(error), Some(folder)) = (&renamed, to.parent())
+            && error.kind() == ErrorKind::NotFound
+        {
+            // a repack has just taken the folder away, which was empty
+            if self.make_dir(folder)?
+                && let Some(objects) = folder.parent()
+            {
+                self.sync_folder(objects)?;
+            }
+            renamed = fs::rename(from, to);
+        }
+        renamed.map_err(IngestError::io(to))
+    }
+
     fn move_file(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
         match fs::symlink_metadata(to) {
             // not named by its content: what was there goes on counting
@@ -154,7 +170,7 @@ impl Publication {
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 self.sharing.share(from).map_err(IngestError::io(from))?;
-                fs::rename(from, to).map_err(IngestError::io(to))?;
+                self.rename(from, to)?;
                 self.moved.push(to.to_owned());
                 Ok(())
             }
@@ -289,6 +305,23 @@ mod tests {
         assert_eq!(keep::sweep(&packs), 1);
         let left: Vec<_> = names(&packs).into_iter().filter(|n| n.ends_with("keep")).collect();
         assert_eq!(left, ["pack-1.keep", "pack-mine.keep"]);
+    }
+
+    #[test]
+    fn a_folder_that_goes_in_between_is_made_again() {
+        let objects = tempfile::tempdir().unwrap();
+        let made = Publication {
+            sync: SyncRules::ALL,
+            sharing: Sharing::Umask,
+            keeps: Vec::new(),
+            moved: Vec::new(),
+            accepted: true,
+        };
+        let from = objects.path().join("file");
+        fs::write(&from, b"loose").unwrap();
+        made.rename(&from, &objects.path().join("ab/cdef")).unwrap();
+        assert_eq!(fs::read(objects.path().join("ab/cdef")).unwrap(), b"loose");
+        assert!(made.rename(&from, &objects.path().join("ab/other")).is_err());
     }
 
     #[test]

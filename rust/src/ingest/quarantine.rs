@@ -28,6 +28,9 @@ use crate::watch::Watch;
 /// it for rubbish: `git gc --prune=now` beside a push would remove what is just being received.
 const PREFIX: &str = "incoming-";
 
+/// Ours, whose makers hold them.
+const OURS: &str = "incoming-gitserve-";
+
 /// Where the file system does not tell whether a process works behind it, a quarantine in which
 /// nothing was written for so long is taken for abandoned: longer than any push is let to run,
 /// hooks included, and far less than the two weeks of `git gc`.
@@ -178,7 +181,7 @@ fn make_folder(objects_dir: &Path) -> Result<(PathBuf, File), IngestError> {
     let mut attempt = 0;
     loop {
         attempt += 1;
-        let path = objects_dir.join(format!("{PREFIX}{}", temporary::random_name(attempt)));
+        let path = objects_dir.join(format!("{OURS}{}", temporary::random_name(attempt)));
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => {
                 let held = File::open(&path).map_err(IngestError::io(&path))?;
@@ -221,9 +224,10 @@ pub fn sweep_stale(objects_dir: &Path, age: Duration) -> Result<usize, IngestErr
     let mut removed = keep::sweep(&objects_dir.join("pack"));
     for found in fs::read_dir(objects_dir).map_err(IngestError::io(objects_dir))? {
         let found = found.map_err(IngestError::io(objects_dir))?;
-        let is_ours = found.file_name().to_string_lossy().starts_with(PREFIX)
+        let name = found.file_name();
+        let is_quarantine = name.to_string_lossy().starts_with(PREFIX)
             && found.file_type().is_ok_and(|kind| kind.is_dir());
-        if !is_ours {
+        if !is_quarantine {
             continue;
         }
         let path = found.path();
@@ -231,8 +235,9 @@ pub fn sweep_stale(objects_dir: &Path, age: Duration) -> Result<usize, IngestErr
         let Some(written) = last_written(&path) else { continue };
         let rest = match temporary::maker_of(&folder, &path) {
             Maker::Working => continue,
-            Maker::Gone => temporary::GRACE.min(age),
-            Maker::Unknown => age,
+            Maker::Gone if name.to_string_lossy().starts_with(OURS) => temporary::GRACE.min(age),
+            // an old git holds none of its own
+            Maker::Gone | Maker::Unknown => age,
         };
         let stale = now.duration_since(written).is_ok_and(|passed| passed >= rest);
         if stale && fs::remove_dir_all(&path).is_ok() {
@@ -305,6 +310,23 @@ mod tests {
         assert!(!quarantine.path().exists() && objects.path().join("pack").exists());
         quarantine.discard().unwrap();
         assert!(matches!(quarantine.publish(), Err(IngestError::Spent)));
+    }
+
+    #[test]
+    fn an_old_gits_quarantine_is_left_alone_for_long() {
+        let objects = tempfile::tempdir().unwrap();
+        let theirs = objects.path().join("incoming-Zz9aB1");
+        fs::create_dir_all(theirs.join("pack")).unwrap();
+        fs::create_dir(objects.path().join("pack")).unwrap();
+        let set = |ago: Duration| {
+            for path in [theirs.join("pack"), theirs.clone()] {
+                File::open(path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
+            }
+        };
+        set(temporary::GRACE * 2);
+        assert_eq!(sweep_stale(objects.path(), STALE_QUARANTINE).unwrap(), 0);
+        set(STALE_QUARANTINE * 2);
+        assert_eq!(sweep_stale(objects.path(), STALE_QUARANTINE).unwrap(), 1);
     }
 
     #[test]

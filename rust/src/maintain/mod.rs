@@ -49,6 +49,7 @@ use crate::durable::SyncRules;
 use crate::graph::Shallow;
 use crate::hash::HashKind;
 use crate::refs::RefStore;
+use crate::sharing::Sharing;
 use crate::watch::Watch;
 
 /// As `git gc` has it (`gc.pruneExpire`): long enough for any push to name what it brought.
@@ -66,6 +67,8 @@ pub struct Place {
     pub refs: Arc<RefStore>,
     /// Where its history ends.
     pub shallow: Shallow,
+    /// Who may use it (`core.sharedRepository`).
+    pub sharing: Sharing,
 }
 
 /// How.

@@ -5,7 +5,7 @@
 //! Readers that have a file open keep it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::MaintainError;
@@ -91,12 +91,8 @@ pub(super) fn remove_graphs<'a>(
     }
 }
 
-/// Removes a loose object that is in a pack, or that nobody needs; and its folder with the last one.
+/// Removes a loose object that is in a pack, or that nobody needs. Its folder stays, also when it was
+/// the last: a push may be about to move another there.
 pub(super) fn remove_loose(loose: &LooseFile) -> bool {
-    let removed = fs::remove_file(&loose.path).is_ok();
-    if let Some(folder) = loose.path.parent().map(PathBuf::from) {
-        // others are in it, mostly
-        let _ = fs::remove_dir(folder);
-    }
-    removed
+    fs::remove_file(&loose.path).is_ok()
 }

@@ -105,6 +105,7 @@ impl Run<'_> {
     fn refs(&self, report: &mut Report) -> Result<(), MaintainError> {
         if self.options.pack_refs && self.is_asked_for(report) {
             let fsync = self.options.sync.reference;
+            self.place.refs.share(self.place.sharing);
             match self.place.refs.pack(&**self.source, fsync) {
                 Ok(packed) => report.refs = packed,
                 Err(error) => report.warnings.push(format!("refs not packed: {error}")),
@@ -213,6 +214,7 @@ impl Run<'_> {
     fn write(&self, parts: &Partition, report: &mut Report) -> Result<Quarantine, MaintainError> {
         let mut quarantine = Quarantine::create(&self.place.objects_dir, self.place.hash)?;
         quarantine.set_sync_rules(self.options.sync);
+        quarantine.set_sharing(self.place.sharing);
         let packer = Packer {
             source: self.source,
             quarantine: &quarantine,

@@ -105,6 +105,7 @@ impl Repo {
             hash: HashKind::Sha1,
             refs: Arc::new(RefStore::open(self.path(), None, HashKind::Sha1)),
             shallow: Shallow::default(),
+            sharing: Sharing::Umask,
         }
     }
 

@@ -15,6 +15,7 @@ use super::ingest::sync_rules;
 use super::refs::RefStore;
 use crate::graph::Shallow;
 use crate::maintain::{self, Census, Least, MaintainError, Options, Place, Report};
+use crate::sharing::Sharing;
 use crate::watch::Watch;
 
 /// How often `on_progress` is called.
@@ -46,7 +47,7 @@ type Told = (Vec<(&'static str, u64)>, Vec<String>);
 impl Upkeep {
     #[new]
     #[pyo3(signature = (
-        common_dir, objects_dir, refs, object_format = "sha1", *, shallow = vec![],
+        common_dir, objects_dir, refs, object_format = "sha1", *, shallow = vec![], sharing = 0,
     ))]
     fn new(
         common_dir: PathBuf,
@@ -54,12 +55,15 @@ impl Upkeep {
         refs: &RefStore,
         object_format: &str,
         shallow: Vec<PyBackedBytes>,
+        sharing: i32,
     ) -> PyResult<Self> {
         let hash = ids::parse_format(object_format)?;
         let refs = Arc::clone(&refs.inner);
         let server = ids::parse_set(&shallow, hash)?;
         let shallow = Shallow { server, ..Shallow::default() };
-        Ok(Self { place: Arc::new(Place { common_dir, objects_dir, hash, refs, shallow }) })
+        let sharing = Sharing::from_code(sharing);
+        let place = Place { common_dir, objects_dir, hash, refs, shallow, sharing };
+        Ok(Self { place: Arc::new(place) })
     }
 
     fn is_due(&self, py: Python<'_>, packs: usize, loose: usize) -> bool {

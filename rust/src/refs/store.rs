@@ -18,6 +18,7 @@ use super::symbolic;
 use super::transaction::Transaction;
 use super::{RefError, RefUpdate, UpdateError, UpdateOptions};
 use crate::hash::HashKind;
+use crate::sharing::Sharing;
 use crate::source::ObjectSource;
 
 /// How often packed and loose refs are read again because `packed-refs` was replaced meanwhile.
@@ -45,6 +46,11 @@ pub trait RefBackend: Send + Sync {
         target: &[u8],
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError>;
+
+    /// Who may use what is written from now on, where the caller of an update does not say it.
+    fn share(&self, sharing: Sharing) {
+        let _ = sharing;
+    }
 
     /// Puts together what updates have left in many places, as far as that is worth anything; how
     /// many refs. With `fsync`, the disk has it then.
@@ -100,6 +106,11 @@ impl RefStore {
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError> {
         self.backend.set_symbolic(name, target, options)
+    }
+
+    /// Who may use what [`RefStore::pack`] writes.
+    pub fn share(&self, sharing: Sharing) {
+        self.backend.share(sharing);
     }
 
     /// Puts loose refs into `packed-refs`; how many. Nothing where refs are kept otherwise.
@@ -271,6 +282,10 @@ impl RefBackend for FileRefs {
         options: &UpdateOptions<'_>,
     ) -> Result<(), UpdateError> {
         symbolic::set(self, name, target, options)
+    }
+
+    fn share(&self, sharing: Sharing) {
+        self.staging.share(sharing);
     }
 
     fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {

@@ -40,7 +40,14 @@ pub(super) fn write_loose(
     deflater.reset();
     deflater.push(&loose_header(kind, content.len() as u64), false, &mut packed);
     deflater.push(content, true, &mut packed);
-    let (temporary, file) = create_temporary(folder)?;
+    let (temporary, file) = match create_temporary(folder) {
+        Err(_) if !folder.exists() => {
+            // a repack has just taken it away, which was empty
+            make_folder(folder, sharing)?;
+            create_temporary(folder)?
+        }
+        created => created?,
+    };
     let written = sharing
         .share_file(&file)
         .and_then(|()| fill(file, &packed))
@@ -70,7 +77,9 @@ fn freshen(snapshot: &Snapshot, id: &ObjectId) -> bool {
         return true;
     }
     let packed = snapshot.lookup(id).ok().flatten().and_then(|number| snapshot.packed_at(number));
-    packed.and_then(|at| snapshot.pack(at.pack)).is_some_and(|pack| touch(pack.path()))
+    let pack = packed.and_then(|at| snapshot.pack(at.pack));
+    // where each object has a time of its own, the pack's says nothing
+    pack.is_some_and(|pack| !pack.path().with_extension("mtimes").exists() && touch(pack.path()))
 }
 
 fn make_folder(folder: &Path, sharing: Sharing) -> Result<(), SourceError> {

@@ -42,6 +42,37 @@ fn loose_packed_and_mixed() {
 }
 
 #[test]
+fn the_empty_tree_needs_no_file() {
+    for hash in KINDS {
+        let repo = TestRepo::new(hash);
+        let id =
+            ObjectId::from_hex(repo.git(&["hash-object", "-t", "tree", "/dev/null"]).as_bytes());
+        let id = id.unwrap();
+        let snapshot = repo.snapshot();
+        let number = snapshot.lookup(&id).unwrap().unwrap();
+        assert_eq!(snapshot.bulk_lookup().unwrap().find(&id).unwrap(), Some(number));
+        let mut reader = snapshot.reader();
+        assert_eq!(reader.header(number).unwrap(), (ObjectKind::Tree, 0));
+        assert_eq!(reader.read(number).unwrap(), (ObjectKind::Tree, &b""[..]));
+        reader.stream(number, &mut |piece| piece.is_empty()).unwrap();
+        assert!(fs::read_dir(repo.objects_dir().join("4b")).is_err());
+    }
+}
+
+#[test]
+fn what_is_only_in_a_cruft_pack_is_written_anew() {
+    let repo = TestRepo::new(HashKind::Sha1);
+    let id = repo.git_with(&["hash-object", "-w", "--stdin"], b"content");
+    let id = String::from_utf8(id).unwrap().trim_end().to_owned();
+    repo.git(&["repack", "--cruft", "-adq"]);
+    assert_eq!(pack_files(&repo, "mtimes").len(), 1);
+    let file = repo.objects_dir().join(&id[..2]).join(&id[2..]);
+    assert!(!file.exists());
+    repo.store().write_loose(ObjectKind::Blob, b"content").unwrap();
+    assert!(file.exists(), "a gc would not see that it is wanted again");
+}
+
+#[test]
 fn index_versions_and_64_bit_offsets() {
     for (hash, version) in
         [(HashKind::Sha1, "1"), (HashKind::Sha1, "2,0x40"), (HashKind::Sha256, "2,0x40")]
