@@ -163,8 +163,14 @@ class HttpConnection(WSGIRequestHandler):
         if len(self.raw_requestline) > READ_AHEAD:
             self.requestline = self.request_version = self.command = ""
             self.send_error(414)
+            self._answered()
             return
         if not self.parse_request():
+            self._answered()
+            return
+        if self.headers.defects:
+            # the library reads on as if there were no more headers; a proxy may see it otherwise
+            self.send_error(400, "malformed headers")
             self._answered()
             return
         if len(set(self.headers.get_all("content-length", []))) > 1:
@@ -180,6 +186,12 @@ class HttpConnection(WSGIRequestHandler):
         call.run(self._http.app)
         if self.command == "POST":
             self._answered()
+
+    def handle_expect_100(self) -> bool:
+        """The client waits for this line before it sends its body."""
+        goes_on = super().handle_expect_100()
+        self.wfile.flush()
+        return goes_on
 
     def finish(self) -> None:
         """What is still held leaves."""
@@ -226,22 +238,14 @@ class HttpServer(Record):
             SocketStream(connection.socket, REFUSING_SECONDS).write(BUSY)
 
 
-def run_http(
+def made_http(
     options: DaemonOptions,
     exports: Exports,
-    services: Mapping[str, ServiceRule] | None = None,
-    service_options: ServiceOptions | None = None,
-    *,
-    on_listening: Callable[[list[socket.socket]], None] | None = None,
-) -> int:
-    """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
-    import gitserve.service.receive  # before the workers are forked, which then share it
-    import gitserve.service.upload
-    import gitserve.session.receive
-    import gitserve.session.upload_v0
-    import gitserve.session.upload_v2  # noqa: F401
-
-    log = opened_log(options)
+    services: Mapping[str, ServiceRule] | None,
+    service_options: ServiceOptions | None,
+    log: Log,
+) -> HttpServer:
+    """What :func:`run_http` runs."""
     app = GitHttp(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
@@ -262,5 +266,24 @@ def run_http(
         "CONTENT_LENGTH": "",
         "SCRIPT_NAME": "",
     }
-    server = HttpServer(app, options.connections, log, base_environ)
+    return HttpServer(app, options.connections, log, base_environ)
+
+
+def run_http(
+    options: DaemonOptions,
+    exports: Exports,
+    services: Mapping[str, ServiceRule] | None = None,
+    service_options: ServiceOptions | None = None,
+    *,
+    on_listening: Callable[[list[socket.socket]], None] | None = None,
+) -> int:
+    """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
+    import gitserve.service.receive  # before the workers are forked, which then share it
+    import gitserve.service.upload
+    import gitserve.session.receive
+    import gitserve.session.upload_v0
+    import gitserve.session.upload_v2  # noqa: F401
+
+    log = opened_log(options)
+    server = made_http(options, exports, services, service_options, log)
     return run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)

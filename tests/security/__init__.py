@@ -1,0 +1,1 @@
+"""What strangers try, and what must come of it. docs/SECURITY.md has the list."""
