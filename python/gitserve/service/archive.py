@@ -72,7 +72,7 @@ class ArchiveService:
         config = repository.config
         objects = repository.objects.snapshot()
         refs = repository.refs.snapshot()
-        patterns = hidden_patterns(config, "uploadpack")
+        patterns = hidden_patterns(config, "uploadpack", repository.namespace)
 
         def look_up(name: bytes) -> bytes | None:
             return None if is_hidden(name, patterns) else refs.get(name)

@@ -27,6 +27,7 @@ from gitserve.service.remarks import Aside, nowhere
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.config import Limits, ReceiveConfig, UploadConfig
+from gitserve.session.effects import WantReach
 
 if TYPE_CHECKING:
     from gitserve.service.foreign_push import ForeignReceiveService
@@ -213,6 +214,7 @@ def upload_config(
         allow_tip_sha1_in_want=config.get_bool("uploadpack.allowtipsha1inwant"),
         allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
         allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
+        v2_reach=_v2_reach(config),
         allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
         allow_packfile_uris=config.get("uploadpack.blobpackfileuri") is not None,
         allow_ref_in_want=config.get_bool("uploadpack.allowrefinwant"),
@@ -244,6 +246,12 @@ def receive_config(
         session_id=_session_id(config),
         limits=options.limits,
     )
+
+
+def _v2_reach(config: Config) -> WantReach:
+    """git gives whatever it has to whoever knows its id; who says no expressly means it."""
+    allowed = config.get_optional_bool("uploadpack.allowanysha1inwant")
+    return WantReach.REACHABLE if allowed is False else WantReach.ANY
 
 
 def _nonce(repository: ReadableRepository) -> bytes | None:

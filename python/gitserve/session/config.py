@@ -78,7 +78,7 @@ class UploadConfig(Record):
     allow_any_sha1_in_want: bool = False
     """Wants may be any object, in v0."""
     v2_reach: WantReach = WantReach.ANY
-    """git's v2 serves any object it has; a server that hides refs may want less."""
+    """git's v2 serves any object it has; ``uploadpack.allowAnySHA1InWant=false`` asks for less."""
     allow_sideband_all: bool = False
     advertise_unborn: bool = True
     allow_packfile_uris: bool = False

@@ -27,6 +27,7 @@ from gitserve.errors import (
 from gitserve.options import HttpLimits
 from gitserve.policy import Request as Asking
 from gitserve.record import Record
+from gitserve.repository.hiderefs import hidden_patterns
 from gitserve.repository.native import NativeRepository
 from gitserve.service.permission import NotPermitted, admit
 from gitserve.service.requests import (
@@ -86,6 +87,9 @@ RETRY_AFTER = 10
 CLIENT_SOCKET = "gitserve.socket"
 """Where our own server puts the connection in a request's environment."""
 
+OBJECT_FILES = frozenset((Resource.LOOSE, Resource.PACK, Resource.INDEX))
+"""What the dumb protocol gives away whole."""
+
 Find = Callable[[bytes], NativeRepository]
 """From a requested path to a repository. Raises :class:`NotExported`, :class:`NoRepository`."""
 
@@ -99,6 +103,15 @@ def _client(environ: Mapping[str, Any]) -> int | None:
     """The descriptor of the client's connection, from servers that show it."""
     connection = environ.get(CLIENT_SOCKET) or environ.get("gunicorn.socket")
     return connection.fileno() if connection is not None else None
+
+
+def _may_have(resource: Resource, repository: NativeRepository) -> bool:
+    """``http.getanyfile``. Files of objects hold those of hidden refs too, and nobody needs an id
+    to get them; so they are to be had beside hidden refs only where that is said."""
+    allowed = repository.config.get_optional_bool("http.getanyfile")
+    if allowed is not None or resource not in OBJECT_FILES:
+        return allowed is not False
+    return not hidden_patterns(repository.config, "uploadpack", repository.namespace)
 
 
 class NoBody:
@@ -420,7 +433,7 @@ class GitHttp(Record):
     def _dumb(
         self, exchange: Exchange, request: Request, repository: NativeRepository
     ) -> Iterable[bytes]:
-        if not repository.config.get_bool("http.getanyfile", True):
+        if not _may_have(request.resource, repository):
             raise HttpError(FORBIDDEN, "unsupported service: getanyfile")
         file = dumb_file(repository, request.resource, request.file, time.time())
         if file is None:
