@@ -36,8 +36,8 @@ class HostNames:
         name = name.lower().removesuffix(b".")
         if len(name) > MAX_HOST or not _IN_NAMES.issuperset(name):
             raise ValueError("a host that is no name")
-        if name.startswith(b".") or b".." in name:
-            raise ValueError("a host that climbs")
+        if name.startswith((b".", b"-")) or b".." in name:
+            raise ValueError("a host that climbs, or looks like an option")
         if port and (not port.isdigit() or len(port) > 5):
             raise ValueError("a port that is no number")
         self.host = name.decode("ascii")

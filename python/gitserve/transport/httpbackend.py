@@ -50,7 +50,12 @@ class ErrorLog(Log):
     def line(self, text: str) -> None:
         """As git's programs complain."""
         told = text if text.startswith("warning: ") else f"fatal: {text}"
-        sys.stderr.write("".join(c if c.isprintable() else "?" for c in told) + "\n")
+        _complain(told)
+
+
+def _complain(text: str) -> None:
+    """One line, whatever a client has put into it."""
+    sys.stderr.write("".join(c if c.isprintable() else "?" for c in text) + "\n")
 
 
 class Unusable(Exception):
@@ -72,7 +77,7 @@ def run(environ: Mapping[str, str] | None = None) -> int:
             _check_length(env.get("CONTENT_LENGTH", ""))
             policy = _policy(env)
         except Unusable as error:
-            sys.stderr.write(f"fatal: {error}\n")
+            _complain(f"fatal: {error}")
             out.write(f"Status: {error.status}\r\nContent-Type: text/plain\r\n\r\n".encode())
             return 0
         with open(0, "rb", closefd=False) as source:

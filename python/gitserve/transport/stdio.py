@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 STANDARD_OUTPUT = 1
 
+_HARMLESS = frozenset("\n\t").union(map(chr, range(0xDC80, 0xDD00)))
+"""What is no text but may be shown: bytes that are no UTF-8 are how some spell their names."""
+
 EXIT_FATAL = 128
 EXIT_USAGE = 129
 
@@ -298,7 +301,8 @@ def no_repository(call: Call) -> NoRepository:
 
 
 def _complain(text: str) -> None:
-    _complain_bytes(text.encode("utf-8", "surrogateescape"))
+    told = "".join(c if c.isprintable() or c in _HARMLESS else "?" for c in text)
+    _complain_bytes(told.encode("utf-8", "surrogateescape"))
 
 
 def _complain_bytes(text: bytes) -> None:
