@@ -21,6 +21,7 @@ DOCUMENTS = {
     "policies": ROOT / "docs/POLICIES.md",
     "compatibility": ROOT / "docs/COMPATIBILITY.md",
     "durability": ROOT / "docs/DURABILITY.md",
+    "security": ROOT / "docs/SECURITY.md",
     "architecture": ROOT / "docs/ARCHITECTURE.md",
     "contributing": ROOT / "CONTRIBUTING.md",
     "changelog": ROOT / "CHANGELOG.md",
