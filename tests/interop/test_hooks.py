@@ -59,7 +59,7 @@ def seen(repository: Path) -> list[str]:
     """What the recorder wrote, without what has to differ."""
     text = (repository / "seen").read_text().replace(str(repository), "REPOSITORY")
     text = text.replace("REPOSITORY/./", "REPOSITORY/")
-    text = re.sub(r"(tmp_objdir-incoming|incoming)-\w+", "QUARANTINE", text)
+    text = re.sub(r"(tmp_objdir-incoming|incoming(-gitserve)?)-\w+", "QUARANTINE", text)
     return text.splitlines()
 
 
