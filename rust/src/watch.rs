@@ -25,6 +25,8 @@ pub enum Phase {
     Checking,
     /// Noting what commits reach.
     Indexing,
+    /// Comparing commits for the commit-graph.
+    Graphing,
 }
 
 impl Phase {
@@ -39,6 +41,7 @@ impl Phase {
             Phase::Resolving => "Resolving deltas",
             Phase::Checking => "Checking connectivity",
             Phase::Indexing => "Building bitmaps",
+            Phase::Graphing => "Writing commit-graph",
         }
     }
 }

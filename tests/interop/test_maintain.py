@@ -135,6 +135,59 @@ def test_full_keeps_what_may_be_needed_and_prunes_the_rest(git: Git, pushed: Pat
     assert is_sound(git, pushed)
 
 
+def test_git_uses_what_is_written_beside_the_packs(
+    git: Git, models: Callable[[Git], Path], tmp_path: Path
+) -> None:
+    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
+    bare, work = tmp_path / "pushed.git", tmp_path / "work"
+    told = json.loads(maintain("--full", "--json", bare).stdout)
+    assert told["graphed"] == PUSHES
+    for number in range(PUSHES, PUSHES + 2):
+        push(git, work, bare, number, "other")
+    told = json.loads(maintain("--json", bare).stdout)
+    # one of them has what nobody needs
+    assert (told["packs_after"], told["graphed"]) == (3, PUSHES + 2)
+    assert told["bitmaps"] == PUSHES + 2
+    git.run("commit-graph", "verify", cwd=bare)
+    git.run("multi-pack-index", "verify", cwd=bare)
+    for tip in ("main", "other"):
+        git.run("rev-list", "--test-bitmap", tip, cwd=bare)
+    for path in ("file-1", "file-4", "none"):
+        log = ("log", "--format=%H", "other", "--", path)
+        plain = git.lines("-c", "core.commitGraph=false", *log, cwd=bare)
+        assert git.lines(*log, cwd=bare) == plain
+    git.run("clone", "-q", "--no-local", bare, tmp_path / "clone")
+    assert is_sound(git, bare)
+    # git goes on from there, and so do we
+    git.run("repack", "-q", "-d", "--geometric=2", "--write-midx", cwd=bare)
+    push(git, work, bare, PUSHES + 2, "other")
+    git.run("commit-graph", "write", "--reachable", "--split", "--changed-paths", cwd=bare)
+    assert maintain(bare).stderr == ""
+    git.run("commit-graph", "verify", cwd=bare)
+    assert is_sound(git, bare)
+
+
+@pytest.mark.parametrize(
+    ("setting", "graphed", "bitmaps"),
+    [
+        ("gc.writeCommitGraph=false", 0, PUSHES),
+        ("core.commitGraph=false", 0, PUSHES),
+        ("commitGraph.changedPaths=false", PUSHES, PUSHES),
+        ("repack.writeBitmaps=false", PUSHES, 0),
+    ],
+)
+def test_what_is_not_wanted_is_not_written(
+    git: Git, pushed: Path, setting: str, graphed: int, bitmaps: int
+) -> None:
+    key, _, value = setting.partition("=")
+    git.run("config", key, value, cwd=pushed)
+    told = json.loads(maintain("--json", pushed).stdout)
+    assert (told["graphed"], told["bitmaps"]) == (graphed, bitmaps)
+    if graphed:
+        has_filters = b"BDAT" in (pushed / "objects/info/commit-graph").read_bytes()[:256]
+        assert has_filters == (key != "commitGraph.changedPaths")
+
+
 def test_whoever_comes_second_is_told(git: Git, pushed: Path) -> None:
     # a process that lives, on this machine, as git writes it
     host = subprocess.run(["hostname"], capture_output=True, text=True, check=True).stdout.strip()

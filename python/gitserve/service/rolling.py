@@ -18,6 +18,8 @@ from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from gitserve.repository.config import Config
 
 PACKS = 10
@@ -56,7 +58,13 @@ def after_push(repository: NativeRepository, how: str) -> None:
         depth = min(max(0, repository.config.get_int("pack.depth", 50)), 4095)
         fsync = set(sync_rules(repository.config))
         failure = upkeep.roll_up_soon(
-            packs, loose, depth=depth, fsync=fsync, pack_refs=packs_refs(repository)
+            packs,
+            loose,
+            depth=depth,
+            fsync=fsync,
+            pack_refs=packs_refs(repository),
+            write_bitmap=writes_bitmaps(repository),
+            graph=graph_of(repository.config),
         )
         if failure is not None:
             raise RepositoryError(f"{failure}; tried again in an hour")
@@ -70,6 +78,31 @@ def packs_refs(repository: NativeRepository) -> bool:
     if value is not None and value.lower() == "notbare":
         return not repository.is_bare
     return repository.config.get_bool("gc.packrefs", True)
+
+
+def writes_bitmaps(repository: NativeRepository) -> bool:
+    """``repack.writeBitmaps``; without it, where nobody works."""
+    return repository.config.get_bool("repack.writebitmaps", repository.is_bare)
+
+
+Graph: TypeAlias = "tuple[bool, tuple[int, int | None] | None]"
+"""Corrected dates; filters: their version, or 0 for that which is there, and how many new ones."""
+
+
+def graph_of(config: Config) -> Graph | None:
+    """What a commit-graph is to have; None: none is written."""
+    if not config.get_bool("core.commitgraph", True):
+        return None
+    if not config.get_bool("gc.writecommitgraph", True):
+        return None
+    dates = config.get_int("commitgraph.generationversion", 2) >= 2
+    if not config.get_bool("commitgraph.changedpaths", True):
+        return dates, None
+    version = config.get_int("commitgraph.changedpathsversion", -1)
+    most_new = config.get_int("commitgraph.maxnewfilters", -1)
+    # 0 is for readers: what is written then is of the first version
+    versions = {-1: 0, 2: 2}
+    return dates, (versions.get(version, 1), most_new if most_new >= 0 else None)
 
 
 def rolled_from(config: Config) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
-from gitserve.service.rolling import packs_refs
+from gitserve.service.rolling import graph_of, packs_refs, writes_bitmaps
 
 if TYPE_CHECKING:
     from gitserve.repository.config import Config
@@ -62,6 +62,8 @@ class Report(Record):
     """Loose refs put into ``packed-refs``."""
     bitmaps: int = 0
     """Commits whose reachable objects are noted in a bitmap."""
+    graphed: int = 0
+    """Commits in a commit-graph that was written."""
     warnings: tuple[str, ...] = ()
 
 
@@ -103,7 +105,8 @@ def maintain(
         big_file_threshold=max(0, config.get_int("core.bigfilethreshold", 512 << 20)),
         fsync=set(sync_rules(config)),
         pack_refs=packs_refs(repository),
-        write_bitmap=config.get_bool("repack.writebitmaps", repository.is_bare),
+        write_bitmap=writes_bitmaps(repository),
+        graph=graph_of(config),
         on_progress=on_progress,
     )
     return Report(**dict(numbers), warnings=tuple(warnings))

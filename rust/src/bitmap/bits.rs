@@ -54,6 +54,16 @@ impl Bits {
         }
     }
 
+    /// Takes the first `len` bits of `other` for its own, which are not set.
+    pub fn copy_leading(&mut self, other: &Bits, len: u32) {
+        let len = len.min(self.len).min(other.len);
+        let whole = len as usize / 64;
+        self.words[..whole].copy_from_slice(&other.words[..whole]);
+        if !len.is_multiple_of(64) {
+            self.words[whole] |= other.words[whole] & ((1 << (len % 64)) - 1);
+        }
+    }
+
     /// Adds what `other`, which is as wide, has.
     pub fn or(&mut self, other: &Bits) {
         self.words.iter_mut().zip(&other.words).for_each(|(word, other)| *word |= other);

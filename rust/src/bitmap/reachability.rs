@@ -160,6 +160,14 @@ impl Reachability {
         }
     }
 
+    /// The commits that have a bitmap of their own in a file; none where they were learnt.
+    pub fn commits(&self) -> Vec<ObjectNumber> {
+        match &self.kept {
+            Kept::Stored(stored) => stored.entries.keys().copied().collect(),
+            Kept::Learnt(_) => Vec::new(),
+        }
+    }
+
     /// Has this commit a bitmap?
     #[inline]
     pub fn has_commit(&self, number: ObjectNumber) -> bool {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::corrupt;
 use crate::hash::{HashKind, Hasher, ObjectId};
+use crate::maintain::{BITS_PER_PATH, HASHES};
 use crate::pack::{Mapping, map_file};
 use crate::source::SourceError;
 
@@ -13,6 +14,9 @@ const CHUNK_ROW_LEN: usize = 12;
 const FANOUT_LEN: usize = 256 * 4;
 /// Behind the tree in a commit's record: two parents, generation with time.
 const RECORD_TAIL_LEN: usize = 16;
+
+/// Version, hashes, bits for each path.
+const FILTERS_HEAD_LEN: usize = 12;
 
 /// No parent.
 const NO_PARENT: u32 = 0x7000_0000;
@@ -40,6 +44,8 @@ struct Chunks {
     bases: Range<usize>,
     corrections: Range<usize>,
     overflows: Range<usize>,
+    filter_ends: Range<usize>,
+    filters: Range<usize>,
 }
 
 /// What the file holds of a commit.
@@ -165,6 +171,25 @@ impl Layer {
         Some(u64::from_be_bytes(*bytes))
     }
 
+    /// The version of its changed-path filters, if they are made as ours.
+    pub(super) fn filter_version(&self) -> Option<u32> {
+        let head = self.chunk(&self.chunks.filters);
+        let is_ours = be32(head, 4)? == HASHES && be32(head, 8)? == BITS_PER_PATH;
+        be32(head, 0).filter(|_| is_ours)
+    }
+
+    /// The changed-path filter of the commit at a position of this file; empty where none was made.
+    pub(super) fn filter(&self, position: u32) -> Option<&[u8]> {
+        let ends = self.chunk(&self.chunks.filter_ends);
+        let end = |position: u32| be32(ends, position as usize * 4);
+        let from = match position.checked_sub(1) {
+            Some(before) => end(before)? as usize,
+            None => 0,
+        };
+        let filters = self.chunk(&self.chunks.filters).get(FILTERS_HEAD_LEN..)?;
+        filters.get(from..end(position)? as usize)
+    }
+
     fn chunk(&self, range: &Range<usize>) -> &[u8] {
         &self.data[range.clone()]
     }
@@ -248,7 +273,9 @@ fn read_layout(data: &[u8], hash: HashKind) -> Result<(u32, Chunks), &'static st
             b"BASE" => &mut chunks.bases,
             b"GDA2" => &mut chunks.corrections,
             b"GDO2" => &mut chunks.overflows,
-            // Bloom filters, and what later versions bring
+            b"BIDX" => &mut chunks.filter_ends,
+            b"BDAT" => &mut chunks.filters,
+            // what later versions bring
             _ => continue,
         };
         if chunk.start != chunk.end {

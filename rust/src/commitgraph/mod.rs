@@ -77,9 +77,30 @@ impl CommitGraphs {
         self.graphs.is_empty()
     }
 
+    /// How many commits the files of the first folder have.
+    pub fn len(&self) -> usize {
+        let end = self.graphs.first().and_then(|chain| chain.layers.last()?.end());
+        end.unwrap_or(0) as usize
+    }
+
     /// What a commit says; `None` when no file knows it, or one says nonsense of it.
     pub fn find(&self, id: &ObjectId) -> Option<GraphCommit> {
         self.graphs.iter().find_map(|chain| chain.find(id))
+    }
+
+    /// The version of the changed-path filters of the first folder, where all its files have them.
+    pub fn filter_version(&self) -> Option<u32> {
+        let layers = &self.graphs.first()?.layers;
+        let version = layers.first()?.filter_version()?;
+        layers.iter().all(|layer| layer.filter_version() == Some(version)).then_some(version)
+    }
+
+    /// The changed-path filter of a commit in the first folder; `None` where none was made.
+    pub fn filter(&self, id: &ObjectId) -> Option<Vec<u8>> {
+        let layers = &self.graphs.first()?.layers;
+        let find = |layer: &Arc<Layer>| Some(layer.filter(layer.position(id)?)?.to_vec());
+        let filter = layers.iter().rev().find_map(find).filter(|filter| !filter.is_empty());
+        filter.filter(|_| !layers.iter().any(|layer| layer.is_faulted()))
     }
 }
 

@@ -92,6 +92,11 @@ impl HashedFile {
         Ok(Self { file: NewFile::create(path)?, hasher: Hasher::new(hash) })
     }
 
+    /// To hold it.
+    pub(crate) fn handle(&self) -> &File {
+        self.file.handle()
+    }
+
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), IngestError> {
         self.hasher.update(bytes);
         self.file.write(bytes)

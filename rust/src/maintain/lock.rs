@@ -57,23 +57,23 @@ impl Drop for Turn {
 
 /// Makes the lock of the file and holds it; one that a killed process left is taken away.
 fn create(lock: &Path) -> Result<File, MaintainError> {
-    let make = || OpenOptions::new().write(true).create_new(true).mode(0o644).open(lock);
-    let mut made = make();
-    if made.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists)
-        && File::open(lock).is_ok_and(|found| {
-            found.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
-                && temporary::maker_of(&found, lock) == Maker::Gone
-        })
-    {
-        let _ = fs::remove_file(lock);
-        made = make();
-    }
-    match made {
+    remove_abandoned(lock);
+    match OpenOptions::new().write(true).create_new(true).mode(0o644).open(lock) {
         Ok(file) if temporary::hold(&file) => Ok(file),
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
             Err(MaintainError::io(lock)(error))
         }
         _ => Err(MaintainError::Running("another process".to_owned())),
+    }
+}
+
+/// Takes a lock file away that a killed process of ours left.
+pub(super) fn remove_abandoned(lock: &Path) {
+    let Ok(found) = File::open(lock) else { return };
+    if found.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
+        && temporary::maker_of(&found, lock) == Maker::Gone
+    {
+        let _ = fs::remove_file(lock);
     }
 }
 

@@ -18,10 +18,14 @@
 mod background;
 mod bitmaps;
 mod choose;
+mod chunks;
+mod commitgraph;
 mod cruft;
 mod due;
 mod error;
+mod indexing;
 mod lock;
+mod midx;
 mod order;
 mod pack;
 mod partition;
@@ -33,6 +37,8 @@ mod survey;
 mod walk;
 
 #[cfg(test)]
+mod indexing_tests;
+#[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
 mod tests;
@@ -42,6 +48,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use background::maintain_soon;
+pub(crate) use commitgraph::{BITS_PER_PATH, HASHES};
+pub use commitgraph::{FilterOptions, FilterVersion, GraphOptions};
 pub use due::is_due;
 pub use error::MaintainError;
 
@@ -93,14 +101,25 @@ pub struct Options {
     pub level: i32,
     /// Blobs above this get no deltas (`core.bigFileThreshold`).
     pub big_file_threshold: u64,
-    /// A full run writes reachability bitmaps of its pack, where that holds all that refs reach.
+    /// Reachability bitmaps are written, of the only pack or of a multi-pack-index, where these hold
+    /// all that refs reach.
     pub write_bitmap: bool,
+    /// A commit-graph is written, of what refs reach.
+    pub graph: Option<GraphOptions>,
     /// Loose refs go into `packed-refs`.
     pub pack_refs: bool,
     /// Bytes that the search for deltas may hold, and as many of what it has found.
     pub memory: u64,
     /// What the disk is waited for.
     pub sync: SyncRules,
+}
+
+impl Options {
+    /// Everything is to be as good as it gets, because somebody has asked for it; behind pushes it
+    /// is what is worth its while.
+    fn is_thorough(&self) -> bool {
+        self.full || self.least == Options::default().least
+    }
 }
 
 impl Default for Options {
@@ -116,6 +135,7 @@ impl Default for Options {
             level: crate::zlib::DEFAULT_LEVEL,
             big_file_threshold: 512 << 20,
             write_bitmap: true,
+            graph: Some(GraphOptions::default()),
             pack_refs: true,
             memory: 384 << 20,
             sync: SyncRules::ALL,
@@ -156,6 +176,8 @@ pub struct Report {
     pub set_apart: usize,
     /// Commits that got a reachability bitmap.
     pub bitmaps: usize,
+    /// Commits in a commit-graph that was written.
+    pub graphed: usize,
     /// Loose refs put into `packed-refs`.
     pub refs: usize,
     /// Objects removed for good.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use super::MaintainError;
 use super::survey::{LooseFile, PackFile};
 use crate::commitgraph::CommitGraphs;
-use crate::hash::ObjectId;
+use crate::hash::{HashKind, ObjectId};
 use crate::pack::{MultiPackIndex, Pack};
 
 /// Everything that may lie beside a pack, in the order in which it goes.
@@ -50,19 +50,53 @@ pub(super) fn remove_pack(pack: &PackFile) -> bool {
     true
 }
 
-/// Removes a multi-pack-index that names one of these packs: whoever reads it would look for them.
-pub(super) fn remove_midx(packs: &Path, going: &[&PackFile], hash: crate::hash::HashKind) {
+/// Does the multi-pack-index name one of these packs, as far as it can be told?
+pub(super) fn midx_names(packs: &Path, going: &[&PackFile], hash: HashKind) -> bool {
     let path = packs.join("multi-pack-index");
-    let Ok(midx) = MultiPackIndex::open(&path, hash) else { return };
+    if going.is_empty() || !path.exists() {
+        return false;
+    }
     let name = |pack: &PackFile| {
         pack.path.with_extension("idx").file_name().map(|name| name.to_string_lossy().into_owned())
     };
-    let named = going.iter().filter_map(|pack| name(pack)).any(|gone| midx.packs().contains(&gone));
-    if named {
-        let hex: String = midx.checksum().iter().map(|byte| format!("{byte:02x}")).collect();
-        let _ = fs::remove_file(&path);
-        for suffix in ["bitmap", "rev"] {
-            let _ = fs::remove_file(packs.join(format!("multi-pack-index-{hex}.{suffix}")));
+    // of one that cannot be read others may make more
+    MultiPackIndex::open(&path, hash).map_or(true, |midx| {
+        going.iter().filter_map(|pack| name(pack)).any(|gone| midx.packs().contains(&gone))
+    })
+}
+
+/// Removes a multi-pack-index that names one of these packs: whoever reads it would look for them.
+pub(super) fn remove_midx(packs: &Path, going: &[&PackFile], hash: HashKind) {
+    if midx_names(packs, going, hash) {
+        let _ = fs::remove_file(packs.join("multi-pack-index"));
+        remove_midx_files(packs, None);
+    }
+    if !going.is_empty() {
+        remove_midx_chain(packs);
+    }
+}
+
+/// Removes what lies beside a multi-pack-index, but not what belongs to the one with this checksum.
+pub(super) fn remove_midx_files(packs: &Path, current: Option<&ObjectId>) {
+    let current = current.map(|checksum| format!("multi-pack-index-{checksum}."));
+    for entry in fs::read_dir(packs).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_beside = name.starts_with("multi-pack-index-")
+            && [".bitmap", ".rev"].iter().any(|suffix| name.ends_with(suffix));
+        if is_beside && !current.as_ref().is_some_and(|current| name.starts_with(current)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Removes multi-pack-indexes that stand on each other (`multi-pack-index.d`).
+pub(super) fn remove_midx_chain(packs: &Path) {
+    let folder = packs.join("multi-pack-index.d");
+    // the list first: without it the files beside it are nobody's
+    let _ = fs::remove_file(folder.join("multi-pack-index-chain"));
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("multi-pack-index-") {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
@@ -72,17 +106,21 @@ pub(super) fn remove_midx(packs: &Path, going: &[&PackFile], hash: crate::hash::
 pub(super) fn remove_graphs<'a>(
     objects: &Path,
     mut gone: impl Iterator<Item = &'a ObjectId>,
-    hash: crate::hash::HashKind,
+    hash: HashKind,
 ) {
     // what is wrong in the files is told to those who read them
     let graphs = CommitGraphs::open(&[objects.to_owned()], hash, &mut Vec::new());
     if graphs.is_empty() || !gone.any(|id| graphs.find(id).is_some()) {
         return;
     }
-    let info = objects.join("info");
-    let _ = fs::remove_file(info.join("commit-graph"));
+    let _ = fs::remove_file(objects.join("info/commit-graph"));
+    remove_chain(objects);
+}
+
+/// Removes a chain of commit-graph files.
+pub(super) fn remove_chain(objects: &Path) {
     // the list first: without it the files beside it are nobody's
-    let chain = info.join("commit-graphs");
+    let chain = objects.join("info/commit-graphs");
     let _ = fs::remove_file(chain.join("commit-graph-chain"));
     for entry in fs::read_dir(chain).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().ends_with(".graph") {

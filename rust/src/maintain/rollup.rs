@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::bitmaps::{Known, Target};
+use super::indexing::Indexing;
 use super::pack::Packer;
 use super::partition::{Going, Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
 use super::{MaintainError, Options, Place, Report};
-use super::{bitmaps, choose, cruft, order, retire, roots, sound};
+use super::{bitmaps, choose, commitgraph, cruft, order, retire, roots, sound};
 use crate::hash::{HashKind, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
 use crate::pack::Pack;
@@ -32,6 +34,7 @@ pub(super) fn run(
     let run = Run { place, options, watch, source: &source, survey: &survey };
     run.objects(&mut report)?;
     run.refs(&mut report)?;
+    run.graph(&mut report)?;
     report.warnings.extend(source.take_warnings());
     report.after = Survey::of(&place.objects_dir, place.hash)?.census();
     Ok(report)
@@ -68,6 +71,9 @@ impl Run<'_> {
             chosen.stored.iter().for_each(|loose| {
                 retire::remove_loose(loose);
             });
+            if self.is_asked_for(report) {
+                report.bitmaps = self.indexing().run(&[], &[], &mut report.warnings)?;
+            }
             return Ok(());
         }
         let mut ours = Ours::new();
@@ -99,7 +105,7 @@ impl Run<'_> {
 
     /// Below the least nothing is done at all.
     fn is_asked_for(&self, report: &Report) -> bool {
-        report.packed > 0 || self.options.full || self.options.least == Options::default().least
+        report.packed > 0 || self.options.is_thorough()
     }
 
     fn refs(&self, report: &mut Report) -> Result<(), MaintainError> {
@@ -110,6 +116,21 @@ impl Run<'_> {
                 Ok(packed) => report.refs = packed,
                 Err(error) => report.warnings.push(format!("refs not packed: {error}")),
             }
+        }
+        Ok(())
+    }
+
+    /// Readers do without one: what fails here is told.
+    fn graph(&self, report: &mut Report) -> Result<(), MaintainError> {
+        let Some(graph) = self.options.graph.filter(|_| self.is_asked_for(report)) else {
+            return Ok(());
+        };
+        match commitgraph::write(self.place, self.options, graph, self.source, self.watch) {
+            Ok(commits) => report.graphed = commits,
+            Err(MaintainError::Source(error @ (SourceError::Cancelled | SourceError::Busy))) => {
+                return Err(error.into());
+            }
+            Err(error) => report.warnings.push(format!("no commit-graph written: {error}")),
         }
         Ok(())
     }
@@ -225,15 +246,34 @@ impl Run<'_> {
             let name = packer.write(parts.reachable.clone(), self.options.full, None)?;
             if self.options.write_bitmap && parts.is_closed {
                 let index = quarantine.path().join(format!("pack/pack-{name}.idx"));
-                let tips = super::partition::tips(&*self.place.refs.snapshot()?);
-                report.bitmaps =
-                    bitmaps::write(&index, self.source, &parts.reachable, &tips, self.watch)?;
+                report.bitmaps = self.write_bitmaps(&index, parts)?;
             }
         }
         if !parts.waiting.is_empty() {
             packer.write(parts.waiting.clone(), false, Some(&parts.times))?;
         }
         Ok(quarantine)
+    }
+
+    /// The bitmaps of a pack that has all that refs reach.
+    fn write_bitmaps(&self, index: &Path, parts: &Partition) -> Result<usize, MaintainError> {
+        let pack = Pack::open(index, self.place.hash)?;
+        let Some(target) = Target::of_pack(&pack, self.source)? else { return Ok(0) };
+        let known = Known::Found(&parts.reachable);
+        let tips = super::partition::tips(&*self.place.refs.snapshot()?);
+        let path = index.with_extension("bitmap");
+        let written =
+            bitmaps::write(path.clone(), &target, self.source, &known, &tips, self.watch)?;
+        let Some((file, count)) = written else { return Ok(0) };
+        if self.options.sync.pack_metadata {
+            file.handle().sync_all().map_err(MaintainError::io(&path))?;
+        }
+        Ok(count)
+    }
+
+    fn indexing(&self) -> Indexing<'_> {
+        let Run { place, options, watch, source, survey } = *self;
+        Indexing { place, options, watch, source, survey }
     }
 
     /// Removes what was replaced and what has expired; the expired objects that are in use again.
@@ -269,7 +309,8 @@ impl Run<'_> {
                 return Err(MaintainError::Lost(loose.id));
             }
         }
-        retire::remove_midx(&folder, &going, self.place.hash);
+        let made = self.indexing().run(&going, names, &mut report.warnings)?;
+        report.bitmaps = report.bitmaps.max(made);
         going.iter().for_each(|file| {
             retire::remove_pack(file);
         });

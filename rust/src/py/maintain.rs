@@ -14,7 +14,10 @@ use super::ids;
 use super::ingest::sync_rules;
 use super::refs::RefStore;
 use crate::graph::Shallow;
-use crate::maintain::{self, Census, Least, MaintainError, Options, Place, Report};
+use crate::maintain::{
+    self, Census, FilterOptions, FilterVersion, GraphOptions, Least, MaintainError, Options, Place,
+    Report,
+};
 use crate::sharing::Sharing;
 use crate::watch::Watch;
 
@@ -71,7 +74,10 @@ impl Upkeep {
         py.detach(|| maintain::is_due(&self.place.objects_dir, factor, Least { packs, loose }))
     }
 
-    #[pyo3(signature = (packs, loose, *, depth = 50, fsync = None, pack_refs = true))]
+    #[pyo3(signature = (
+        packs, loose, *, depth = 50, fsync = None, pack_refs = true, write_bitmap = true, graph = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn roll_up_soon(
         &self,
         packs: usize,
@@ -79,12 +85,16 @@ impl Upkeep {
         depth: u32,
         fsync: Option<HashSet<String>>,
         pack_refs: bool,
+        write_bitmap: bool,
+        graph: Option<Graph>,
     ) -> Option<String> {
         let defaults = Options::default();
         let options = Options {
             least: Least { packs, loose },
             threads: 1,
             pack_refs,
+            write_bitmap,
+            graph: graph.map(graph_options),
             depth,
             memory: BACKGROUND_MEMORY,
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
@@ -96,7 +106,7 @@ impl Upkeep {
     #[pyo3(signature = (
         *, full = false, least_packs = 2, least_loose = 1, grace = None, threads = 0,
         window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None, pack_refs = true, write_bitmap = true,
-        on_progress = None,
+        graph = None, on_progress = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn run(
@@ -114,6 +124,7 @@ impl Upkeep {
         fsync: Option<HashSet<String>>,
         pack_refs: bool,
         write_bitmap: bool,
+        graph: Option<Graph>,
         on_progress: Option<Py<PyAny>>,
     ) -> PyResult<Told> {
         let defaults = Options::default();
@@ -126,6 +137,7 @@ impl Upkeep {
             depth,
             pack_refs,
             write_bitmap,
+            graph: graph.map(graph_options),
             level: if level < 0 { defaults.level } else { level },
             big_file_threshold: big_file_threshold.unwrap_or(defaults.big_file_threshold),
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
@@ -152,6 +164,17 @@ impl Upkeep {
     }
 }
 
+/// Corrected dates, and if there are to be filters: their version (0: any), how many new ones.
+type Graph = (bool, Option<(u32, Option<usize>)>);
+
+fn graph_options((dates, filters): Graph) -> GraphOptions {
+    let filters = filters.map(|(version, most_new)| FilterOptions {
+        version: FilterVersion::of_number(version),
+        most_new,
+    });
+    GraphOptions { dates, filters }
+}
+
 fn told(report: Report) -> Told {
     let Census { packs, loose, bytes } = report.before;
     let after = report.after;
@@ -167,6 +190,7 @@ fn told(report: Report) -> Told {
         ("pruned", report.pruned as u64),
         ("refs", report.refs as u64),
         ("bitmaps", report.bitmaps as u64),
+        ("graphed", report.graphed as u64),
     ];
     (numbers, report.warnings)
 }

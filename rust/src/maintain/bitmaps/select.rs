@@ -1,7 +1,5 @@
 //! Which commits get a bitmap.
 
-use super::Row;
-
 /// So many of the newest get one each: clients that are up to date have one of them.
 const ALL_OF_NEWEST: usize = 100;
 /// Behind these, one in a stretch, which is a part of how far back it is.
@@ -11,22 +9,23 @@ const LONGEST: usize = 5000;
 /// Of tips beyond so many, some go without.
 const MOST_TIPS: usize = 400;
 
-/// Places in `commits`, which has the newest first; in that order, `room` at most.
-pub(super) fn choose(commits: &[Row], tips: &[u32], room: usize) -> Vec<u32> {
+/// Places of commits, the newest of which are the first; in that order, `room` at most. `merges`
+/// tells which have several parents, `tips` which refs name.
+pub(super) fn choose(merges: &[bool], tips: &[u32], room: usize) -> Vec<u32> {
     let step = tips.len().div_ceil(MOST_TIPS).max(1);
     let mut sorted = tips.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
     let mut chosen: Vec<u32> = sorted.iter().copied().step_by(step).collect();
-    let newest = ALL_OF_NEWEST.min(commits.len());
+    let newest = ALL_OF_NEWEST.min(merges.len());
     chosen.extend(0..newest as u32);
     let mut at = newest;
-    while at < commits.len() {
-        let stretch = (at / PART).clamp(SHORTEST, LONGEST).min(commits.len() - at);
+    while at < merges.len() {
+        let stretch = (at / PART).clamp(SHORTEST, LONGEST).min(merges.len() - at);
         let places = at..at + stretch;
         let tip = sorted.iter().find(|&&tip| places.contains(&(tip as usize))).copied();
         // where lines of development meet, more leads to it
-        let merge = || places.clone().find(|&at| commits[at].parents.len() > 1);
+        let merge = || places.clone().find(|&at| merges[at]);
         chosen.push(tip.unwrap_or_else(|| merge().unwrap_or(at) as u32));
         at += stretch;
     }
@@ -39,16 +38,10 @@ pub(super) fn choose(commits: &[Row], tips: &[u32], room: usize) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::{HashKind, ObjectId};
 
     #[test]
     fn the_older_the_fewer() {
-        let row = |at: u32| Row {
-            number: at,
-            parents: if at % 7 == 3 { vec![at + 1, at + 2] } else { vec![at + 1] },
-            tree: ObjectId::null(HashKind::Sha1),
-        };
-        let commits: Vec<Row> = (0..50_000).map(row).collect();
+        let commits: Vec<bool> = (0..50_000).map(|at| at % 7 == 3).collect();
         let chosen = choose(&commits, &[40_000, 4, 777], usize::MAX);
         assert!((0..100).all(|at| chosen.contains(&at)));
         assert!(chosen.contains(&777) && chosen.contains(&40_000));
