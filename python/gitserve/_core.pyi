@@ -12,6 +12,7 @@ from typing import Literal, Self, final
 from gitserve.options import RefFormat, Reflogs
 
 __all__ = [
+    "FileStamps",
     "Negotiation",
     "PackCache",
     "PackReceiver",
@@ -463,6 +464,17 @@ class PackReceiver:
         ``on_progress(done, total)`` is called a few times a second while deltas are resolved.
         Raises PackError; the quarantine is then only fit for discarding.
         """
+
+@final
+class FileStamps:
+    """What told some files from others when they were read, so as to see whether they changed."""
+
+    def __new__(cls, seen: Sequence[tuple[str, tuple[int, int, int, int, int] | None]]) -> Self:
+        """Each path with its device, inode, size, and times of content and inode in nanoseconds;
+        with None where there was no file."""
+
+    def stand(self) -> bool:
+        """Is each still what it was? Raises :class:`~gitserve.errors.RepositoryError`."""
 
 @final
 class Upkeep:

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod refs;
 pub mod sharing;
 pub mod source;
+pub mod stamps;
 pub mod store;
 pub mod temporary;
 pub mod turns;

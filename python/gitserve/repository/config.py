@@ -10,14 +10,20 @@ not know what the keys mean; the services do.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gitserve.errors import RepositoryError
+from gitserve.record import TYPE_CHECKING
 from gitserve.repository.configcondition import matches_git_dir, wildmatch
 from gitserve.repository.configenv import command_entries
 from gitserve.repository.configsyntax import ConfigSyntaxError, Entry, parse
 from gitserve.repository.files import Witness
 from gitserve.repository.heads import IN_TABLES, symbolic_head, tables_list
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 MAX_INCLUDE_DEPTH = 10
 """Git's own limit; it ends files that include each other."""
@@ -42,12 +48,13 @@ class Config:
     Section and name are lower case; the subsection keeps its case.
     """
 
-    __slots__ = ("_entries", "_merged", "_values")
+    __slots__ = ("_derived", "_entries", "_merged", "_values")
 
     def __init__(self, entries: Iterable[Origin] = ()) -> None:
         self._values: dict[str, list[Origin]] = {}
         self._merged: dict[tuple[str, ...], tuple[str, ...]] = {}
         """Answers of :meth:`get_merged`; what is in here never changes."""
+        self._derived: dict[Callable[[Config], object], object] = {}
         self._entries = tuple(entries)
         for origin in self._entries:
             self._values.setdefault(origin[0], []).append(origin)
@@ -71,6 +78,17 @@ class Config:
             found = tuple(_string(origin) for origin in self._entries if origin[0] in keys)
             self._merged[keys] = found
         return found
+
+    def derived(self, make: Callable[[Config], T]) -> T:
+        """What ``make`` makes of this configuration, made once.
+
+        ``make`` is a function or class of a module, and depends on nothing but the configuration.
+        """
+        try:
+            return self._derived[make]  # type: ignore[return-value]
+        except KeyError:
+            made = self._derived[make] = make(self)
+            return made
 
     def get_bool(self, key: str, default: bool = False) -> bool:
         """true/yes/on/nonzero, false/no/off/empty/0; a valueless key is true."""

@@ -201,30 +201,71 @@ def upload_config(
     config = repository.config
     head = refs.symbolic(b"HEAD")
     symrefs = ((b"HEAD", head),) if head is not None and refs.get(head) is not None else ()
-    return UploadConfig(
-        agent=AGENT,
-        object_format=repository.object_format,
-        stateless=manner.stateless,
-        advertise_only=manner.advertise_only,
-        symrefs=symrefs,
-        server_shallow=bool(repository.shallow),
-        allow_filter=config.get_bool("uploadpack.allowfilter"),
-        filter_rules=filter_policy(config),
-        promisor_remotes=advertised_promisors(config),
-        allow_tip_sha1_in_want=config.get_bool("uploadpack.allowtipsha1inwant"),
-        allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
-        allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
-        v2_reach=_v2_reach(config),
-        allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
-        allow_packfile_uris=config.get("uploadpack.blobpackfileuri") is not None,
-        allow_ref_in_want=config.get_bool("uploadpack.allowrefinwant"),
-        advertise_object_info=config.get_bool("transfer.advertiseobjectinfo"),
-        advertise_bundles=config.get_bool("uploadpack.advertisebundleuris"),
-        traced=options.traced,
-        advertise_unborn=(config.get("lsrefs.unborn") or "advertise").lower() == "advertise",
-        session_id=_session_id(config),
-        limits=options.limits,
+    offered = config.derived(_UploadOffer).to(
+        repository.object_format,
+        manner.stateless,
+        manner.advertise_only,
+        symrefs,
+        bool(repository.shallow),
+        options.traced,
+        options.limits,
     )
+    session_id = _session_id(config)
+    return offered if session_id is None else offered.but(session_id=session_id)
+
+
+class _UploadOffer:
+    """What one configuration makes of :class:`UploadConfig`; most requests get the last one's."""
+
+    __slots__ = ("_config", "_last")
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._last: tuple[tuple[object, ...], UploadConfig] | None = None
+
+    def to(
+        self,
+        object_format: str,
+        stateless: bool,
+        advertise_only: bool,
+        symrefs: tuple[tuple[bytes, bytes], ...],
+        server_shallow: bool,
+        traced: bool,
+        limits: Limits,
+    ) -> UploadConfig:
+        """All of it but the session id, which is each request's own."""
+        asked = (
+            object_format, stateless, advertise_only, symrefs, server_shallow, traced, limits
+        )  # fmt: skip
+        last = self._last
+        if last is not None and last[0] == asked:
+            return last[1]
+        config = self._config
+        made = UploadConfig(
+            agent=AGENT,
+            object_format=object_format,
+            stateless=stateless,
+            advertise_only=advertise_only,
+            symrefs=symrefs,
+            server_shallow=server_shallow,
+            allow_filter=config.get_bool("uploadpack.allowfilter"),
+            filter_rules=filter_policy(config),
+            promisor_remotes=advertised_promisors(config),
+            allow_tip_sha1_in_want=config.get_bool("uploadpack.allowtipsha1inwant"),
+            allow_reachable_sha1_in_want=config.get_bool("uploadpack.allowreachablesha1inwant"),
+            allow_any_sha1_in_want=config.get_bool("uploadpack.allowanysha1inwant"),
+            v2_reach=_v2_reach(config),
+            allow_sideband_all=config.get_bool("uploadpack.allowsidebandall"),
+            allow_packfile_uris=config.get("uploadpack.blobpackfileuri") is not None,
+            allow_ref_in_want=config.get_bool("uploadpack.allowrefinwant"),
+            advertise_object_info=config.get_bool("transfer.advertiseobjectinfo"),
+            advertise_bundles=config.get_bool("uploadpack.advertisebundleuris"),
+            traced=traced,
+            advertise_unborn=(config.get("lsrefs.unborn") or "advertise").lower() == "advertise",
+            limits=limits,
+        )
+        self._last = asked, made
+        return made
 
 
 def receive_config(

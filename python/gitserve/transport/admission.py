@@ -7,11 +7,10 @@ answers the same few paths again and again.
 
 from __future__ import annotations
 
-import os
 import time
 
 from gitserve.record import Record
-from gitserve.repository.files import RACY_NS
+from gitserve.repository.files import Witness
 from gitserve.repository.native import NativeRepository, open_location
 from gitserve.transport.exports import Exports
 from gitserve.transport.hostnames import HostNames
@@ -24,12 +23,10 @@ MAX_AGE = 5.0
 """Seconds. What else could change - a folder above that is moved away and linked back, a second
 repository whose name fits better - is noticed by then."""
 
-Folder = tuple[int, int, int, int]
-
 
 class _Admitted(Record):
     repository: NativeRepository
-    folders: tuple[Folder, ...]
+    folders: Witness
     until: float
 
 
@@ -52,7 +49,7 @@ class Admission:
             known is not None
             and time.monotonic() < known.until
             # a folder changes its time when HEAD, the export mark or a .git comes or goes in it
-            and _folders(known.repository) == known.folders
+            and known.folders.stands()
         ):
             known.repository.refresh()
             return known.repository
@@ -61,25 +58,14 @@ class Admission:
         return repository
 
     def _remember(self, requested: bytes, repository: NativeRepository) -> None:
-        folders = _folders(repository)
-        if folders is None:
+        folders = Witness()
+        try:
+            for path in repository.folders:
+                folders.look_at(path)
+        except OSError:
             return
-        newest = max(max(modified, changed) for _, _, modified, changed in folders)
-        if time.time_ns() - newest < RACY_NS:
+        if folders.racy:
             return  # it may change again within the same tick of the clock
         if len(self._admitted) >= MAX_REMEMBERED:
             self._admitted.pop(next(iter(self._admitted)), None)
         self._admitted[requested] = _Admitted(repository, folders, time.monotonic() + MAX_AGE)
-
-
-def _folders(repository: NativeRepository) -> tuple[Folder, ...] | None:
-    """Which folders these are, and when they were last changed; None when one is gone."""
-    try:
-        return tuple([_folder(path) for path in repository.folders])
-    except OSError:
-        return None
-
-
-def _folder(path: str) -> Folder:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns

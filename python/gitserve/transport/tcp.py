@@ -88,7 +88,8 @@ class Daemon(Record):
             stream.write(error_line.format(BUSY))
 
     def _serve(self, connection: Connection) -> None:
-        self.log.detail(f"Connection from {shown_address(connection.peer)}")
+        if self.log.verbose:
+            self.log.detail(f"Connection from {shown_address(connection.peer)}")
         limits = self.connections
         stream = SocketStream(connection.socket, limits.timeout, limits.init_timeout)
         self.serve_on(stream, connection.peer, connection)
@@ -142,10 +143,11 @@ class Daemon(Record):
     def _run(
         self, request: ProtoRequest, conversation: Conversation, tally: Tally, peer: object
     ) -> None:
-        if request.host is not None:
-            self.log.detail(f'Extended attribute "host": {quoted(request.host)}')
-        name = quoted(request.service.removeprefix(b"git-"))
-        self.log.detail(f"Request {name} for '{quoted(request.path)}'")
+        if self.log.verbose:
+            if request.host is not None:
+                self.log.detail(f'Extended attribute "host": {quoted(request.host)}')
+            name = quoted(request.service.removeprefix(b"git-"))
+            self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:
             service, repository = self._admit(request, peer)
         except NotPermitted as error:

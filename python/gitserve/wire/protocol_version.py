@@ -28,4 +28,8 @@ def split_parameters(value: bytes) -> tuple[bytes, ...]:
 
 def requested_version(parameters: Iterable[bytes]) -> int:
     """The highest version asked for that there is; 0 when none is."""
-    return max((_KNOWN.get(parameter, 0) for parameter in parameters), default=0)
+    version = 0
+    for parameter in parameters:
+        known = _KNOWN.get(parameter, 0)
+        version = max(version, known)
+    return version

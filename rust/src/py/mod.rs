@@ -16,6 +16,7 @@ mod objects;
 mod pieces;
 mod process;
 mod refs;
+mod stamps;
 mod stream;
 
 use pyo3::prelude::*;
@@ -40,6 +41,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;
     module.add_class::<maintain::Upkeep>()?;
+    module.add_class::<stamps::FileStamps>()?;
     module.add_function(wrap_pyfunction!(process::share_out, module)?)?;
     module.add_function(wrap_pyfunction!(process::large_requests, module)?)?;
     module.add_function(wrap_pyfunction!(process::give_back_memory, module)?)?;

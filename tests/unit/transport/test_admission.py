@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from gitserve.repository import files
 from gitserve.transport import admission
 from gitserve.transport.admission import Admission
 from gitserve.transport.exports import EXPORT_MARK, Exports, NotExported
@@ -15,7 +16,7 @@ from gitserve.transport.exports import EXPORT_MARK, Exports, NotExported
 
 @pytest.fixture
 def srv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(admission, "RACY_NS", 0)
+    monkeypatch.setattr(files, "RACY_NS", 0)
     for name in ("srv/a.git", "srv/b.git", "outside.git"):
         subprocess.run(["git", "init", "-q", "--bare", tmp_path / name], check=True)
         (tmp_path / name / EXPORT_MARK).touch()
@@ -81,7 +82,7 @@ def test_a_repository_that_goes_and_another_that_comes(srv: Path, tmp_path: Path
 def test_a_folder_just_changed_is_not_remembered(
     srv: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "RACY_NS", 10**18 * 10)
+    monkeypatch.setattr(files, "RACY_NS", 10**18 * 10)
     exports = Exports(base_path=str(srv))
     asked = counting(monkeypatch)
     open_ = Admission(exports).open
