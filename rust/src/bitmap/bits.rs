@@ -1,5 +1,7 @@
 //! A dense set of bits, as wide as a pack or multi-pack-index has objects.
 
+use std::ops::Range;
+
 /// The bits of the objects 0, 1, ... of a pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bits {
@@ -27,6 +29,17 @@ impl Bits {
     /// How many bits are set.
     pub fn count(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()
+    }
+
+    /// How many of these bits are set.
+    pub fn count_within(&self, bits: Range<u32>) -> u32 {
+        let ones = |word: usize| self.words.get(word).map_or(0, |word| word.count_ones());
+        let low = |bit: u32| {
+            let below = (1u64 << (bit % 64)) - 1;
+            self.words.get(bit as usize / 64).map_or(0, |word| (word & below).count_ones())
+        };
+        let (first, last) = (bits.start as usize / 64, bits.end as usize / 64);
+        ((first..last).map(ones).sum::<u32>() + low(bits.end)).saturating_sub(low(bits.start))
     }
 
     /// Is this bit set? Bits beyond the end never are.
@@ -195,6 +208,10 @@ mod tests {
             prop_assert_eq!(x.is_empty(), a.is_empty());
             prop_assert!(x.ones().eq(a.iter().copied()));
             prop_assert!(x.ones_from(from).eq(a.range(from..).copied()));
+            for end in from..=len {
+                let within = a.range(from..end).count();
+                prop_assert_eq!(x.count_within(from..end) as usize, within);
+            }
             prop_assert_eq!(x.leading_ones() as usize, (0..).take_while(|n| a.contains(n)).count());
             prop_assert_eq!(x.is_subset(&y), a.is_subset(&b));
             let mut both = x.clone();

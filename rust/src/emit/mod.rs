@@ -131,4 +131,6 @@ mod elsewhere_tests;
 #[cfg(test)]
 mod remembering_tests;
 #[cfg(test)]
+mod stretches_tests;
+#[cfg(test)]
 mod tests;

@@ -62,11 +62,14 @@ impl Stored {
     /// The objects one by one, from a bit on; as they are packed, where new ones mostly come
     /// before old ones.
     pub fn found_from(&self, first: u32) -> impl Iterator<Item = Found> + '_ {
-        let (reach, numbers) = (&*self.reach, self.reach.numbers());
-        self.bits.ones_from(first).map(move |bit| {
-            let number = numbers[bit as usize];
-            Found { number, name_hash: reach.name_hash(number), kind: reach.kind(bit) }
-        })
+        self.bits.ones_from(first).map(|bit| self.found(bit))
+    }
+
+    /// The object of a bit.
+    #[inline]
+    pub fn found(&self, bit: u32) -> Found {
+        let number = self.reach.numbers()[bit as usize];
+        Found { number, name_hash: self.reach.name_hash(number), kind: self.reach.kind(bit) }
     }
 
     /// Is this object among them?

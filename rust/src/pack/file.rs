@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::PACK_HEADER_LEN;
+use super::bases::PackBases;
 use super::entry::EntryHeader;
 use super::index::PackIndex;
 use super::map::{Mapping, be32, corrupt, is_gone, map_file};
@@ -25,6 +26,7 @@ pub struct Pack {
     index: PackIndex,
     hash: HashKind,
     order: OnceLock<Result<PackOrder, &'static str>>,
+    bases: OnceLock<PackBases>,
     rev_problem: Mutex<Option<String>>,
     verified: Verified,
 }
@@ -38,8 +40,8 @@ impl Pack {
         check(&data, &index, hash).map_err(|what| corrupt(&path, what))?;
         let name = path.display().to_string();
         let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
-        let verified = Verified::default();
-        Ok(Self { path, name, data, index, hash, order, rev_problem, verified })
+        let (bases, verified) = (OnceLock::new(), Verified::default());
+        Ok(Self { path, name, data, index, hash, order, bases, rev_problem, verified })
     }
 
     /// Its files changed under us: it is not to be used any more.
@@ -159,6 +161,13 @@ impl Pack {
             .get_or_init(|| self.read_order())
             .as_ref()
             .map_err(|what| corrupt(self.index.path(), what))
+    }
+
+    /// What each entry is a delta of. Every header is read, once, when first asked for.
+    pub fn bases(&self) -> Result<&PackBases, SourceError> {
+        let order = self.order()?;
+        let entries = &self.data[..self.end_of_entries() as usize];
+        Ok(self.bases.get_or_init(|| PackBases::read(entries, order, self.hash)))
     }
 
     /// Was [`Pack::note_verified`] told of all entries of these ranks?

@@ -3,6 +3,7 @@
 //! In flow files, out flow positions, offsets and entry headers. Nothing here knows which packs
 //! a repository has, nor how a delta chain is followed; that is [`crate::store`].
 
+mod bases;
 pub mod delta;
 pub mod entry;
 mod fault;
@@ -14,6 +15,7 @@ mod names;
 mod order;
 mod verified;
 
+pub use bases::{EntryBase, PackBases};
 pub(crate) use fault::any_faulted;
 pub use file::Pack;
 pub use index::PackIndex;

@@ -104,6 +104,29 @@ impl PackOrder {
             Offsets::Large(table) => search(table, offset),
         }
     }
+
+    /// The same for an entry before the one of this rank, and mostly near it.
+    #[inline]
+    pub fn rank_before(&self, rank: usize, offset: u64) -> Option<usize> {
+        match &self.offsets {
+            Offsets::Small(table) => search_back(table.get(..rank)?, u32::try_from(offset).ok()?),
+            Offsets::Large(table) => search_back(table.get(..rank)?, offset),
+        }
+    }
+}
+
+/// Where `wanted` is in a rising table, looked for in growing steps from the end.
+fn search_back<T: Ord>(table: &[T], wanted: T) -> Option<usize> {
+    let (mut step, mut high) = (1, table.len());
+    while high > 0 {
+        let low = high.saturating_sub(step);
+        if table[low] <= wanted {
+            return table[low..high].binary_search(&wanted).ok().map(|at| low + at);
+        }
+        high = low;
+        step *= 2;
+    }
+    None
 }
 
 /// Binary search without branches that depend on the values, which the processor cannot guess.

@@ -10,20 +10,23 @@
 //! The stages, a file each: [`slots`] finds where every object lies, [`reuse`] which stored deltas
 //! can be sent as they are, [`search`] makes deltas for the rest (or takes those that [`recall`]
 //! knows), [`order`] puts bases before
-//! what is made of them and joins neighbours to runs. [`whole`] goes before them all.
+//! what is made of them and joins neighbours to runs. [`whole`] goes before them all, and
+//! [`stretches`] takes what bitmaps name out of their way.
 
 mod order;
 mod recall;
 mod reuse;
 mod search;
 mod slots;
+mod stretches;
 mod whole;
 mod window;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::graph::Enumeration;
+use self::stretches::Stretches;
+use crate::graph::{ClientHas, Enumeration, Found};
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::{Phase, Watch};
@@ -209,6 +212,7 @@ impl PackPlan {
         let count = u32::try_from(total).ok().filter(|&n| n < u32::MAX);
         let count = count.ok_or(PlanError::TooMany(total))?;
         watch.begin(Phase::Counting, Some(u64::from(count)));
+        let mut stretches = None;
         if let Some(stored) = stored {
             if options.ofs_delta
                 && objects.is_empty()
@@ -216,10 +220,50 @@ impl PackPlan {
             {
                 return Ok(plan);
             }
-            objects.extend(stored.found_from(0));
+            if options.takes_stretches() {
+                stretches = Some(Stretches::take(source, &stored, &mut objects, watch)?);
+            } else {
+                objects.extend(stored.found_from(0));
+            }
         }
+        let rest = Rest { source, objects, client_has: &client_has, preferred_bases };
+        match stretches {
+            Some(stretches) if !stretches.is_empty() => {
+                let rest = rest.plan(Some(&stretches), options, watch)?;
+                Ok(stretches.followed_by(source, rest))
+            }
+            _ => rest.plan(None, options, watch),
+        }
+    }
+}
+
+impl PlanOptions {
+    /// May what bitmaps name be copied without a look at each object?
+    fn takes_stretches(&self) -> bool {
+        let as_stored = !self.as_found && self.reused_depth == u32::MAX;
+        self.ofs_delta && self.reuse_deltas && as_stored
+    }
+}
+
+/// Objects that are looked at one by one.
+struct Rest<'a> {
+    source: &'a dyn ObjectSource,
+    objects: Vec<Found>,
+    client_has: &'a ClientHas,
+    preferred_bases: Vec<Found>,
+}
+
+impl Rest<'_> {
+    fn plan(
+        self,
+        stretches: Option<&Stretches>,
+        options: &PlanOptions,
+        watch: &Watch,
+    ) -> Result<PackPlan, PlanError> {
+        let Self { source, objects, client_has, preferred_bases } = self;
         // what the client has cannot shorten a pack in which nothing is compressed anew
-        if options.ofs_delta
+        if stretches.is_none()
+            && options.ofs_delta
             && options.reuse_deltas
             && let Some(plan) = whole::plan(source, &objects, watch)?
         {
@@ -227,9 +271,9 @@ impl PackPlan {
         }
         let mut slots = slots::Slots::gather(source, &objects, watch)?;
         drop(objects);
-        let client_has = options.thin.then_some(&client_has);
         if options.reuse_deltas {
-            reuse::decide(&mut slots, source, client_has, options.reused_depth, watch)?;
+            let beside = reuse::Beside { client: options.thin.then_some(client_has), stretches };
+            reuse::decide(&mut slots, source, beside, options.reused_depth, watch)?;
         } else {
             reuse::give_up_deltas(&mut slots)?;
         }

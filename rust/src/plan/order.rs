@@ -90,8 +90,9 @@ impl Arranger<'_> {
     fn stays_as_it_is(&self, slot: &Slot) -> bool {
         match slot.link {
             Link::None => true,
-            // a distance is shorter than a name, where both serve
-            Link::Name => !self.ofs_delta || slot.how == How::StoredThin,
+            // a distance is shorter than a name, where both serve: whether it does is not known
+            // of a base without a slot
+            Link::Name => !self.ofs_delta,
             Link::Elsewhere => false,
             // nothing between the two is left out
             Link::Near => {

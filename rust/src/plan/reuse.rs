@@ -1,21 +1,38 @@
 //! Which stored deltas can be sent as they are.
 //!
 //! A stored delta serves when its base goes along, or when the client has the base and takes thin
-//! packs. Within one pack that can never go in circles; across packs, each of which holds its own
+//! packs. What bitmaps let pass in [`super::stretches`] goes along, too. Within one pack that can never go in circles; across packs, each of which holds its own
 //! copy of the same objects, it can, and then one delta of the circle is given up.
 
 use super::slots::{CHECK_EVERY, How, Link, PackGroup, Slot, Slots};
+use super::stretches::Stretches;
 use crate::graph::ClientHas;
 use crate::pack::entry::EntryKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::Watch;
 
+/// Bases that need not have a slot.
+#[derive(Clone, Copy)]
+pub(super) struct Beside<'a> {
+    /// What the client has, when it takes thin packs.
+    pub(super) client: Option<&'a ClientHas>,
+    /// What goes before all slots.
+    pub(super) stretches: Option<&'a Stretches>,
+}
+
+impl Beside<'_> {
+    fn contains(&self, source: &dyn ObjectSource, number: ObjectNumber) -> bool {
+        self.stretches.is_some_and(|stretches| stretches.contains(number))
+            || self.client.is_some_and(|client| client.contains(source, number))
+    }
+}
+
 /// Decides between [`How::Stored`], [`How::StoredDelta`], [`How::StoredThin`] and [`How::Anew`]
-/// for all packed slots. `client_has`: what the client has, when it takes thin packs.
+/// for all packed slots.
 pub(super) fn decide(
     slots: &mut Slots,
     source: &dyn ObjectSource,
-    client_has: Option<&ClientHas>,
+    beside: Beside<'_>,
     longest: u32,
     watch: &Watch,
 ) -> Result<(), SourceError> {
@@ -30,7 +47,7 @@ pub(super) fn decide(
                 watch.check()?;
                 watch.add((group.slots.end - at).min(CHECK_EVERY) as u64);
             }
-            let (how, base, link) = decide_one(slots, group, &offsets, at, source, client_has)?;
+            let (how, base, link) = decide_one(slots, group, &offsets, at, source, beside)?;
             let slot = &mut slots.all[at];
             (slot.how, slot.base, slot.link) = (how, base, link);
         }
@@ -66,7 +83,7 @@ fn decide_one(
     offsets: &[u64],
     at: usize,
     source: &dyn ObjectSource,
-    client_has: Option<&ClientHas>,
+    beside: Beside<'_>,
 ) -> Result<(How, u32, Link), SourceError> {
     let slot = &slots.all[at];
     let header = group.pack.header_at(slot.offset)?;
@@ -88,7 +105,7 @@ fn decide_one(
         }
         EntryKind::RefDelta(id) => (source.lookup(&id)?, Link::Name),
     };
-    let (how, base) = base.map_or((How::Anew, 0), |base| fate(slots, base, source, client_has));
+    let (how, base) = base.map_or((How::Anew, 0), |base| fate(slots, base, source, beside));
     Ok((how, base, link))
 }
 
@@ -96,11 +113,11 @@ fn fate(
     slots: &Slots,
     base: ObjectNumber,
     source: &dyn ObjectSource,
-    client_has: Option<&ClientHas>,
+    beside: Beside<'_>,
 ) -> (How, u32) {
     match slots.of(base) {
         Some(slot) => (How::StoredDelta, slot),
-        None if client_has.is_some_and(|has| has.contains(source, base)) => (How::StoredThin, base),
+        None if beside.contains(source, base) => (How::StoredThin, base),
         None => (How::Anew, 0),
     }
 }

@@ -22,7 +22,8 @@ pub(super) enum How {
     Stored,
     /// Copied: a stored delta of the object in slot `base`.
     StoredDelta,
-    /// Copied: a stored delta of object number `base`, which the client has.
+    /// Copied: a stored delta of object number `base`, which has no slot: the client has it, or it
+    /// goes before all slots.
     StoredThin,
     /// A new delta of the object in slot `base`.
     NewDelta,

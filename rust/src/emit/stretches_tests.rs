@@ -1,0 +1,108 @@
+//! Packs of which bitmaps name nearly all, but not all: copied in stretches, the rest behind them.
+
+use super::PackStats;
+use super::tests::{expected, judged, pack_of, request};
+use crate::graph::WalkRequest;
+use crate::hash::{HashKind, ObjectId};
+use crate::store::testing::TestRepo;
+
+fn named(ids: &[String]) -> Vec<ObjectId> {
+    ids.iter().map(|hex| ObjectId::from_hex(hex.as_bytes()).unwrap()).collect()
+}
+
+/// The pack of `asked` holds exactly `wanted`; it is hardly longer than the one that is made
+/// without bitmaps.
+fn check(repo: &TestRepo, asked: &WalkRequest, wanted: &[String]) -> PackStats {
+    let (pack, stats) = pack_of(repo, asked.clone(), true);
+    assert_eq!(judged(repo, &pack, None), wanted);
+    assert_eq!(stats.objects as usize, wanted.len());
+    let (long, slow) = pack_of(repo, WalkRequest { no_bitmaps: true, ..asked.clone() }, true);
+    assert_eq!(slow.verbatim, 0);
+    assert!(pack.len() <= long.len() + long.len() / 20 + 500, "{} {}", pack.len(), long.len());
+    stats
+}
+
+/// A side branch with objects of its own, which nobody asks for below.
+fn with_side(hash: HashKind) -> (TestRepo, ObjectId) {
+    let repo = TestRepo::with_history(hash, 60);
+    let main = repo.id("main");
+    repo.git(&["branch", "side", "main~20"]);
+    let mut stream = String::new();
+    for nth in 0..12 {
+        let content: String = (0..60).map(|line| format!("side {}\n", line * nth)).collect();
+        stream += "commit refs/heads/side\ncommitter C <c@x> 1700000900 +0000\ndata 4\nside\n";
+        stream += if nth == 0 { "from refs/heads/side^0\n" } else { "" };
+        stream += &format!("M 100644 inline dir1/file3\ndata {}\n{content}\n", content.len());
+    }
+    repo.git_with(&["fast-import", "--quiet"], stream.as_bytes());
+    (repo, main)
+}
+
+#[test]
+fn what_a_branch_of_its_own_has_is_left_out() {
+    for hash in [HashKind::Sha1, HashKind::Sha256] {
+        let (repo, main) = with_side(hash);
+        repo.git(&["repack", "-adbq", "--depth=9"]);
+        let wanted = expected(&repo, &[main], &[]);
+        let stats = check(&repo, &request(&[main], &[], false), &wanted);
+        assert!(stats.verbatim > stats.objects * 3 / 4, "{stats:?}");
+        // who cannot take distances gets none
+        let (pack, stats) = pack_of(&repo, request(&[main], &[], false), false);
+        assert_eq!((judged(&repo, &pack, None), stats.verbatim), (wanted, 0));
+    }
+}
+
+#[test]
+fn what_came_after_the_bitmap_follows() {
+    let repo = TestRepo::with_history(HashKind::Sha1, 40);
+    repo.git(&["repack", "-adbq"]);
+    let before = expected(&repo, &[repo.id("main"), repo.id("v39")], &[]).len();
+    repo.add_history(40, 10);
+    for packed in [false, true] {
+        if packed {
+            repo.git(&["repack", "-dq"]);
+        }
+        let tips = [repo.id("main"), repo.id("v9"), repo.id("v19"), repo.id("v29"), repo.id("v39")];
+        let wanted = expected(&repo, &tips, &[]);
+        let stats = check(&repo, &request(&tips, &[], false), &wanted);
+        assert_eq!(stats.verbatim as usize, before + 3, "packed: {packed}");
+        assert!(stats.objects > stats.verbatim);
+    }
+}
+
+#[test]
+fn several_packs_of_one_bitmap_are_copied() {
+    let (repo, main) = with_side(HashKind::Sha1);
+    repo.git(&["-c", "repack.writeBitmaps=false", "repack", "-adq"]);
+    repo.add_history(60, 30);
+    repo.git(&["repack", "-dq"]);
+    repo.git(&["multi-pack-index", "write", "--bitmap", "--no-progress"]);
+    assert_ne!(repo.id("main"), main);
+    let wants = [repo.id("main")];
+    let stats = check(&repo, &request(&wants, &[], false), &expected(&repo, &wants, &[]));
+    // of the pack that is all wanted, nothing but copies of what is in the other one is not
+    assert!(stats.verbatim > stats.objects * 3 / 4, "{stats:?}");
+}
+
+#[test]
+fn gaps_may_be_anywhere() {
+    let (repo, main) = with_side(HashKind::Sha1);
+    for by_name in [false, true] {
+        let distances = format!("repack.useDeltaBaseOffset={}", !by_name);
+        repo.git(&["-c", &distances, "repack", "-adbfq"]);
+        let all = expected(&repo, &[main], &[]);
+        for (step, first) in [(5, 0), (11, 3), (40, 7), (all.len(), 1), (2, 0)] {
+            let there: Vec<String> = all.iter().skip(first).step_by(step).cloned().collect();
+            let asked = WalkRequest { leave_out: named(&there), ..request(&[main], &[], false) };
+            let (pack, stats) = pack_of(&repo, asked, true);
+            let mut rest = all.clone();
+            rest.retain(|id| !there.contains(id));
+            let client = TestRepo::new(HashKind::Sha1);
+            client.git_with(&["index-pack", "--stdin"], &pack);
+            let listed = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+            assert!(client.git(&listed).lines().eq(rest.iter().map(String::as_str)));
+            assert_eq!(stats.objects as usize, rest.len());
+            assert!(by_name || stats.verbatim * 8 > stats.objects, "{stats:?}");
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! What bitmaps name, copied in stretches as it lies in its packs.
+//!
+//! Most of what a clone asks for is most of a pack, with a gap wherever something belongs to a
+//! branch that is not asked for, or to none. Between two gaps entries stay as they are. A delta
+//! whose base is on the other side of a gap is copied behind a new header; one whose base is not
+//! sent, or that gives it by name, is left to the stages that look at objects one by one, as is
+//! whatever lies elsewhere. These come behind the stretches, and may be deltas of what is in them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::slots::CHECK_EVERY;
+use super::{BaseAt, PackPlan, PlanCounts, Step};
+use crate::bitmap::{Bits, Reachability};
+use crate::graph::{Found, Stored};
+use crate::pack::{EntryBase, PACK_HEADER_LEN, PackBases, PackOrder};
+use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::store::Pack;
+use crate::watch::Watch;
+
+/// Of a pack of which less than one object in so many is wanted, each is looked at by itself: it
+/// is a few objects, or a pack that is no longer of much use.
+const SHARE: u64 = 4;
+
+/// The stretches of a plan, which are its first steps.
+pub(super) struct Stretches {
+    reach: Arc<Reachability>,
+    /// What they hold.
+    sent: Bits,
+    /// The packs they are copied from, and which steps do so, by offset.
+    parts: Vec<(u32, Range<usize>)>,
+    steps: Vec<Step>,
+    objects: u32,
+}
+
+impl Stretches {
+    /// Takes what can be copied; the other objects that `stored` names are added to `rest`.
+    pub(super) fn take(
+        source: &dyn ObjectSource,
+        stored: &Stored,
+        rest: &mut Vec<Found>,
+        watch: &Watch,
+    ) -> Result<Self, SourceError> {
+        let reach = Arc::clone(&stored.reach);
+        let (steps, parts) = (Vec::new(), Vec::new());
+        let mut taken =
+            Self { sent: Bits::new(stored.bits.len()), reach, parts, steps, objects: 0 };
+        let leading = stored.reach.leading_pack();
+        let mut at = 0;
+        // bits stand in the order of packs, so each pack's are one range of them
+        while let Some(first) = stored.bits.ones_from(at).next() {
+            let place = source.packed_at(stored.reach.numbers()[first as usize]);
+            let Some(place) = place else {
+                rest.extend(stored.found_from(first));
+                break;
+            };
+            let bits = match first < leading {
+                true => 0..leading,
+                false => first..end_of_pack(source, stored, first, place.pack),
+            };
+            at = bits.end;
+            if !taken.worth(source, stored, place.pack, &bits) {
+                rest.extend(found_within(stored, bits));
+                continue;
+            }
+            taken.take_pack(source, stored, place.pack, bits, rest, watch)?;
+        }
+        Ok(taken)
+    }
+
+    fn worth(
+        &self,
+        source: &dyn ObjectSource,
+        stored: &Stored,
+        pack: u32,
+        bits: &Range<u32>,
+    ) -> bool {
+        let wanted = stored.bits.count_within(bits.clone());
+        // each pack once: a bitmap that mixes packs is none of ours
+        self.parts.iter().all(|(known, _)| *known != pack)
+            && source
+                .pack(pack)
+                .is_some_and(|file| u64::from(wanted) * SHARE >= u64::from(file.object_count()))
+    }
+
+    /// Takes from one pack what these bits stand for.
+    fn take_pack(
+        &mut self,
+        source: &dyn ObjectSource,
+        stored: &Stored,
+        number: u32,
+        bits: Range<u32>,
+        rest: &mut Vec<Found>,
+        watch: &Watch,
+    ) -> Result<(), SourceError> {
+        let Some(pack) = source.pack(number) else { return Ok(()) };
+        let (part, before) = (self.steps.len(), self.objects);
+        let count = pack.object_count();
+        if bits.len() == count as usize && stored.bits.count_within(bits.clone()) == count {
+            for bit in bits {
+                self.sent.insert(bit);
+            }
+            let (start, end) = (PACK_HEADER_LEN as u64, pack.end_of_entries());
+            self.steps.push(Step::Run { pack: number, start, end, objects: count });
+            self.objects += count;
+            self.parts.push((number, part..part + 1));
+            watch.add(u64::from(count));
+            return Ok(());
+        }
+        // of the first pack, each object has a bit if that many have
+        let is_in_step = bits == (0..count) && stored.reach.leading_pack() == count;
+        let mut cutter = Cutter::new(number, pack, &mut self.steps)?;
+        let mut cursor = 0;
+        for (nth, bit) in stored.bits.ones_from(bits.start).enumerate() {
+            if bit >= bits.end {
+                break;
+            }
+            if nth % CHECK_EVERY == 0 {
+                watch.check()?;
+            }
+            let rank = match is_in_step {
+                true => Some(bit),
+                false => {
+                    let place = source.packed_at(stored.reach.numbers()[bit as usize]);
+                    let offset = place.filter(|at| at.pack == number).map(|at| at.offset);
+                    offset.and_then(|offset| cutter.rank_from(&mut cursor, offset))
+                }
+            };
+            if rank.is_some_and(|rank| cutter.take(rank)) {
+                self.sent.insert(bit);
+                self.objects += 1;
+            } else {
+                rest.push(stored.found(bit));
+            }
+        }
+        let end = self.steps.len();
+        watch.add(u64::from(self.objects - before));
+        self.parts.push((number, part..end));
+        Ok(())
+    }
+
+    /// Is there nothing that could be copied?
+    pub(super) fn is_empty(&self) -> bool {
+        self.objects == 0
+    }
+
+    /// Does a stretch hold this object?
+    pub(super) fn contains(&self, number: ObjectNumber) -> bool {
+        self.reach.bit(number).is_some_and(|bit| self.sent.contains(bit))
+    }
+
+    /// Where this object is in the stretches.
+    fn place(&self, source: &dyn ObjectSource, number: ObjectNumber) -> Option<BaseAt> {
+        if !self.contains(number) {
+            return None;
+        }
+        let at = source.packed_at(number)?;
+        let (_, steps) = self.parts.iter().find(|(pack, _)| *pack == at.pack)?;
+        place_among(&self.steps, steps.clone(), at.offset)
+    }
+
+    /// The stretches, and behind them what is planned for the rest.
+    pub(super) fn followed_by(self, source: &dyn ObjectSource, rest: PackPlan) -> PackPlan {
+        let PackPlan { steps, mut made, counts } = rest;
+        let before = self.steps.len() as u32;
+        let moved = |base: BaseAt| match base {
+            BaseAt::Sent { step, within } => BaseAt::Sent { step: step + before, within },
+            BaseAt::Named(number) => self.place(source, number).unwrap_or(base),
+        };
+        let steps: Vec<Step> = steps
+            .into_iter()
+            .map(|step| match step {
+                Step::Moved { pack, offset, end, base } => {
+                    Step::Moved { pack, offset, end, base: moved(base) }
+                }
+                Step::Remake { target, base, at } => Step::Remake { target, base, at: moved(at) },
+                other => other,
+            })
+            .collect();
+        for entry in &mut made {
+            entry.base = entry.base.map(moved);
+        }
+        let counts = PlanCounts {
+            objects: counts.objects + self.objects,
+            verbatim: counts.verbatim + self.objects,
+            ..counts
+        };
+        let mut all = self.steps;
+        all.extend(steps);
+        PackPlan { steps: all, made, counts }
+    }
+}
+
+/// Where the bits of a pack's objects end.
+fn end_of_pack(source: &dyn ObjectSource, stored: &Stored, first: u32, pack: u32) -> u32 {
+    let numbers = stored.reach.numbers();
+    let elsewhere =
+        |bit: &u32| source.packed_at(numbers[*bit as usize]).is_none_or(|place| place.pack != pack);
+    stored.bits.ones_from(first).find(elsewhere).unwrap_or(stored.bits.len())
+}
+
+fn found_within(stored: &Stored, bits: Range<u32>) -> impl Iterator<Item = Found> + '_ {
+    stored
+        .bits
+        .ones_from(bits.start)
+        .take_while(move |&bit| bit < bits.end)
+        .map(|b| stored.found(b))
+}
+
+/// The step, among these of one pack, that copies the entry at this offset.
+fn place_among(steps: &[Step], among: Range<usize>, offset: u64) -> Option<BaseAt> {
+    let start = |step: &Step| match *step {
+        Step::Run { start, .. } => start,
+        Step::Moved { offset, .. } => offset,
+        _ => u64::MAX,
+    };
+    let first = among.start;
+    let after = steps.get(among)?.partition_point(|step| start(step) <= offset);
+    let at = first + after.checked_sub(1)?;
+    let within = offset - start(&steps[at]);
+    Some(BaseAt::Sent { step: u32::try_from(at).ok()?, within })
+}
+
+/// Cuts one pack into stretches.
+struct Cutter<'a> {
+    number: u32,
+    order: &'a PackOrder,
+    bases: &'a PackBases,
+    steps: &'a mut Vec<Step>,
+    /// Its first step.
+    first: usize,
+    /// The entries taken, by rank.
+    taken: Bits,
+    /// The ranks of the stretch that is the last step.
+    open: Range<u32>,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(number: u32, pack: &'a Pack, steps: &'a mut Vec<Step>) -> Result<Self, SourceError> {
+        let (order, bases) = (pack.order()?, pack.bases()?);
+        let (first, taken) = (steps.len(), Bits::new(pack.object_count()));
+        Ok(Self { number, order, bases, steps, first, taken, open: 0..0 })
+    }
+
+    /// The rank of the entry at this offset, looked for from the last one on.
+    fn rank_from(&self, cursor: &mut u32, offset: u64) -> Option<u32> {
+        while *cursor < self.taken.len() && self.order.offset(*cursor as usize) < offset {
+            *cursor += 1;
+        }
+        let found = *cursor < self.taken.len() && self.order.offset(*cursor as usize) == offset;
+        found.then_some(*cursor)
+    }
+
+    /// Adds the entry of this rank, which is higher than all before; false when it cannot be
+    /// copied.
+    #[inline]
+    fn take(&mut self, rank: u32) -> bool {
+        let follows = !self.open.is_empty() && self.open.end == rank;
+        let base = match self.bases.of(rank) {
+            EntryBase::Whole(_) => None,
+            // nothing between the two is left out
+            EntryBase::Rank(base) if follows && base >= self.open.start => None,
+            EntryBase::Rank(base) if self.taken.contains(base) => Some(base),
+            EntryBase::Rank(_) | EntryBase::Unclear => return false,
+        };
+        let (offset, entry_end) =
+            (self.order.offset(rank as usize), self.order.offset(rank as usize + 1));
+        match (base, self.steps.last_mut()) {
+            (Some(base), _) => {
+                let base = self.order.offset(base as usize);
+                let among = self.first..self.steps.len();
+                let Some(base) = place_among(self.steps, among, base) else { return false };
+                self.open = 0..0;
+                self.steps.push(Step::Moved { pack: self.number, offset, end: entry_end, base });
+            }
+            (None, Some(Step::Run { end, objects, .. })) if follows => {
+                (*end, *objects) = (entry_end, *objects + 1);
+                self.open.end = rank + 1;
+            }
+            (None, _) => {
+                self.open = rank..rank + 1;
+                let (pack, start) = (self.number, offset);
+                self.steps.push(Step::Run { pack, start, end: entry_end, objects: 1 });
+            }
+        }
+        self.taken.insert(rank);
+        true
+    }
+}
