@@ -5,6 +5,7 @@
 //! requests by [`super::parallel`]), then the tags that go along.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use super::GraphError;
 use super::edges::{BoundaryNames, mark_whole};
@@ -13,9 +14,11 @@ use super::parallel::{Shared, walk_trees};
 use super::paths::Paths;
 use super::request::{ClientHas, Enumeration, Found, WalkRequest};
 use super::roots::{Root, resolve};
+use super::scan::{Roots, Scan};
 use super::seen::{Lowest, SeenSet};
 use super::sieve::Sieve;
 use super::table::{CommitNumber, CommitReader, CommitTable};
+use super::tags::{insert_tags, tags_of};
 use super::trees::{Noted, TreeWalk};
 use super::walk::{CommitWalk, Walked, settle_generations};
 use crate::bitmap::Reachability;
@@ -36,13 +39,33 @@ pub(super) struct Limits {
     pub(super) bitmap_min: usize,
     /// From this many new commits on it is kept what they reach, for the next request.
     pub(super) learn_min: usize,
+    /// From this many objects on the trees of a pack are scanned for a clone of everything.
+    pub(super) scan_min: u32,
+    /// Entries that are listed then, for each object: what lists take is less than what the walk
+    /// would. In the history of git there are about seven.
+    pub(super) scan_entries: usize,
 }
 
 /// A walk over so many objects takes as long as one over another commit.
 const OBJECTS_A_COMMIT: usize = 16;
 
-const LIMITS: Limits =
-    Limits { whole_boundary_min: 1000, parallel_min: 256, bitmap_min: 256, learn_min: 512 };
+const LIMITS: Limits = Limits {
+    whole_boundary_min: 1000,
+    parallel_min: 256,
+    bitmap_min: 256,
+    learn_min: 512,
+    scan_min: 1 << 14,
+    scan_entries: 24,
+};
+
+/// How far a walk over commits goes.
+#[derive(Clone, Copy)]
+struct Until<'a> {
+    /// So many commits are enough to know that there is a better way.
+    enough: Option<usize>,
+    /// Is told from time to time how many were taken.
+    told: Option<&'a AtomicUsize>,
+}
 
 /// The wanted ids, sorted by what they are.
 #[derive(Default)]
@@ -92,7 +115,7 @@ pub(super) fn enumerate_within(
     let mut may_ask = suited && source.may_have_reachability();
     if may_ask && (request.haves.is_empty() || limits.bitmap_min == 0) {
         if let Some(reach) = source.reachability() {
-            return by_bitmaps(source, commits, &reach, request, watch);
+            return counted(by_bitmaps(source, commits, &reach, request, watch), watch);
         }
         may_ask = false;
     }
@@ -100,19 +123,29 @@ pub(super) fn enumerate_within(
     let has = SeenSet::new();
     let had = sort_haves(commits, &mut reader, request, &has)?;
     let wanted = sort_wants(commits, &mut reader, request, &has)?;
-    let enough = if may_ask { limits.bitmap_min } else { usize::MAX };
-    let mut walked = walk_commits(commits, &mut reader, request, &wanted, &had, enough, watch)?;
+    let until = Until { enough: may_ask.then_some(limits.bitmap_min), told: None };
+    let mut sieve = Sieve::new(&request.filter);
+    let is_whole = suited && request.haves.is_empty() && sieve.lets_all_through();
+    let scan = match is_whole {
+        true => Scan::of(source, request.threads, limits, watch),
+        false => None,
+    };
+    let mut walk =
+        |until: Until<'_>| walk_commits(commits, &mut reader, request, &wanted, &had, until, watch);
+    let (mut walked, listings) = match &scan {
+        Some(scan) => scan.beside(|told| walk(Until { told: Some(told), ..until }))?,
+        None => (walk(until)?, None),
+    };
     if walked.stopped {
         if let Some(reach) = source.reachability() {
-            return by_bitmaps(source, commits, &reach, request, watch);
+            return counted(by_bitmaps(source, commits, &reach, request, watch), watch);
         }
-        let all = usize::MAX;
-        walked = walk_commits(commits, &mut reader, request, &wanted, &had, all, watch)?;
+        walked = walk(Until { enough: None, ..until })?;
     }
     if walked.complete {
         settle_generations(commits, &walked.commits);
     }
-    let sieve = Sieve { leave_missing: request.leave_missing, ..Sieve::new(&request.filter) };
+    sieve.leave_missing = request.leave_missing;
     let mut objects = emit_commits(commits, source, &walked.commits, &wanted, sieve)?;
     watch.add(objects.len() as u64);
     objects.extend_from_slice(&wanted.tags);
@@ -120,7 +153,10 @@ pub(super) fn enumerate_within(
     let nothing_new =
         walked.commits.is_empty() && wanted.trees.is_empty() && wanted.blobs.is_empty();
     let (mut bases, mut names) = (Vec::new(), BoundaryNames::default());
-    if !nothing_new {
+    if let (Some(scan), Some(listings)) = (&scan, &listings) {
+        let roots = Roots { commits: &walked.commits, trees: &wanted.trees, blobs: &wanted.blobs };
+        scan.reach(reader, commits, listings, &roots, &mut objects)?;
+    } else if !nothing_new {
         let edge_trees = edge_trees(commits, &mut reader, &walked, &had, &has)?;
         let work = Work { source, table: commits, request, sieve, has: &has, watch, limits };
         let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
@@ -133,6 +169,15 @@ pub(super) fn enumerate_within(
         // what was asked for by its id need not belong to any of the commits
         let tips = wanted.trees.is_empty().then_some((&wanted.commits[..], &wanted.blobs[..]));
         super::learn::learn(source, commits, request, tips, &objects)?;
+        // in the order of packs, most of what was scanned can be copied without another look
+        if listings.is_some()
+            && let Some(reach) = source.reachability()
+        {
+            drop(objects);
+            let found = by_bitmaps(source, commits, &reach, request, watch);
+            watch.end();
+            return found;
+        }
     }
     if !objects.is_empty() && !request.tags.is_empty() {
         let sent = SeenSet::new();
@@ -181,6 +226,15 @@ fn by_bitmaps(
         }
         insert_tags(&mut found.objects, tags);
     }
+    Ok(found)
+}
+
+/// Tells how many they are.
+fn counted(
+    found: Result<Enumeration, GraphError>,
+    watch: &Watch,
+) -> Result<Enumeration, GraphError> {
+    let found = found?;
     watch.add(found.len() as u64);
     watch.end();
     Ok(found)
@@ -253,13 +307,14 @@ fn walk_commits(
     request: &WalkRequest,
     wanted: &Wanted,
     had: &Had,
-    enough: usize,
+    until: Until<'_>,
     watch: &Watch,
 ) -> Result<Walked, GraphError> {
     let shallow = &request.shallow;
     let source = reader.source;
     let mut walk = CommitWalk::new(table, reader);
-    walk.stop_at(enough);
+    walk.stop_at(until.enough.unwrap_or(usize::MAX));
+    walk.tell(until.told);
     for id in shallow.client.iter().chain(&shallow.server).chain(&shallow.new_boundary) {
         if source.lookup(id)?.is_some() {
             walk.cut(table.number(id)?);
@@ -428,44 +483,6 @@ impl<'a> Work<'a> {
         }
         wanted.trees.iter().try_for_each(|&tree| walk.walk_wanted_tree(tree))
     }
-}
-
-/// The tags that are to go along because their targets are sent, with the tags between.
-fn tags_of(
-    table: &CommitTable,
-    source: &dyn ObjectSource,
-    request: &WalkRequest,
-    is_sent: impl Fn(ObjectNumber) -> bool,
-) -> Result<Vec<Found>, GraphError> {
-    let mut reader = CommitReader::new(source);
-    let (mut tags, added) = (Vec::new(), SeenSet::new());
-    for (tag, peeled) in &request.tags {
-        if !source.lookup(peeled)?.is_some_and(&is_sent) {
-            continue;
-        }
-        let outcome = resolve(table, &mut reader, tag, |number| {
-            let new = !is_sent(number) && added.insert(number);
-            if new {
-                tags.push(Found { number, name_hash: 0, kind: ObjectKind::Tag });
-            }
-            new
-        });
-        match outcome {
-            // a ref to a tag that was pruned meanwhile is no reason to send nothing
-            Ok(_) | Err(GraphError::Source(SourceError::Missing(_))) => {}
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(tags)
-}
-
-/// Puts tags in their place: before the first tree.
-fn insert_tags(objects: &mut Vec<Found>, tags: Vec<Found>) {
-    let first_tree = objects
-        .iter()
-        .position(|found| matches!(found.kind, ObjectKind::Tree | ObjectKind::Blob))
-        .unwrap_or(objects.len());
-    objects.splice(first_tree..first_tree, tags);
 }
 
 /// Of all that the boundary holds, what lies at the paths of objects to be sent.

@@ -27,11 +27,13 @@ mod reachable;
 mod recent;
 mod request;
 mod roots;
+mod scan;
 mod seen;
 mod shallow;
 mod sieve;
 mod sparse;
 mod table;
+mod tags;
 mod trees;
 mod walk;
 

@@ -5,6 +5,7 @@
 //! has is painted over what it wants; a commit painted after it was taken is taken back.
 
 use std::collections::BinaryHeap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::GraphError;
 use super::marks::Marks;
@@ -60,6 +61,8 @@ pub(super) struct CommitWalk<'t, 'a, 'r> {
     old_is_had: bool,
     /// The walk ends when this many were taken.
     enough: usize,
+    /// Is told from time to time how many were.
+    told: Option<&'r AtomicUsize>,
 }
 
 /// What a walk found.
@@ -90,6 +93,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             since: 0,
             old_is_had: false,
             enough: usize::MAX,
+            told: None,
         }
     }
 
@@ -108,6 +112,11 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
     /// Gives up when this many commits were taken: then there is a better way.
     pub(super) fn stop_at(&mut self, enough: usize) {
         self.enough = enough;
+    }
+
+    /// Tells somebody how far it is.
+    pub(super) fn tell(&mut self, told: Option<&'r AtomicUsize>) {
+        self.told = told;
     }
 
     /// Adds a wanted commit. It has to be there.
@@ -180,6 +189,9 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             steps += 1;
             if steps.is_multiple_of(CHECK_EVERY) {
                 watch.check()?;
+                if let Some(told) = self.told {
+                    told.store(self.taken.len(), Ordering::Relaxed);
+                }
             }
             self.step(&place)?;
             if self.taken.len() >= self.enough {

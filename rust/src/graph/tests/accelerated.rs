@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::bitmapped::set;
-use super::enumerate::{PARALLEL, SMALL, WHOLE, request};
+use super::enumerate::{PARALLEL, SCAN, SMALL, WHOLE, request};
 use super::repo::{Dice, TestRepo, hex, random_history};
 use crate::emit::{PackStream, StreamOptions};
 use crate::graph::enumerate::{Limits, enumerate_within};
@@ -170,12 +170,15 @@ fn pack(store: &Arc<Store>, asked: &WalkRequest) -> Vec<u8> {
 fn check_all(kind: HashKind, seed: u64) {
     let full = random_history(kind, seed, COMMITS);
     let cases = cases(&full, seed);
+    let judge = TestRepo::new(kind);
     for with in ALL {
         let (_repo, store) = stored(&full, with);
         let snapshot = store.snapshot().unwrap();
         for (nth, case) in cases.iter().enumerate() {
             // each way to walk, and bitmaps from the first commit on
-            for (name, limits) in [("boundary", SMALL), ("whole", WHOLE), ("threads", PARALLEL)] {
+            let ways =
+                [("boundary", SMALL), ("whole", WHOLE), ("threads", PARALLEL), ("scan", SCAN)];
+            for (name, limits) in ways {
                 let how = format!("{with:?} {name} {nth}");
                 let off = WalkRequest { no_bitmaps: true, ..case.asked.clone() };
                 let walked = sent(&snapshot, &off, limits);
@@ -190,7 +193,7 @@ fn check_all(kind: HashKind, seed: u64) {
             }
             // the whole way to the client: deltas are searched, then remembered
             for again in [false, true] {
-                let packed = TestRepo::new(kind).listing(&pack(&store, &case.asked));
+                let packed = judge.listing(&pack(&store, &case.asked));
                 check(case, &packed, &format!("{with:?} {nth} again: {again}"));
             }
         }

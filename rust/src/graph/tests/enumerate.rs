@@ -18,6 +18,8 @@ pub(in crate::graph) const NEVER: Limits = Limits {
     parallel_min: 1 << 30,
     bitmap_min: 1 << 30,
     learn_min: 1 << 30,
+    scan_min: u32::MAX,
+    scan_entries: 24,
 };
 pub(in crate::graph) const SMALL: Limits =
     Limits { whole_boundary_min: 1 << 30, parallel_min: 1 << 30, ..NEVER };
@@ -25,6 +27,8 @@ pub(in crate::graph) const WHOLE: Limits =
     Limits { whole_boundary_min: 0, parallel_min: 1 << 30, ..NEVER };
 pub(in crate::graph) const PARALLEL: Limits =
     Limits { whole_boundary_min: 0, parallel_min: 0, ..NEVER };
+
+pub(in crate::graph) const SCAN: Limits = Limits { scan_min: 1, ..PARALLEL };
 
 pub(in crate::graph) fn run(
     source: &MemorySource,

@@ -11,6 +11,7 @@ mod learnt;
 pub(super) mod memory;
 mod negotiation;
 pub(super) mod repo;
+mod scan;
 mod shallow;
 mod small;
 mod upload_pack;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::memory::MemorySource;
 use crate::hash::{HashKind, ObjectId};
+use crate::pack::PackIndex;
 
 /// A bare repository in a temporary folder.
 pub(crate) struct TestRepo {
@@ -118,15 +119,16 @@ impl TestRepo {
         self.listing(&pack)
     }
 
-    /// What a pack holds.
+    /// What a pack holds, by the index that git makes of it.
     pub(crate) fn listing(&self, pack: &[u8]) -> BTreeSet<ObjectId> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.pack");
         std::fs::write(&file, pack).unwrap();
-        let file = file.to_str().unwrap();
-        self.git(&["index-pack", "-o", &file.replace(".pack", ".idx"), file]);
-        let listing = self.git(&["verify-pack", "-v", file]);
-        ids(listing.as_bytes())
+        let index = file.with_extension("idx");
+        let (file, made) = (file.to_str().unwrap(), index.to_str().unwrap());
+        self.git(&["index-pack", "-o", made, file]);
+        let index = PackIndex::open(&index, self.kind).unwrap();
+        (0..index.count()).map(|position| index.id_at(position)).collect()
     }
 
     pub(crate) fn kind(&self) -> HashKind {
