@@ -118,7 +118,17 @@ class RefStore:
         common_dir: str | None = None,
         object_format: str = "sha1",
         ref_format: RefFormat = "files",
-    ) -> Self: ...
+        *,
+        block_size: int = 0,
+        restart_interval: int = 0,
+        geometric_factor: int = 0,
+        lock_timeout: int | None = None,
+    ) -> Self:
+        """What stands behind ``ref_format`` is for tables: ``reftable.*`` of git-config(1).
+
+        0 is git's default; ``lock_timeout`` are milliseconds, below 0 for ever.
+        """
+
     def snapshot(self) -> RefSnapshot: ...
     def update(
         self,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from gitserve.repo import Repo
 
 from tests.interop.test_push import (  # noqa: F401
     clone,
@@ -188,3 +189,59 @@ def test_git_maintains_while_pushes_run(client: Client, lively: Path, clone: Pat
         "refs/heads/beside/14"
     ]
     assert_sound(client.git, lively)
+
+
+def table_bytes(repository: Path) -> list[bytes]:
+    """The tables, the newest last."""
+    names = (repository / "reftable/tables.list").read_text().split()
+    return [(repository / "reftable" / name).read_bytes() for name in names]
+
+
+def test_written_as_configured(client: Client, lively: Path, clone: Path) -> None:  # noqa: F811
+    for key, value in (("blockSize", "1000"), ("restartInterval", "3"), ("geometricFactor", "1")):
+        client.git.run("config", f"reftable.{key}", value, cwd=lively)
+    commits = client.git.lines("rev-list", "main", cwd=clone)
+    lines = [f"create refs/many/{n % 7}/{n} {commits[n % 9]}\n" for n in range(MANY)]
+    client.git.run("update-ref", "--stdin", cwd=clone, stdin="".join(lines).encode())
+    client.push(clone, "refs/many/*:refs/many/*")
+    table = table_bytes(lively)[-1]
+    assert int.from_bytes(table[5:8]) == 1000
+    end = int.from_bytes(table[25:28])  # of the first block, which has the header in it
+    assert int.from_bytes(table[end - 2 : end]) > 4  # restarts
+    assert refs(client.git, lively, "refs/many") == refs(client.git, clone, "refs/many")
+    assert_sound(client.git, lively)
+    # two of the same size are a sequence now
+    for n in range(2):
+        client.push(clone, f"main:refs/heads/one{n}")
+    assert len(table_bytes(lively)) > 2
+    client.git.run("config", "reftable.blockSize", "16777216", cwd=lively)
+    assert client.push(clone, "main:refs/heads/large", check=False).returncode != 0
+    client.git.run("config", "reftable.blockSize", "0", cwd=lively)
+    client.push(clone, "main:refs/heads/large")
+    assert int.from_bytes(table_bytes(lively)[-1][5:8]) == 4096
+
+
+def test_a_lock_is_waited_for_as_configured(
+    client: Client,
+    lively: Path,
+    clone: Path,  # noqa: F811
+) -> None:
+    lock = lively / "reftable/tables.list.lock"
+    lock.touch()
+    client.git.run("config", "reftable.lockTimeout", "0", cwd=lively)
+    assert client.push(clone, "main:refs/heads/new", check=False).returncode == 1
+    client.git.run("config", "reftable.lockTimeout", "-1", cwd=lively)
+    gone = threading.Timer(1.5, lock.unlink)  # longer than is waited for otherwise
+    gone.start()
+    client.push(clone, "main:refs/heads/new")
+    gone.join()
+    assert "refs/heads/new" in refs(client.git, lively)
+
+
+def test_programs_write_what_is_behind_a_tag_too(lively: Path, newest_git: Git) -> None:
+    commit = newest_git.text("rev-parse", "main", cwd=lively)
+    made = f"object {commit}\ntype commit\ntag v9\ntagger A <a@b> 1 +0000\n\nx\n"
+    tag = newest_git.run("mktag", cwd=lively, stdin=made.encode()).stdout.decode().strip()
+    Repo(str(lively)).refs[b"refs/tags/v9"] = tag.encode()
+    assert any(bytes.fromhex(tag + commit) in table for table in table_bytes(lively))
+    assert newest_git.text("rev-parse", "v9^{commit}", cwd=lively) == commit

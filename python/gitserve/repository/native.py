@@ -18,6 +18,7 @@ from gitserve.repository.config import Config, ConfigFiles
 from gitserve.repository.locate import Location, locate, location_of
 from gitserve.repository.namespace import NamespacedRefs, namespace_prefix
 from gitserve.repository.shallow import ShallowFile
+from gitserve.repository.tablerules import TableRules, table_rules
 from gitserve.repository.worktrees import Worktree, worktrees
 
 if TYPE_CHECKING:
@@ -50,9 +51,9 @@ class NativeRepository:
         "_namespaced",
         "_object_format",
         "_objects",
-        "_ref_format",
         "_refs",
         "_shallow",
+        "_table_rules",
         "common_dir",
         "git_dir",
         "namespace",
@@ -71,9 +72,9 @@ class NativeRepository:
         )
         self._config: Config | None = None
         self._object_format = "sha1"
-        self._ref_format: RefFormat = "files"
+        self._table_rules: TableRules | None = None
         self._objects: tuple[str, Store] | None = None
-        self._refs: tuple[tuple[str, RefFormat], RefStore] | None = None
+        self._refs: tuple[tuple[str, TableRules | None], RefStore] | None = None
         self._shallow = ShallowFile(location.common_dir)
 
     @classmethod
@@ -91,7 +92,8 @@ class NativeRepository:
         """
         config = self._config_files.current()
         if config is not self._config:
-            self._object_format, self._ref_format = _formats(config, self.common_dir)
+            self._object_format, ref_format = _formats(config, self.common_dir)
+            self._table_rules = table_rules(config) if ref_format == "reftable" else None
             self._config = config
         return config
 
@@ -130,10 +132,25 @@ class NativeRepository:
     @property
     def all_refs(self) -> RefStore:
         """The refs of this worktree and its repository."""
-        formats = (self.object_format, self._ref_format)
-        if self._refs is None or self._refs[0] != formats:
+        object_format = self.object_format
+        key = (object_format, self._table_rules)
+        if self._refs is None or self._refs[0] != key:
             common = None if self.common_dir == self.git_dir else self.common_dir
-            self._refs = formats, RefStore(self.git_dir, common, *formats)
+            rules = self._table_rules
+            if rules is None:
+                self._refs = key, RefStore(self.git_dir, common, object_format)
+            else:
+                store = RefStore(
+                    self.git_dir,
+                    common,
+                    object_format,
+                    "reftable",
+                    block_size=rules.block_size,
+                    restart_interval=rules.restart_interval,
+                    geometric_factor=rules.geometric_factor,
+                    lock_timeout=rules.lock_timeout,
+                )
+                self._refs = key, store
         return self._refs[1]
 
     @property

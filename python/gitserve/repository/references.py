@@ -132,4 +132,6 @@ class References:
     def _update(
         self, name: bytes, old: bytes | None, new: bytes | None, message: bytes = b""
     ) -> tuple[str, str] | None:
-        return self._store.update([(name, old, new)], message=message)[0]
+        # what is behind a tag is written with it, where refs are kept in tables
+        objects = self._repository.objects.snapshot()
+        return self._store.update([(name, old, new)], message=message, objects=objects)[0]

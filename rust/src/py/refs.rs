@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -13,7 +14,7 @@ use super::objects::Snapshot;
 use crate::hash::{HashKind, ObjectId};
 use crate::refs::{
     self, AdvertiseOptions, GivenHead, LsRefsOptions, Phase, RefError, RefUpdate, Reflog,
-    UpdateError, UpdateOptions, Witness,
+    TableSettings, UpdateError, UpdateOptions, Witness,
 };
 use crate::sharing::Sharing;
 use crate::source::ObjectSource;
@@ -36,19 +37,29 @@ pub struct RefStore {
 impl RefStore {
     #[new]
     #[pyo3(signature = (
-        git_dir, common_dir = None, object_format = "sha1", ref_format = "files",
+        git_dir, common_dir = None, object_format = "sha1", ref_format = "files", *,
+        block_size = 0, restart_interval = 0, geometric_factor = 0, lock_timeout = None,
     ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
         git_dir: PathBuf,
         common_dir: Option<PathBuf>,
         object_format: &str,
         ref_format: &str,
+        block_size: usize,
+        restart_interval: usize,
+        geometric_factor: u64,
+        lock_timeout: Option<i64>,
     ) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
         let common_dir = common_dir.as_deref();
         let inner = match ref_format {
             "files" => refs::RefStore::open(&git_dir, common_dir, kind),
-            "reftable" => refs::RefStore::open_tables(&git_dir, common_dir, kind),
+            "reftable" => {
+                let sizes = (block_size, restart_interval, geometric_factor);
+                let settings = table_settings(sizes, lock_timeout)?;
+                refs::RefStore::open_tables_with(&git_dir, common_dir, kind, settings)
+            }
             other => {
                 let what = format!("unknown ref format {other:?}");
                 return Err(pyo3::exceptions::PyValueError::new_err(what));
@@ -143,6 +154,34 @@ impl RefStore {
 /// (what a client may read, what is for the log).
 fn told(refusal: &UpdateError) -> (String, String) {
     (refusal.to_string(), refusal.detail())
+}
+
+/// 0 stands for git's default, and a time-out below 0 for none.
+fn table_settings(
+    (block_size, restart_interval, factor): (usize, usize, u64),
+    lock_timeout: Option<i64>,
+) -> PyResult<TableSettings> {
+    if block_size > TableSettings::MAX_BLOCK
+        || restart_interval > TableSettings::MAX_RESTART_INTERVAL
+        || factor > TableSettings::MAX_FACTOR
+    {
+        return Err(pyo3::exceptions::PyValueError::new_err("out of range for a reftable"));
+    }
+    let mut settings = TableSettings::default();
+    if block_size > 0 {
+        settings.block_size = block_size;
+    }
+    if restart_interval > 0 {
+        settings.restart_interval = restart_interval;
+    }
+    if factor > 0 {
+        settings.factor = factor;
+    }
+    if let Some(milliseconds) = lock_timeout {
+        settings.lock_timeout =
+            u64::try_from(milliseconds).map_or(Duration::MAX, Duration::from_millis);
+    }
+    Ok(settings)
 }
 
 fn parse_reflog(name: &str) -> PyResult<Reflog> {

@@ -11,7 +11,7 @@ use super::name;
 use super::packed::{PackedFile, PackedRefs};
 use super::peel::PeelCache;
 use super::read::{self, RawRef, RefPaths};
-use super::reftable::TableRefs;
+use super::reftable::{TableRefs, TableSettings};
 use super::snapshot::{MAX_SYMBOLIC_DEPTH, RefSnapshot};
 use super::stamp::{Seen, Stamp};
 use super::symbolic;
@@ -75,7 +75,17 @@ impl RefStore {
 
     /// A stack of tables in `reftable/` below these directories.
     pub fn open_tables(git_dir: &Path, common_dir: Option<&Path>, kind: HashKind) -> Self {
-        Self::new(Arc::new(TableRefs::new(git_dir, common_dir, kind)))
+        Self::open_tables_with(git_dir, common_dir, kind, TableSettings::default())
+    }
+
+    /// The same, written in this way.
+    pub fn open_tables_with(
+        git_dir: &Path,
+        common_dir: Option<&Path>,
+        kind: HashKind,
+        settings: TableSettings,
+    ) -> Self {
+        Self::new(Arc::new(TableRefs::new(git_dir, common_dir, kind).with(settings)))
     }
 
     /// Refs kept in some other way.

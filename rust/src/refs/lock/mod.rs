@@ -21,7 +21,7 @@ pub(super) use staging::{Staged, Staging};
 
 /// How long a lock that another holds is waited for. Whoever holds one waits for a disk or two,
 /// not for a network; git's own patience is 100 ms for a ref and 1 s for `packed-refs`.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The longest sleep between two attempts.
 const MAX_PAUSE: Duration = Duration::from_millis(32);
@@ -49,11 +49,20 @@ impl LockFile {
         Self::acquire_as(file, staged, content, folders, staging)
     }
 
+    /// The same for an empty lock, waiting for so long.
+    pub(super) fn acquire_patiently(
+        patience: Duration,
+        file: &Path,
+        folders: &mut Folders,
+        staging: &Staging,
+    ) -> Result<Self, UpdateError> {
+        let staged = staging.make(b"").ok().map(Arc::new);
+        Self::acquire_within(patience, file, staged, b"", folders, staging)
+    }
+
     /// Locks `file` at once or not at all.
     pub(super) fn try_acquire(file: &Path, staging: &Staging) -> Result<Self, UpdateError> {
-        let staged = staging.make(b"").ok().map(Arc::new);
-        let mut folders = Folders::default();
-        Self::acquire_within(Duration::ZERO, file, staged, b"", &mut folders, staging)
+        Self::acquire_patiently(Duration::ZERO, file, &mut Folders::default(), staging)
     }
 
     /// Locks `file` with another name of the lock `like`, whose content does not matter either.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::merged::{Merged, Merger, Tables};
+use super::settings::TableSettings;
 use super::stack::Stack;
 use super::symbolic;
 use super::table::Table;
@@ -30,6 +31,7 @@ pub struct TableRefs {
     pub(super) kind: HashKind,
     pub(super) peels: Arc<PeelCache>,
     pub(super) staging: Staging,
+    pub(super) settings: TableSettings,
     /// The folder of the repository's tables.
     pub(super) common: PathBuf,
     /// Of a linked worktree's own.
@@ -91,12 +93,19 @@ impl TableRefs {
             kind,
             peels: Arc::default(),
             staging: Staging::new(linked.unwrap_or(git_dir)),
+            settings: TableSettings::default(),
             common,
             own,
             writing: Mutex::default(),
             state: Mutex::new(state),
             looks: AtomicU64::new(0),
         }
+    }
+
+    /// Tables are written in this way.
+    #[must_use]
+    pub fn with(self, settings: TableSettings) -> Self {
+        Self { settings, ..self }
     }
 
     /// What is there now, whatever stamps say.

@@ -9,19 +9,17 @@ use super::header::Header;
 use super::logs::LogCursor;
 use super::merged::newest;
 use super::record::RefValue;
+use super::settings::TableSettings;
 use super::table::Table;
 use super::writer::{TableWriter, block_size_for};
 use crate::hash::HashKind;
 use crate::refs::{RefError, UpdateError};
 
-/// Each table is at least so many times as large as the next newer one (git's default for
-/// `reftable.geometricFactor`).
-const FACTOR: u64 = 2;
-
 /// The tables to merge, given the sizes of all from the oldest to the newest, so that sizes form a
 /// geometric sequence again; `None` while they do.
-pub(super) fn choose(sizes: &[u64]) -> Option<Range<usize>> {
-    let is_out = |pair: &[u64]| pair[0] < pair[1].saturating_mul(FACTOR);
+/// (`factor`: [`TableSettings::factor`]).
+pub(super) fn choose(sizes: &[u64], factor: u64) -> Option<Range<usize>> {
+    let is_out = |pair: &[u64]| pair[0] < pair[1].saturating_mul(factor);
     let end = sizes.windows(2).rposition(is_out)? + 2;
     let mut begin = end - 1;
     let mut merged = sizes[begin];
@@ -41,6 +39,7 @@ pub(super) fn merge(
     tables: &[Arc<Table>],
     is_bottom: bool,
     kind: HashKind,
+    settings: &TableSettings,
     file: &File,
 ) -> Result<(), MergeError> {
     let all = tables.iter().map(|table| table.refs()).collect::<Result<Vec<_>, _>>()?;
@@ -52,12 +51,12 @@ pub(super) fn merge(
         };
         refs.name(*row).len() + value
     });
-    let block_size = block_size_for(largest.max().unwrap_or(0));
+    let block_size = block_size_for(largest.max().unwrap_or(0), settings);
     let headers = || tables.iter().map(|table| &table.header);
     let min = headers().map(|header| header.min_update_index).min().unwrap_or(0);
     let max = headers().map(|header| header.max_update_index).max().unwrap_or(0);
     let header = Header::new(kind, block_size, min, max);
-    let mut writer = TableWriter::new(BufWriter::with_capacity(1 << 16, file), header);
+    let mut writer = TableWriter::new(BufWriter::with_capacity(1 << 16, file), header, settings);
     for (refs, row) in rows {
         let value = refs.value(row);
         if !(is_bottom && *value == RefValue::Deleted) {
@@ -125,17 +124,18 @@ mod tests {
     #[test]
     fn sizes_that_fall_by_half_are_left() {
         for sizes in [&[][..], &[5], &[100, 50, 25], &[64, 1]] {
-            assert_eq!(choose(sizes), None, "{sizes:?}");
+            assert_eq!(choose(sizes, 2), None, "{sizes:?}");
         }
     }
 
     #[test]
     fn merging_goes_on_where_the_sum_is_too_large() {
-        assert_eq!(choose(&[100, 10, 10]), Some(1..3));
-        assert_eq!(choose(&[1000, 40, 10, 10]), Some(2..4));
-        assert_eq!(choose(&[1000, 39, 10, 10]), Some(1..4));
-        assert_eq!(choose(&[50, 40, 10, 10]), Some(0..4), "50 beside 40 is no sequence either");
-        assert_eq!(choose(&[1, 1, 100, 10]), Some(0..3), "what is newer stays");
-        assert_eq!(choose(&[1, 1, 1, 1]), Some(0..4));
+        assert_eq!(choose(&[100, 10, 10], 2), Some(1..3));
+        assert_eq!(choose(&[1000, 40, 10, 10], 2), Some(2..4));
+        assert_eq!(choose(&[1000, 39, 10, 10], 2), Some(1..4));
+        assert_eq!(choose(&[50, 40, 10, 10], 2), Some(0..4), "50 beside 40 is no sequence either");
+        assert_eq!(choose(&[1, 1, 100, 10], 2), Some(0..3), "what is newer stays");
+        assert_eq!(choose(&[1, 1, 1, 1], 2), Some(0..4));
+        assert_eq!(choose(&[100, 50, 25], 3), Some(0..3), "as configured");
     }
 }

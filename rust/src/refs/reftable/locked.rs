@@ -16,6 +16,7 @@ use super::compact;
 use super::header::Header;
 use super::list::TableList;
 use super::record::{LogRecord, RefValue};
+use super::settings::TableSettings;
 use super::stack::Stack;
 use super::table::Table;
 use super::writer::{TableWriter, block_size_for};
@@ -46,6 +47,7 @@ impl Change {
 pub(super) struct LockedStack<'a> {
     staging: &'a Staging,
     kind: HashKind,
+    settings: TableSettings,
     folder: PathBuf,
     lock: LockFile,
     tables: Vec<Arc<Table>>,
@@ -58,13 +60,16 @@ impl<'a> LockedStack<'a> {
     pub(super) fn lock(
         folder: &Path,
         kind: HashKind,
+        settings: TableSettings,
         staging: &'a Staging,
         fsync: bool,
     ) -> Result<Self, UpdateError> {
         let mut folders = Folders::shared(staging.sharing());
-        let lock = LockFile::acquire(&TableList::path(folder), b"", &mut folders, staging)?;
+        let list = TableList::path(folder);
+        let patience = settings.lock_timeout;
+        let lock = LockFile::acquire_patiently(patience, &list, &mut folders, staging)?;
         let folder = folder.to_owned();
-        Ok(Self { staging, kind, folder, lock, tables: Vec::new(), folders, fsync })
+        Ok(Self { staging, kind, settings, folder, lock, tables: Vec::new(), folders, fsync })
     }
 
     /// These are the tables, read under the lock.
@@ -93,7 +98,7 @@ impl<'a> LockedStack<'a> {
             self.tables.iter().map(|table| table.size).chain([new]).collect()
         };
         let new = staged.file().metadata().map_err(|error| self.error(error))?.len();
-        let range = compact::choose(&sizes(new));
+        let range = compact::choose(&sizes(new), self.settings.factor);
         let at_once = range.clone().filter(|range| {
             range.end > self.tables.len()
                 && sizes(new)[range.clone()].iter().sum::<u64>() <= MERGED_AT_ONCE
@@ -124,7 +129,7 @@ impl<'a> LockedStack<'a> {
         let mut parts = tables.to_vec();
         parts.push(Arc::new(self.reopen(new)?));
         let merged = self.make()?;
-        compact::merge(&parts, is_bottom, self.kind, merged.file())
+        compact::merge(&parts, is_bottom, self.kind, &self.settings, merged.file())
             .map_err(|error| error.of(&self.folder))?;
         Ok((merged, parts[0].header.min_update_index))
     }
@@ -153,10 +158,10 @@ impl<'a> LockedStack<'a> {
             value.write(0, &mut bytes);
             name.len() + bytes.len()
         });
-        let block_size = block_size_for(largest.max().unwrap_or(0));
+        let block_size = block_size_for(largest.max().unwrap_or(0), &self.settings);
         let header = Header::new(self.kind, block_size, index, index);
         let write = || {
-            let mut writer = TableWriter::new(Vec::new(), header);
+            let mut writer = TableWriter::new(Vec::new(), header, &self.settings);
             for (name, value) in &change.refs {
                 writer.add_ref(name, index, value)?;
             }
@@ -226,22 +231,23 @@ impl<'a> LockedStack<'a> {
 pub(super) fn merge_tables(
     folder: &Path,
     kind: HashKind,
+    settings: TableSettings,
     staging: &Staging,
     fsync: bool,
 ) -> Result<(), UpdateError> {
     let mut stack = Stack::new(folder.to_owned(), kind);
-    let lock = LockedStack::lock(folder, kind, staging, fsync)?;
+    let lock = LockedStack::lock(folder, kind, settings, staging, fsync)?;
     stack.reload()?;
     let sizes: Vec<u64> = stack.tables.iter().map(|table| table.size).collect();
-    let Some(range) = compact::choose(&sizes) else { return Ok(()) };
+    let Some(range) = compact::choose(&sizes, settings.factor) else { return Ok(()) };
     let parts = stack.tables[range.clone()].to_vec();
     let Some(locks) = lock_tables(&parts, staging) else { return Ok(()) };
     drop(lock);
     let io = |error| UpdateError::io(folder, error);
     let merged = staging.make(b"").map_err(io)?;
-    compact::merge(&parts, range.start == 0, kind, merged.file())
+    compact::merge(&parts, range.start == 0, kind, &settings, merged.file())
         .map_err(|error| error.of(folder))?;
-    let mut lock = LockedStack::lock(folder, kind, staging, fsync)?;
+    let mut lock = LockedStack::lock(folder, kind, settings, staging, fsync)?;
     stack.reload()?;
     let is_there =
         |tables: &[Arc<Table>]| tables.iter().zip(&parts).all(|(now, then)| now.name == then.name);

@@ -23,6 +23,7 @@ mod locked;
 mod logs;
 mod merged;
 mod record;
+mod settings;
 mod stack;
 mod symbolic;
 mod table;
@@ -35,6 +36,7 @@ use std::path::Path;
 use super::RefError;
 
 pub use backend::TableRefs;
+pub use settings::TableSettings;
 
 /// What is wrong with a file, and where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,25 +9,24 @@ use super::block::BLOCK_HEADER;
 use super::bytes::{put_u24, put_varint};
 use super::header::{Footer, Header};
 use super::record::{LogRecord, RefValue};
+use super::settings::TableSettings;
 use crate::zlib::{DEFAULT_LEVEL, Deflater};
-
-/// Git's own defaults (`reftable.blockSize`, `reftable.restartInterval`).
-const BLOCK_SIZE: usize = 4096;
-const RESTART_INTERVAL: usize = 16;
 
 /// From so many blocks on there is an index, as the document advises.
 const INDEX_FROM: usize = 4;
 
-/// The longest block that its three bytes can tell.
-const MAX_BLOCK: usize = (1 << 24) - 1;
+const MAX_BLOCK: usize = TableSettings::MAX_BLOCK;
 
 /// What a record takes in a block beside its key and value: two varints, an offset in the table of
 /// restarts; and what a block takes: both headers and the count of restarts.
 const OVERHEAD: usize = 2 * 10 + 3 + BLOCK_HEADER + super::header::MAX_HEADER + 2;
 
 /// The block size for a table whose largest ref record has so many bytes of key and value.
-pub(super) fn block_size_for(largest: usize) -> usize {
-    (largest + OVERHEAD).next_power_of_two().clamp(BLOCK_SIZE, MAX_BLOCK)
+pub(super) fn block_size_for(largest: usize, settings: &TableSettings) -> usize {
+    match largest + OVERHEAD {
+        needed if needed <= settings.block_size => settings.block_size,
+        needed => needed.next_power_of_two().min(MAX_BLOCK),
+    }
 }
 
 /// Writes one table.
@@ -40,6 +39,7 @@ pub(super) struct TableWriter<W> {
     /// Zeros to write before another aligned block.
     padding: usize,
     block: Block,
+    restart_interval: usize,
     section: Section,
     /// Of each block of the section: its last key and where it begins.
     index: Vec<(Vec<u8>, u64)>,
@@ -53,10 +53,11 @@ enum Section {
 }
 
 impl<W: Write> TableWriter<W> {
-    pub(super) fn new(out: W, header: Header) -> Self {
+    pub(super) fn new(out: W, header: Header, settings: &TableSettings) -> Self {
+        let restart_interval = settings.restart_interval;
         let mut start = Vec::new();
         header.write(&mut start);
-        let block = Block::new(b'r', start, header.block_size);
+        let block = Block::new(b'r', start, header.block_size, restart_interval);
         Self {
             out,
             header,
@@ -64,6 +65,7 @@ impl<W: Write> TableWriter<W> {
             at: 0,
             padding: 0,
             block,
+            restart_interval,
             section: Section::Refs,
             index: Vec::new(),
             deflater: None,
@@ -83,7 +85,7 @@ impl<W: Write> TableWriter<W> {
         value.write(delta, &mut bytes);
         if !self.block.add(name, value.extra(), &bytes) {
             self.end_block()?;
-            self.block = Block::new(b'r', Vec::new(), self.header.block_size);
+            self.block = self.new_block(b'r', self.header.block_size);
             if !self.block.add(name, value.extra(), &bytes) {
                 return Err(unwritable("a ref does not fit into a block"));
             }
@@ -115,7 +117,11 @@ impl<W: Write> TableWriter<W> {
     }
 
     fn log_block(&self) -> Block {
-        Block::new(b'g', Vec::new(), (2 * self.header.block_size).min(MAX_BLOCK))
+        self.new_block(b'g', (2 * self.header.block_size).min(MAX_BLOCK))
+    }
+
+    fn new_block(&self, kind: u8, limit: usize) -> Block {
+        Block::new(kind, Vec::new(), limit, self.restart_interval)
     }
 
     /// Writes what is left, and the footer.
@@ -174,15 +180,13 @@ impl<W: Write> TableWriter<W> {
     fn write_index(&mut self, aligned: bool) -> io::Result<u64> {
         loop {
             let level = std::mem::take(&mut self.index);
-            let mut block = Block::new(b'i', Vec::new(), self.header.block_size);
+            let mut block = self.new_block(b'i', self.header.block_size);
             for (key, position) in level {
                 let mut value = Vec::new();
                 put_varint(&mut value, position);
                 if !block.add(&key, 0, &value) {
-                    let full = std::mem::replace(
-                        &mut block,
-                        Block::new(b'i', Vec::new(), self.header.block_size),
-                    );
+                    let next = self.new_block(b'i', self.header.block_size);
+                    let full = std::mem::replace(&mut block, next);
                     self.write_index_block(full, aligned)?;
                     // logs may have longer keys than there is room for
                     block.limit = block.limit.max(key.len() + value.len() + OVERHEAD);
@@ -243,16 +247,17 @@ struct Block {
     limit: usize,
     last: Vec<u8>,
     restarts: Vec<usize>,
+    restart_interval: usize,
     records: usize,
 }
 
 impl Block {
     /// `start`: what stands before the block and counts as part of it.
-    fn new(kind: u8, start: Vec<u8>, limit: usize) -> Self {
+    fn new(kind: u8, start: Vec<u8>, limit: usize, restart_interval: usize) -> Self {
         let begin = start.len();
         let mut bytes = start;
         bytes.extend_from_slice(&[kind, 0, 0, 0]);
-        Self { kind, bytes, begin, limit, ..Self::default() }
+        Self { kind, bytes, begin, limit, restart_interval, ..Self::default() }
     }
 
     fn is_empty(&self) -> bool {
@@ -261,7 +266,7 @@ impl Block {
 
     /// Adds a record, or says that there is no room for it.
     fn add(&mut self, key: &[u8], extra: u8, value: &[u8]) -> bool {
-        let is_restart = self.records.is_multiple_of(RESTART_INTERVAL);
+        let is_restart = self.records.is_multiple_of(self.restart_interval);
         let shared = if is_restart {
             0
         } else {

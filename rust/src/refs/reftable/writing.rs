@@ -52,7 +52,8 @@ impl<'a> Writing<'a> {
     pub(super) fn begin(refs: &'a TableRefs, fsync: bool) -> Result<Self, UpdateError> {
         let is_first = refs.staging.sweep_once();
         let gate = refs.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = |folder| LockedStack::lock(folder, refs.kind, &refs.staging, fsync);
+        let lock =
+            |folder| LockedStack::lock(folder, refs.kind, refs.settings, &refs.staging, fsync);
         let mut common = lock(&refs.common)?;
         let mut own = refs.own.as_deref().map(lock).transpose()?;
         let view = refs.view_now()?;
@@ -99,7 +100,7 @@ impl<'a> Writing<'a> {
         drop(gate);
         for folder in long {
             // another time, if not now: what was asked for is done
-            let _ = merge_tables(folder, refs.kind, &refs.staging, fsync);
+            let _ = merge_tables(folder, refs.kind, refs.settings, &refs.staging, fsync);
         }
         Ok(())
     }
