@@ -340,6 +340,7 @@ class GitHttp(Record):
             elif name == UPLOAD_ARCHIVE:
                 # there is nothing to be told before a tree is asked for: git says as little
                 conversation.write(encode(b"version 2\n") + FLUSH_PKT)
+                conversation.flush()
             else:
                 serve_receive(repository, conversation, manner, self.options, exchange.tally)
         except GitServeError as error:

@@ -25,7 +25,12 @@ from gitserve.transport.httpapp import Find, GitHttp
 from gitserve.transport.httpbody import MAX_LENGTH_DIGITS
 from gitserve.transport.httprequest import BAD_REQUEST, OK, SERVER_ERROR
 from gitserve.transport.log import Log
-from gitserve.transport.services import DEFAULT_SERVICES, RECEIVE_PACK, ServiceRule
+from gitserve.transport.services import (
+    DEFAULT_SERVICES,
+    RECEIVE_PACK,
+    UPLOAD_ARCHIVE,
+    ServiceRule,
+)
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
@@ -139,7 +144,7 @@ def _answer(
     signed_in = bool(environ.get("REMOTE_USER"))
     services = dict(DEFAULT_SERVICES)
     # nobody may push whom the web server does not know, unless the repository says so
-    services[RECEIVE_PACK] = ServiceRule(enabled=signed_in)
+    services[RECEIVE_PACK] = services[UPLOAD_ARCHIVE] = ServiceRule(enabled=signed_in)
     app = GitHttp(
         _find(environ, Exports(base_path=root, export_all="GIT_HTTP_EXPORT_ALL" in environ)),
         services=services,
