@@ -96,6 +96,19 @@ def test_over_the_daemon(newest_git: Git, server: Server, tree: Path) -> None:
     assert done.returncode != 0
 
 
+def test_a_filter_speaks_and_streams(newest_git: Git, programs: Programs, tree: Path) -> None:
+    """What it says goes to the person, not into the archive; it need not read all of it."""
+    newest_git.run("config", "tar.loud.remote", "true", cwd=tree)
+    for command in ("echo heard >&2; cat", "echo heard >&2; head -c 5", "echo heard >&2; xz -0"):
+        newest_git.run("config", "tar.loud.command", command, cwd=tree)
+        ours, said = remote(programs, newest_git, tree, "--format=loud", "main")
+        git = newest_git.run("archive", "--format=loud", "main", cwd=tree, check=False).stdout
+        assert (ours, b"heard" in said) == (git, True)
+    newest_git.run("config", "tar.loud.command", "cat >/dev/null; exit 3", cwd=tree)
+    said = remote(programs, newest_git, tree, "--format=loud", "main")[1]
+    assert b"'cat >/dev/null; exit 3' filter reported error" in said
+
+
 def test_configured(newest_git: Git, programs: Programs, tree: Path) -> None:
     newest_git.run("config", "tar.umask", "077", cwd=tree)
     newest_git.run("config", "tar.upper.command", "tr a-z A-Z", cwd=tree)
@@ -108,6 +121,30 @@ def test_configured(newest_git: Git, programs: Programs, tree: Path) -> None:
     assert b"upper" in remote(programs, newest_git, tree, "--list")[0].splitlines()
     ours, said = remote(programs, newest_git, tree, "--format=upper", "main")
     assert ours == newest_git.run("archive", "--format=upper", "main", cwd=tree).stdout, said
+
+
+PATHSPECS = """
+*.txt | docs/*.txt | *a* | d*s | docs/ | plain/ | sub | sub/ | :(glob)*/a.txt | :(glob)**/b.txt
+:(glob)docs/** | :(icase)DOCS/A.* | :(literal)*.txt | :(exclude)docs | :!*.txt docs
+:^docs/deep docs | :/docs | ./docs/../docs | . | [d]ocs/[ab].txt | docs/a.txt docs/nothing
+docs/tests | *ignored* | :(bogus)docs | :(glob,literal)x | ../docs | /docs | :@x | docs/[ | ä/*
+only | */deep | docs\\/a.txt | :(
+"""
+
+
+def test_pathspecs(newest_git: Git, programs: Programs, tree: Path) -> None:
+    for words in PATHSPECS.replace("|", "\n").strip().split("\n"):
+        ours, said = remote(programs, newest_git, tree, "main", "--", *words.split())
+        git = newest_git.run("archive", "main", "--", *words.split(), cwd=tree, check=False)
+        assert ours == git.stdout, (words, said, git.stderr)
+        assert bool(said) == bool(git.stderr), words
+
+
+def test_one_path(newest_git: Git, programs: Programs, tree: Path) -> None:
+    """The others' order is the tree's; patterns that overlap give nothing twice."""
+    words = ("main", "docs/*.txt", "docs", "*.txt", ":!docs/deep")
+    ours, said = remote(programs, newest_git, tree, *words)
+    assert ours == newest_git.run("archive", *words, cwd=tree).stdout, said
 
 
 @pytest.mark.parametrize(
@@ -156,14 +193,24 @@ def test_over_http(newest_git: Git, http: Server, tree: Path) -> None:
 
 
 @pytest.mark.ours
-def test_over_cgi_as_git_answers(newest_git: Git, tree: Path) -> None:
-    newest_git.run("config", "http.uploadarchive", "true", cwd=tree)
+@pytest.mark.parametrize("version", ["0", "1", "2"])
+@pytest.mark.parametrize(
+    ("user", "allowed"), [("", True), ("joe", None), ("joe", False), ("", None)]
+)
+def test_over_cgi_as_git_answers(
+    newest_git: Git, tree: Path, user: str, allowed: bool | None, version: str
+) -> None:
+    """Whoever has signed in may, unless the repository says otherwise. The request is the same in
+    all versions, though git's client asks in version 2 only."""
+    if allowed is not None:
+        newest_git.run("config", "http.uploadarchive", str(allowed).lower(), cwd=tree)
     body = b"0012argument main\n0000"
     environ = {
         **os.environ, "GIT_PROJECT_ROOT": str(tree.parent), "GIT_HTTP_EXPORT_ALL": "1",
         "REQUEST_METHOD": "POST", "PATH_INFO": f"/{tree.name}/git-upload-archive",
         "CONTENT_TYPE": "application/x-git-upload-archive-request",
-        "CONTENT_LENGTH": str(len(body)), "GIT_PROTOCOL": "version=2",
+        "CONTENT_LENGTH": str(len(body)), "GIT_PROTOCOL": f"version={version}",
+        **({"REMOTE_USER": user} if user else {}),
     }  # fmt: skip
     ours, git = (
         subprocess.run(
@@ -171,8 +218,18 @@ def test_over_cgi_as_git_answers(newest_git: Git, tree: Path) -> None:
         ).stdout
         for command in (gitserve_programs().daemon[:1], (newest_git.path,))
     )
+    if allowed is False or (allowed is None and not user):
+        assert ours.split(b"\r\n")[0] == git.split(b"\r\n")[0] == b"Status: 403 Forbidden"
+        return
     assert without_frames(ours) == without_frames(git)
     assert b"application/x-git-upload-archive-result" in ours
+    asked = {"REQUEST_METHOD": "GET", "PATH_INFO": f"/{tree.name}/info/refs",
+             "QUERY_STRING": "service=git-upload-archive", "CONTENT_LENGTH": ""}  # fmt: skip
+    told = subprocess.run(
+        [*gitserve_programs().daemon[:1], "http-backend"], env={**environ, **asked},
+        capture_output=True, check=True,
+    ).stdout  # fmt: skip
+    assert told.endswith(b"000eversion 2\n0000")
 
 
 def without_frames(answer: bytes) -> tuple[bytes, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ C(red) Creset C(always,red) C(always,bold #ff0000) C(always,reset) C(
 (trailers:only,unfold) (trailers:separator=%x2C) (trailers:key_value_separator=%x3D)
 (trailers:keyonly) (trailers:only=no) (trailers:bogus) (trailers:separator=|,key=key:)
 (decorate) (decorate:prefix=[,suffix=]) (decorate:pointer=>) (decorate:tag=) (decorate:bogus)
+<(20)%<(10)%an| <(20)%C(always,red)%an%Creset| >(9,trunc)%<(3)%s| <(5)%C(red)%+an| <(8)%w(3)%s|
+w(10)%s w(20,3)%s w(20,3,6)%B w(0,2,4)%B w()%s w(,3)%s w(5,)%s w(20000)%s w(-3)%s w(5,1,2,3)%s
+w(x)%s w(8)%an%w(20,2)%s%w() +w(8)%s w(12,1,3)%b%n%n%-b w(12)%x00%s w(12)%C(always,red)%s
+w(7)%x09a%x09b%x09c
 (nonsense) (describe - + +s -s +b -b +e -e +q -q +d -d
 """.split()
 
@@ -166,3 +171,34 @@ def test_large_files(
     words = (f"--format={form}", "main")
     git = newest_git.run("archive", *words, cwd=repository).stdout
     assert ours(newest_git, programs, repository, *words) == git
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_signatures(newest_git: Git, programs: Programs, served: Path, known: bool) -> None:
+    """Who has signed the commit; asked only of those whom the operator knows."""
+    repository = served / "signed"
+    newest_git.run("init", "-q", "-b", "main", repository)
+    key = served / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    (repository / ".gitattributes").write_text("* export-subst\n")
+    (repository / "f").write_text("".join(f"[$Format:%G{letter}$]" for letter in "G?SKFPTX"))
+    for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key))):
+        newest_git.run("config", name, value, cwd=repository)
+    newest_git.run("add", ".", cwd=repository)
+    newest_git.run("commit", "-q", "-S", "-m", "signed", cwd=repository)
+    signers = served / "signers"
+    principal = "tester@example.org" if known else "somebody@example.org"
+    signers.write_text(f"{principal} {(served / 'key.pub').read_text()}")
+    if not known:
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{key}2"], check=True)
+        signers.write_text(f"{principal} {(served / 'key2.pub').read_text()}")
+    for configured in (True, False):
+        if configured:
+            newest_git.run("config", "gpg.ssh.allowedSignersFile", signers, cwd=repository)
+        else:
+            newest_git.run("config", "--unset", "gpg.ssh.allowedSignersFile", cwd=repository)
+        git = newest_git.run("archive", "main", cwd=repository).stdout
+        assert ours(newest_git, programs, repository, "main") == git
+    newest_git.run("commit", "-q", "--allow-empty", "-m", "unsigned", cwd=repository)
+    git = newest_git.run("archive", "main", cwd=repository).stdout
+    assert ours(newest_git, programs, repository, "main") == git

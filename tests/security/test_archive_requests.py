@@ -61,9 +61,24 @@ def test_what_is_asked_for_properly(site: Site, word: bytes) -> None:
     assert b"ustar" in asked(site, word, *([b"main"] if word.startswith(b"-") else []))
 
 
-@pytest.mark.parametrize("path", [b"..", b"../outside.git", b"/etc", b"README/../..", b"*", b":/"])
+@pytest.mark.parametrize(
+    "path", [b"..", b"../outside.git", b"/etc", b"README/../..", b":(icase)/etc"]
+)
 def test_paths_are_the_trees(site: Site, path: bytes) -> None:
-    assert b"did not match any files" in asked(site, b"main", path)
+    answer = asked(site, b"main", path)
+    assert b"is outside repository" in answer
+    assert b"ustar" not in answer
+
+
+@pytest.mark.parametrize("path", [b"*", b":/", b".", b":(glob)**"])
+def test_patterns_find_what_is_in_the_tree(site: Site, path: bytes) -> None:
+    assert asked(site, b"main", path) == asked(site, b"main")
+
+
+@pytest.mark.parametrize("path", [b":/..", b":(top)/etc", b"*/../..*", b"[.][.]"])
+def test_patterns_find_nothing_elsewhere(site: Site, path: bytes) -> None:
+    answer = asked(site, b"main", path)
+    assert b"did not match any files" in answer or b"is outside repository" in answer
 
 
 def test_too_many_words(site: Site) -> None:

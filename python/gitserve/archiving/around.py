@@ -6,9 +6,10 @@ description, people's proper names. Must not know what asks for it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from gitserve._core import RefSnapshot, Snapshot
+from gitserve.archiving.commit import Commit, taken_apart
 from gitserve.archiving.describing import describe
 from gitserve.archiving.escapes import unescaped
 from gitserve.archiving.mailmap import Mailmap
@@ -26,8 +27,16 @@ class Around:
     """Of one repository at one moment."""
 
     def __init__(
-        self, objects: Snapshot, refs: RefSnapshot, config: Config, *, mailmap: Mailmap
+        self,
+        objects: Snapshot,
+        refs: RefSnapshot,
+        config: Config,
+        *,
+        mailmap: Mailmap,
+        verify: Callable[[bytes, bytes, int | None], Mapping[bytes, bytes]],
     ) -> None:
+        """``verify``: (what was signed, signature, when) to what ``%G`` and a letter stand for."""
+        self._verify = verify
         self._objects = objects
         self._refs = refs
         self._config = config
@@ -37,6 +46,13 @@ class Around:
     def mapped(self, name: bytes, mail: bytes) -> tuple[bytes, bytes]:
         """As ``.mailmap`` has it."""
         return self._mailmap.look_up(name, mail)
+
+    def signature(self, commit: Commit) -> Mapping[bytes, bytes]:
+        """By letter."""
+        payload, signature = taken_apart(commit)
+        stamp = commit.committer.stamp
+        when = int(stamp) if stamp.isdigit() and len(stamp) <= 12 else None
+        return self._verify(payload, signature, when)
 
     def abbreviated(self, object_id: bytes, length: int | None = None) -> bytes:
         """So long that it is unique. ``length``: instead of ``core.abbrev``."""

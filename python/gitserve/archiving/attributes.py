@@ -1,19 +1,39 @@
-"""Which files a tree's own attributes keep out of archives.
+"""Which attributes a path of a tree has.
 
-In: the ``.gitattributes`` of a folder and of those above it, ``info/attributes``. Out: whether a
-path has ``export-ignore``. Git's document: gitattributes(5). Must not know where the texts come
-from.
+In: the ``.gitattributes`` of a folder and of those above it, the files that hold for all of a
+repository. Out: what each attribute is for a path. Git's document: gitattributes(5). Must not know
+where the texts come from, nor what an attribute does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from gitserve.archiving.wildcards import matcher
-from gitserve.record import Record
+from gitserve.record import EMPTY, TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Value: TypeAlias = bool | bytes | None
+    """Set, unset, a text; None for what is left open, or open again (``!name``)."""
+
+    Values: TypeAlias = tuple[tuple[bytes, Value], ...]
+    """Of one line, as they stand there."""
 
 LINE_MAX = 2048
 """git's own limit."""
+
+FILE_MAX = 100 << 20
+"""git's own limit: a larger file says nothing."""
+
+_BLANK = b" \t\r"
+_MACRO = b"[attr]"
+_ESCAPES: Mapping[bytes, bytes] = {
+    b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
+    b"\\": b"\\", b'"': b'"',
+}  # fmt: skip
+_IN_NAMES = frozenset(b"-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
 class Rule(Record):
@@ -25,58 +45,139 @@ class Rule(Record):
     folders_only: bool
     folder: bytes
     """With a slash at its end, or empty."""
-    values: dict[bytes, bool | None]
-    """Attributes that are set, unset, or left open."""
+    values: Values
+
+
+class Text(Record):
+    """One file."""
+
+    rules: tuple[Rule, ...] = ()
+    macros: Mapping[bytes, Values] = EMPTY
+    """``[attr]name``: what follows from an attribute that is set."""
+
+
+_BUILT_IN: Mapping[bytes, Values] = {
+    b"binary": ((b"diff", False), (b"merge", False), (b"text", False))
+}
 
 
 class Attributes:
     """The rules that hold in one folder: its own, and those of the folders above."""
 
-    def __init__(self, rules: tuple[Rule, ...] = (), last: tuple[Rule, ...] = ()) -> None:
-        """``last``: ``info/attributes``, which outdoes every folder's."""
-        self._rules = rules
-        self._last = last
+    __slots__ = ("_last", "_macros", "_rules")
+
+    def __init__(self, first: Text | None = None, last: Text | None = None) -> None:
+        """``first``: what every folder outdoes. ``last``: ``info/attributes``, which outdoes
+        every folder's."""
+        self._rules = () if first is None else first.rules
+        self._last = Text() if last is None else last
+        self._macros = {
+            **_BUILT_IN, **({} if first is None else first.macros), **self._last.macros,
+        }  # fmt: skip
 
     def below(self, text: bytes, folder: bytes) -> Attributes:
         """With a folder's own file."""
-        return Attributes((*self._rules, *parse(text, folder)), self._last)
+        found = parse(text, folder)
+        made = Attributes.__new__(Attributes)
+        made._rules = (*self._rules, *found.rules)
+        made._last = self._last
+        made._macros = self._macros
+        if not folder:  # no other folder may say what a name stands for
+            made._macros = {**self._macros, **found.macros, **self._last.macros}
+        return made
 
-    def has(self, name: bytes, path: bytes, *, is_folder: bool) -> bool:
-        """Is the attribute set? The last rule that says anything counts."""
-        for rule in (*reversed(self._last), *reversed(self._rules)):
-            if name in rule.values and _matches(rule, path, is_folder=is_folder):
-                return rule.values[name] is True
-        return False
+    def of(self, path: bytes, *, is_folder: bool) -> Mapping[bytes, Value]:
+        """The last rule that says anything of an attribute counts."""
+        found: dict[bytes, Value] = {}
+
+        def fill(values: Values) -> None:
+            for name, value in reversed(values):
+                if name not in found:
+                    found[name] = value
+                    if value is True and name in self._macros:
+                        fill(self._macros[name])
+
+        for rules in (self._last.rules, self._rules):
+            for rule in reversed(rules):
+                if _matches(rule, path, is_folder=is_folder):
+                    fill(rule.values)
+        return found
 
 
-def parse(text: bytes, folder: bytes) -> tuple[Rule, ...]:
+def parse(text: bytes, folder: bytes = b"") -> Text:
     """Its lines; those that mean nothing are left out, as in git."""
-    return tuple(_rules(text.splitlines(), folder))
+    rules: list[Rule] = []
+    macros: dict[bytes, Values] = {}
+    if len(text) < FILE_MAX:
+        for line in text.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+            _take(line.strip(_BLANK), folder, rules, macros)
+    return Text(tuple(rules), macros)
 
 
-def _rules(lines: Iterable[bytes], folder: bytes) -> Iterable[Rule]:
-    for raw in lines:
-        line = raw.strip(b" \t\r")
-        if not line or line.startswith((b"#", b"!", b"[attr]")) or len(line) >= LINE_MAX:
-            continue
-        pattern, *words = line.split()
-        whole = b"/" in pattern.rstrip(b"/")
-        values: dict[bytes, bool | None] = {}
-        for word in words:
-            if word.startswith(b"-"):
-                values[word[1:]] = False
-            elif word.startswith(b"!"):
-                values[word[1:]] = None
-            else:
-                name, equals, value = word.partition(b"=")
-                values[name] = value != b"false" if equals else True
-        yield Rule(
-            matcher(pattern.rstrip(b"/").removeprefix(b"/")),
-            whole,
+def _take(line: bytes, folder: bytes, rules: list[Rule], macros: dict[bytes, Values]) -> None:
+    if not line or line.startswith(b"#") or len(line) >= LINE_MAX:
+        return
+    pattern, words = _unquoted(line)
+    values = _values(words)
+    if values is None or pattern.startswith(b"!"):
+        return
+    if line.startswith(_MACRO) and pattern != _MACRO:
+        name = pattern.removeprefix(_MACRO)
+        if _is_name(name):
+            macros[name] = values
+        return
+    plain = pattern.removesuffix(b"/")
+    rules.append(
+        Rule(
+            matcher(plain.removeprefix(b"/")),
+            b"/" in plain,
             pattern.endswith(b"/"),
             folder,
             values,
         )
+    )
+
+
+def _unquoted(line: bytes) -> tuple[bytes, list[bytes]]:
+    """The pattern, which may stand in quotes as a string of C does, and the words behind it."""
+    made = bytearray()
+    at = 1
+    while line.startswith(b'"') and at < len(line):
+        byte = line[at : at + 1]
+        at += 1
+        if byte == b'"':
+            return bytes(made), line[at:].split()
+        if byte == b"\\":
+            byte, digits = line[at : at + 1], line[at : at + 3]
+            if len(digits) == 3 and not digits.strip(b"01234567") and digits[:1] < b"4":
+                made.append(int(digits, 8))
+                at += 3
+                continue
+            if byte not in _ESCAPES:
+                break
+            byte = _ESCAPES[byte]
+            at += 1
+        made += byte
+    pattern, *words = line.split()
+    return pattern, words
+
+
+def _values(words: Iterable[bytes]) -> Values | None:
+    """None for a line with a name that is none."""
+    values: list[tuple[bytes, Value]] = []
+    for word in words:
+        name, equals, text = word.partition(b"=")
+        value: Value = text if equals else True
+        if word[:1] in (b"-", b"!"):
+            name, value = name[1:], False if word[:1] == b"-" else None
+        if not _is_name(name):
+            return None
+        values.append((name, value))
+    return tuple(values)
+
+
+def _is_name(name: bytes) -> bool:
+    return bool(name) and not name.startswith(b"-") and _IN_NAMES.issuperset(name)
 
 
 def _matches(rule: Rule, path: bytes, *, is_folder: bool) -> bool:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from gitserve.record import Record
 
+_SIGNATURES = (b"gpgsig", b"gpgsig-sha256")
+"""Of SHA-1 and of SHA-256 repositories."""
+
 
 class Person(Record):
     """Who, and when."""
@@ -27,7 +30,8 @@ class Commit(Record):
     committer: Person = Person()
     encoding: bytes = b""
     message: bytes = b""
-    signed: bool = False
+    content: bytes = b""
+    """All of it."""
 
     @property
     def subject(self) -> bytes:
@@ -59,8 +63,29 @@ def parsed(object_id: bytes, content: bytes) -> Commit:
         _person(found.get(b"committer", b"")),
         found.get(b"encoding", b""),
         message,
-        b"gpgsig" in found or b"gpgsig-sha256" in found,
+        content,
     )
+
+
+def taken_apart(commit: Commit) -> tuple[bytes, bytes]:
+    """What was signed, and the signature; the latter empty where there is none."""
+    ours = _SIGNATURES[len(commit.object_id) == 64]
+    head, gap, message = commit.content.partition(b"\n\n")
+    kept: list[bytes] = []
+    signature: list[bytes] = []
+    into = kept
+    for line in head.split(b"\n"):
+        key, _, value = line.partition(b" ")
+        if key in _SIGNATURES:
+            into = signature if key == ours else []
+            into.append(value)
+        elif not key and into is not kept:
+            into.append(value)
+        else:
+            into = kept
+            kept.append(line)
+    text = b"".join([line + b"\n" for line in signature])
+    return b"\n".join(kept) + gap + message, text
 
 
 def sanitized(message: bytes) -> bytes:

@@ -40,6 +40,8 @@ class Entry(Record):
     """As in the tree."""
     object_id: bytes
     content: Content = Content()
+    is_text: bool | None = None
+    """As zip archives say it; None: what is in it decides."""
 
     @property
     def is_folder(self) -> bool:

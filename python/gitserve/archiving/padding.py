@@ -21,6 +21,8 @@ _FORM = re.compile(
     rb"(?P<way>><|>>|<|>)(?P<column>\|?)\((?P<width> *[-+]?\d{1,9}) *"
     rb"(?P<end>(?:,(?P<cut>trunc|ltrunc|mtrunc))?\)|,[^)]*\))"
 )
+_COLOR = re.compile(rb"\x1b\[[0-9;]*m")
+_CHARACTER = re.compile(r"\x1b\[[0-9;]*m|.", re.DOTALL)
 _WAYS = {b"<": "left", b">": "right", b">>": "steal", b"><": "both"}
 
 
@@ -28,37 +30,43 @@ class Padding(Record):
     """What happens to the next value."""
 
     width: int = 0
-    way: str = "left"
+    way: str = ""
+    """Nothing, where it is empty."""
     column: bool = False
     """The width counts from the beginning of the line."""
     cut: bytes = b""
 
     @classmethod
-    def parse(cls, rest: bytes) -> tuple[Padding, int]:
+    def parse(cls, rest: bytes) -> tuple[Padding | None, int]:
         """What stands behind a ``%``, and its length: 0 when it is something else."""
-        found = _FORM.match(rest) if rest[:1] in (b"<", b">") else None
+        found = _FORM.match(rest)
         if found is None:
-            return cls(), 0
+            return None, 0
         width, column = int(found["width"]), bool(found["column"])
         if column and width < 0:
             width += TERMINAL
             if width <= 0:
                 return cls(), found.end()
         if not 0 < width <= MAX_WIDTH:
-            return cls(), 0
+            return None, 0
         # what would cut in no known way is no placeholder, and pads all the same
         length = 0 if found["cut"] is None and found["end"] != b")" else found.end()
         return cls(width, _WAYS[found["way"]], column, found["cut"] or b""), length
 
-    def after(self) -> Padding:
-        """It counts once."""
-        return Padding() if self.width else self
+    def line(self, made: bytearray) -> bytes:
+        """What stands before it on the line, if that matters. A NUL ends a text in git."""
+        if not self.column:
+            return b""
+        end = made.find(b"\0")
+        end = len(made) if end < 0 else end
+        return bytes(made[made.rfind(b"\n", 0, end) + 1 : end])
 
-    def apply(self, value: bytes, made: bytearray) -> bytes:
+    def room(self, line: bytes) -> int:
+        """Columns, behind :meth:`line`."""
+        return self.width - _width_of(line)
+
+    def apply(self, value: bytes, room: int, made: bytearray) -> bytes:
         """``made``: what stands before it; spaces at its end may be taken."""
-        room = self.width
-        if self.column:
-            room -= _width_of(bytes(made[made.rfind(b"\n") + 1 :]))
         width = _width_of(value)
         if self.way == "steal" and width > room:
             while room < width and made.endswith(b" "):
@@ -66,41 +74,41 @@ class Padding(Record):
                 room += 1
         if width > room:
             return _cut(value, room, self.cut) if self.cut else value
-        gap = max(0, room) - width
-        before = {"left": 0, "right": gap, "steal": gap, "both": gap // 2}[self.way]
+        gap = room - width
+        before = {"right": gap, "steal": gap, "both": gap // 2}.get(self.way, 0)
         return b" " * before + value + b" " * (gap - before)
 
 
 def _cut(value: bytes, room: int, how: bytes) -> bytes:
-    text = value.decode("utf-8", "surrogateescape")
-    kept = max(0, room - 2)
+    gone = _width_of(value) - (room - 2)
     if how == b"trunc":
-        begin = _first(text, kept)
-        # what has no width stays, such as the ends of lines
-        rest = "".join([char for char in text[len(begin) :] if not _width(char)])
-        cut = f"{begin}..{rest}"
+        begin = max(0, room - 2)
     elif how == b"ltrunc":
-        cut = ".." + _first(text[::-1], kept)[::-1]
+        begin = 0
     else:
-        half = room // 2 - 1
-        cut = _first(text, half) + ".." + _first(text[::-1], kept - half)[::-1]
-    return cut.encode("utf-8", "surrogateescape")
-
-
-def _first(text: str, room: int) -> str:
-    used = 0
-    for at, char in enumerate(text):
-        used += _width(char)
-        if used > room:
-            return text[:at]
-    return text
+        begin = int(room / 2) - 1  # rounded to zero
+    made: list[str] = []
+    column, is_cut = 0, False
+    text = value.decode("utf-8", "surrogateescape")
+    for found in _CHARACTER.finditer(text):
+        char = found[0]
+        width = char_width(char) if len(char) == 1 else 0
+        # what has no width stays, such as the ends of lines
+        if width and begin <= column < begin + gone:
+            made += [] if is_cut else [".."]
+            is_cut = True
+        else:
+            made.append(char)
+        column += width
+    return "".join(made).encode("utf-8", "surrogateescape")
 
 
 def _width_of(text: bytes) -> int:
-    return sum(map(_width, text.decode("utf-8", "surrogateescape")))
+    return sum(map(char_width, _COLOR.sub(b"", text).decode("utf-8", "surrogateescape")))
 
 
-def _width(char: str) -> int:
+def char_width(char: str) -> int:
+    """Columns that it takes."""
     if char.isascii():
         return int(char.isprintable())
     if unicodedata.combining(char) or unicodedata.category(char) in ("Mn", "Me", "Cf"):

@@ -101,5 +101,5 @@ def parse(arguments: Sequence[bytes], config: Config) -> ArchiveRequest:
         raise refusal(b"extra command line parameter '%b'" % plain[0][:QUOTED_MAX])
     if plain:
         found["tree"] = plain[0]
-        found["paths"] = tuple([path.rstrip(b"/") for path in plain[1:]])
+        found["paths"] = tuple(plain[1:])
     return ArchiveRequest(**found)  # type: ignore[arg-type]

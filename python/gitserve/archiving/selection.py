@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from gitserve._core import Snapshot
 from gitserve.archiving.attributes import Attributes
+from gitserve.archiving.conversion import STREAMED_FROM, Converter
 from gitserve.archiving.entry import Content, Entry
+from gitserve.archiving.pathspecs import Pathspecs
 from gitserve.archiving.request import TIME_END, ArchiveRequest, refusal
 from gitserve.archiving.substitution import MAX_FILE, Substitution
 from gitserve.errors import MissingObject
-from gitserve.record import Record
+from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.trees import entries
+
+if TYPE_CHECKING:
+    from gitserve.archiving.attributes import Value
 
 MAX_DEPTH = 500
 """Folders within folders; each is a frame of ours."""
@@ -27,9 +32,6 @@ IGNORE, SUBST = b"export-ignore", b"export-subst"
 
 BIG_FILE = 512 << 20
 """``core.bigFileThreshold``, where it is not configured."""
-
-STREAMED_FROM = 4 << 20
-"""Bytes of a file that is read whole; a larger one passes through in pieces."""
 
 _REF_RULES = (
     b"%b", b"refs/%b", b"refs/tags/%b", b"refs/heads/%b", b"refs/remotes/%b",
@@ -104,17 +106,19 @@ class Selection:
         objects: Snapshot,
         request: ArchiveRequest,
         own: Attributes,
+        converter: Converter,
         substitution: Substitution | None = None,
         big_file: int = BIG_FILE,
     ) -> None:
-        """``own``: the repository's ``info/attributes``. ``substitution``: for files that have
-        ``export-subst`` and are not above ``big_file`` bytes."""
+        """``own``: attributes of all the repository. ``substitution``: for files that have
+        ``export-subst``; others above ``big_file`` bytes stay as they are."""
         self._objects = objects
         self._request = request
         self._own = own
+        self._converter = converter
         self._substitution = substitution
         self._big_file = big_file
-        self._unmatched = set(request.paths)
+        self._asked = Pathspecs(request.paths)
 
     def entries(self, tree_id: bytes) -> Iterator[Entry]:
         """Folders before what is in them, and only if anything is."""
@@ -122,9 +126,9 @@ class Selection:
         if prefix.endswith(b"/"):
             yield Entry(prefix.rstrip(b"/") + b"/", stat.S_IFDIR | 0o777, tree_id)
         yield from self._below(tree_id, b"", self._own, [])
-        if self._unmatched:
-            missing = min(self._unmatched)[:SHOWN_MAX]
-            raise refusal(b"pathspec '%b' did not match any files" % missing)
+        missing = self._asked.unmatched
+        if missing is not None:
+            raise refusal(b"pathspec '%b' did not match any files" % missing[:SHOWN_MAX])
 
     def _below(
         self, tree_id: bytes, folder: bytes, rules: Attributes, pending: list[Entry]
@@ -138,12 +142,17 @@ class Selection:
         for mode, name, object_id in children:
             path = folder + name
             is_folder = stat.S_ISDIR(mode)
-            if not self._is_asked_for(path):
+            is_link = stat.S_IFMT(mode) == 0o160000
+            if is_folder and not self._asked.may_match_below(path):
+                continue
+            if not is_folder and not self._asked.match(path, is_folder=is_link):
                 continue
             told = self._request.prefix + path
-            ignored = rules.has(IGNORE, path, is_folder=is_folder)
+            values = rules.of(path, is_folder=is_folder)
+            ignored = values.get(IGNORE) is True
             if is_folder:
                 if ignored:
+                    self._look(object_id, path + b"/")
                     continue
                 waiting = [*pending, Entry(told + b"/", mode, object_id)]
                 for entry in self._below(object_id, path + b"/", rules, waiting):
@@ -154,35 +163,43 @@ class Selection:
             pending.clear()
             if ignored:
                 continue  # but its folder is there, as in git
-            if stat.S_IFMT(mode) == 0o160000:
+            if is_link:
                 yield Entry(told + b"/", mode, object_id)
             else:
-                substituted = stat.S_ISREG(mode) and rules.has(SUBST, path, is_folder=False)
-                yield self._file(told, mode, object_id, substituted=substituted)
+                content = self._content(path, mode, object_id, values)
+                yield Entry(told, mode, object_id, content, self._converter.is_text(values))
 
-    def _file(self, path: bytes, mode: int, object_id: bytes, *, substituted: bool) -> Entry:
+    def _look(self, tree_id: bytes, folder: bytes) -> None:
+        """Finds what is asked for and ignored, which is no mistake."""
+        if self._asked.unmatched is None or folder.count(b"/") > MAX_DEPTH:
+            return
+        for mode, name, object_id in entries(self._objects, tree_id):
+            path = folder + name
+            if not stat.S_ISDIR(mode):
+                self._asked.match(path)
+            elif self._asked.may_match_below(path):
+                self._look(object_id, path + b"/")
+
+    def _content(
+        self, path: bytes, mode: int, object_id: bytes, values: Mapping[bytes, Value]
+    ) -> Content:
         header = self._objects.header(object_id)
         if header is None:
             raise MissingObject(object_id.decode())
         size = header[1]
+        if not stat.S_ISREG(mode):
+            return Content.of(self._objects.read(object_id)[1])
+        substituted = values.get(SUBST) is True
         is_big = size > self._big_file and not substituted
-        if substituted and self._substitution is not None and size <= MAX_FILE:
-            expanded = self._substitution.expand(self._objects.read(object_id)[1])
-            return Entry(path, mode, object_id, Content.of(expanded))
-        if (size <= STREAMED_FROM and not is_big) or not stat.S_ISREG(mode):
-            return Entry(path, mode, object_id, Content.of(self._objects.read(object_id)[1]))
-        content = Content(size, lambda: self._objects.pieces(object_id), is_big)
-        return Entry(path, mode, object_id, content)
-
-    def _is_asked_for(self, path: bytes) -> bool:
-        """Named, below what is named, or on the way to it."""
-        if not self._request.paths:
-            return True
-        found = False
-        for asked in self._request.paths:
-            if path == asked or path.startswith(asked + b"/"):
-                self._unmatched.discard(asked)
-                found = True
-            elif asked.startswith(path + b"/"):
-                found = True
-        return found
+        if size <= STREAMED_FROM and not is_big:
+            content = Content.of(self._objects.read(object_id)[1])
+        else:
+            content = Content(size, lambda: self._objects.pieces(object_id), is_big)
+        if is_big:
+            return content
+        how = self._converter.of(values)
+        if how:
+            content = self._converter.convert(how, path, object_id, content)
+        if substituted and self._substitution is not None and content.size <= MAX_FILE:
+            content = Content.of(self._substitution.expand(content.whole()))
+        return content

@@ -19,13 +19,12 @@ PATH_MAX = 255
 """and bytes of a path that it may be tried on."""
 
 
-def matcher(pattern: bytes) -> Callable[[bytes], bool]:
-    """A star stops at a slash, two do not."""
-    parts = _parts(pattern)
-    try:
-        expression = re.compile(b"".join(parts), re.DOTALL)
-    except re.error:
-        return pattern.__eq__
+def matcher(pattern: bytes, *, crossing: bool = False) -> Callable[[bytes], bool]:
+    """A star stops at a slash, two between slashes do not; with ``crossing``, nothing does."""
+    parts = _parts(pattern, crossing=crossing)
+    if parts is None:
+        return _nothing
+    expression = re.compile(b"".join(parts), re.DOTALL)
     parallel: list[_Parallel] = []
     short = sum(part in _RUNS for part in parts) <= RUNS_MAX
 
@@ -39,35 +38,112 @@ def matcher(pattern: bytes) -> Callable[[bytes], bool]:
     return matches
 
 
-def _parts(pattern: bytes) -> list[bytes]:
-    """A regular expression for each byte, set or wildcard."""
+def _nothing(_: bytes) -> bool:
+    return False
+
+
+def _parts(pattern: bytes, *, crossing: bool = False) -> list[bytes] | None:
+    """A regular expression for each byte, set or wildcard; None for what never matches."""
     out: list[bytes] = []
+    plain = next((at for at, byte in enumerate(pattern) if byte in b"*?[\\"), len(pattern))
     at = 0
     while at < len(pattern):
         byte = pattern[at : at + 1]
-        if pattern.startswith(b"**", at):
-            part = FOLDERS if pattern.startswith(b"**/", at) else ANY
-            at += 3 if part is FOLDERS else 2
+        if byte == b"*":
+            end = at + 1
+            while pattern[end : end + 1] == b"*":
+                end += 1
+            # git compares what stands before the first wildcard by itself, and then forgets it
+            alone = (at == plain or pattern[at - 1 : at] == b"/") and end - at >= 2
+            if alone and pattern[end : end + 1] == b"/" and not crossing:
+                part = FOLDERS
+                end += 1
+            else:
+                part = ANY if crossing or (alone and end == len(pattern)) else STAR
+            at = end
             if out[-1:] != [part]:  # twice is no more than once
                 out.append(part)
             continue
-        end = pattern.find(b"]", at + 2) if byte == b"[" else -1
-        if byte == b"*":
-            out.append(STAR)
-        elif byte == b"?":
-            out.append(b"[^/]")
-        elif end > 0:
-            inside = pattern[at + 1 : end].replace(b"\\", b"\\\\")
-            negated = inside[:1] in (b"!", b"^")
-            out.append(b"[" + (b"^" if negated else b"") + inside[negated:] + b"]")
-            at = end
-        elif byte == b"\\" and at + 1 < len(pattern):
+        if byte == b"?":
+            out.append(b"." if crossing else b"[^/]")
+        elif byte == b"[":
+            found = _set(pattern, at + 1, crossing=crossing)
+            if found is None:
+                return None
+            part, at = found
+            out.append(part)
+            continue
+        elif byte == b"\\":
             at += 1
+            if at == len(pattern):
+                return None
             out.append(re.escape(pattern[at : at + 1]))
         else:
             out.append(re.escape(byte))
         at += 1
     return out
+
+
+def _set(pattern: bytes, at: int, *, crossing: bool) -> tuple[bytes, int] | None:
+    """Behind a bracket: which bytes match, and where the set ends. None where it does not end."""
+    negated = pattern[at : at + 1] in (b"!", b"^")
+    at += negated
+    chosen: set[int] = set()
+    before: int | None = None
+    """What a range may begin with."""
+    first = True
+    while first or pattern[at : at + 1] != b"]":
+        first = False
+        byte = pattern[at : at + 1]
+        end = pattern.find(b"]", at + 2) if pattern.startswith(b"[:", at) else -1
+        if end > at + 2 and pattern[end - 1 : end] == b":":
+            named = _CLASSES.get(pattern[at + 2 : end - 1])
+            if named is None:
+                return None
+            chosen |= named
+            before, at = None, end + 1
+            continue
+        is_range = byte == b"-" and before is not None and pattern[at + 1 : at + 2] != b"]"
+        at += is_range
+        byte = pattern[at : at + 1]
+        if byte == b"\\":
+            at += 1
+            byte = pattern[at : at + 1]
+        if not byte:
+            return None
+        if is_range and before is not None:
+            chosen |= set(range(before, byte[0] + 1))
+            before = None
+        else:
+            chosen.add(byte[0])
+            before = byte[0]
+        at += 1
+    chosen = set(range(256)) - chosen if negated else chosen
+    if not crossing:
+        chosen.discard(0x2F)
+    if not chosen:
+        return None
+    return b"[" + b"".join([b"\\x%02x" % byte for byte in sorted(chosen)]) + b"]", at + 1
+
+
+def _class(word: str) -> frozenset[int]:
+    return frozenset(byte for byte in range(128) if re.match(word, chr(byte)))
+
+
+_CLASSES = {
+    b"alnum": _class("[a-zA-Z0-9]"),
+    b"alpha": _class("[a-zA-Z]"),
+    b"blank": _class("[ \t]"),
+    b"cntrl": _class("[\x00-\x1f\x7f]"),
+    b"digit": _class("[0-9]"),
+    b"graph": _class("[!-~]"),
+    b"lower": _class("[a-z]"),
+    b"print": _class("[ -~]"),
+    b"punct": _class("[!-/:-@\\[-`{-~]"),
+    b"space": _class("[ \t\n\v\f\r]"),
+    b"upper": _class("[A-Z]"),
+    b"xdigit": _class("[0-9a-fA-F]"),
+}
 
 
 class _Parallel:

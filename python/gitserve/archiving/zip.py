@@ -104,7 +104,8 @@ class _Packing:
         self.checksum = 0
         self.size = self._content.size
         self.announced = 0 if packs else self._content.size
-        self.is_text = not entry.is_folder
+        self.is_text = not entry.is_folder if entry.is_text is None else entry.is_text
+        self._looks = entry.is_text is None
         self._spooled: SpooledTemporaryFile[bytes] | None = None
         if not self.told_behind:
             self._prepare()
@@ -144,7 +145,7 @@ class _Packing:
         looked_at = 0
         for piece in self._content.pieces():
             self.checksum = zlib.crc32(piece, self.checksum)
-            if looked_at < _LOOKED_AT:
+            if self._looks and looked_at < _LOOKED_AT:
                 self.is_text &= b"\0" not in piece[: _LOOKED_AT - looked_at]
                 looked_at += len(piece)
             packed = packer.compress(piece) if self.method == _DEFLATED else piece

@@ -13,8 +13,9 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.archiving import request as requests
 from gitserve.archiving.around import Around
-from gitserve.archiving.attributes import Attributes, parse
+from gitserve.archiving.attributes import FILE_MAX, Attributes, parse
 from gitserve.archiving.commit import parsed
+from gitserve.archiving.conversion import Converter
 from gitserve.archiving.mailmap import MAX_SIZE as MAX_MAILMAP
 from gitserve.archiving.mailmap import Mailmap
 from gitserve.archiving.placeholders import Formatter
@@ -28,7 +29,8 @@ from gitserve.repository.hiderefs import hidden_patterns, is_hidden
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.trees import find, tree_of
-from gitserve.service.process import ProgramTimeout, run_program
+from gitserve.service.filters import FilterFailed, Filters
+from gitserve.service.signature import verify
 from gitserve.service.streams import Conversation
 from gitserve.session.effects import Effect, SendArchive
 from gitserve.wire import sideband
@@ -37,8 +39,9 @@ from gitserve.wire.sideband import Band
 if TYPE_CHECKING:
     from typing import Any
 
-FILTER_SECONDS = 3600.0
-"""For one ``tar.<format>.command``."""
+
+JOINED = 60 << 10
+"""Bytes that are sent at once: nearly what a packet has room for."""
 
 
 class ArchiveService:
@@ -47,6 +50,8 @@ class ArchiveService:
     def __init__(self, repository: ReadableRepository, conversation: Conversation) -> None:
         self._repository = repository
         self._conversation = conversation
+        git_dir = repository.git_dir if isinstance(repository, NativeRepository) else None
+        self._filters = Filters(repository.config, git_dir, self._said)
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
             SendArchive: self.send_archive
         }
@@ -60,12 +65,15 @@ class ArchiveService:
             return
         if request.tree is None:
             raise refusal(b"must specify tree-ish")
-        for piece in self._pieces(request):
+        for piece in _joined(self._pieces(request)):
             self._send(piece)
             yield
 
     def _send(self, piece: bytes) -> None:
         self._conversation.write(sideband.encode(Band.DATA, piece))
+
+    def _said(self, words: bytes) -> None:
+        self._conversation.write(sideband.encode(Band.PROGRESS, words))
 
     def _pieces(self, request: ArchiveRequest) -> Iterator[bytes]:
         repository = self._repository
@@ -88,8 +96,14 @@ class ArchiveService:
         substitution = None
         if chosen.commit is not None:
             substitution = self._substitution(objects, refs.hidden(patterns), chosen.commit)
-        own = self._own_attributes()
-        selection = Selection(objects, request, own, substitution, big_file)
+        selection = Selection(
+            objects,
+            request,
+            self._own_attributes(),
+            Converter(config, self._filters.smudge, self._filters.names()),
+            substitution,
+            big_file,
+        )
         selected = selection.entries(chosen.tree)
         if request.format == requests.ZIP:
             return zip_archive(selected, when, chosen.commit, request.level)
@@ -99,7 +113,7 @@ class ArchiveService:
         command = requests.command(config, request.format)
         if command is not None:
             level = b"" if request.level < 0 else b" -%d" % request.level
-            return self._piped(command + level.decode(), b"".join(pieces))
+            return self._piped(command + level.decode(), pieces)
         return gzipped(pieces, request.level)
 
     def _substitution(self, objects: Snapshot, refs: RefSnapshot, commit_id: bytes) -> Substitution:
@@ -113,36 +127,73 @@ class ArchiveService:
         header = None if blob is None else objects.header(blob)
         if blob is not None and header is not None and header[1] <= MAX_MAILMAP:
             mailmap = objects.read(blob)[1]
-        around = Around(objects, refs, repository.config, mailmap=Mailmap(mailmap))
+        around = Around(
+            objects,
+            refs,
+            repository.config,
+            mailmap=Mailmap(mailmap),
+            verify=self._verified,
+        )
         commit = parsed(commit_id, objects.read(commit_id)[1])
         return Substitution(Formatter(commit, around))
 
-    def _own_attributes(self) -> Attributes:
-        if not isinstance(self._repository, NativeRepository):
-            return Attributes()
-        try:
-            path = os.path.join(self._repository.common_dir, "info/attributes")
-            with open(path, "rb") as file:
-                return Attributes((), parse(file.read(1 << 20), b""))
-        except OSError:
-            return Attributes()
+    def _verified(self, payload: bytes, signature: bytes, when: int | None) -> dict[bytes, bytes]:
+        found = verify(payload, signature, self._repository.config, when)
+        return {
+            b"G": found.said, b"?": found.letter, b"S": found.signer, b"K": found.key,
+            b"F": found.fingerprint, b"P": found.primary, b"T": found.trust,
+        }  # fmt: skip
 
-    def _piped(self, command: str, content: bytes) -> Iterator[bytes]:
-        said: list[bytes] = []
+    def _own_attributes(self) -> Attributes:
+        """Of the system, the user and the repository, in this order."""
+        repository = self._repository
+        before = repository.config.get_path("core.attributesfile") or _user_attributes()
+        first = _system_attributes() + (_read(before) if before else b"")
+        last = b""
+        if isinstance(repository, NativeRepository):
+            last = _read(os.path.join(repository.common_dir, "info/attributes"))
+        return Attributes(parse(first), parse(last))
+
+    def _piped(self, command: str, pieces: Iterator[bytes]) -> Iterator[bytes]:
         try:
-            status = run_program(
-                ["/bin/sh", "-c", command],
-                cwd=os.getcwd(),
-                environ=os.environ,
-                stdin=content,
-                on_output=said.append,
-                timeout=FILTER_SECONDS,
-            )
-        except (OSError, ProgramTimeout):
-            status = -1
-        if status:
-            raise refusal(b"'%b' filter reported error" % command.encode())
-        yield from said
+            yield from self._filters.run(command, pieces)
+        except FilterFailed:
+            raise refusal(b"'%b' filter reported error" % os.fsencode(command)) from None
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Headers and small files go together; what is large goes as it is."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= JOINED:
+            yield b"".join(held)
+            held.clear()
+            size = 0
+    if held:
+        yield b"".join(held)
+
+
+def _user_attributes() -> str | None:
+    home = os.environ.get("HOME")
+    folder = os.environ.get("XDG_CONFIG_HOME") or (home and os.path.join(home, ".config"))
+    return os.path.join(folder, "git/attributes") if folder else None
+
+
+def _system_attributes() -> bytes:
+    unwanted = os.environ.get("GIT_ATTR_NOSYSTEM", "0").lower() not in ("", "0", "false", "no")
+    return b"" if unwanted else _read("/etc/gitattributes")
+
+
+def _read(path: str) -> bytes:
+    """A file of attributes, with a newline at its end; nothing where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(FILE_MAX) + b"\n"
+    except OSError:
+        return b""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gitserve.service.process import LINGER, PIECE, ProgramTimeout
 
@@ -89,6 +89,46 @@ class Coprocess:
         data = b"".join(self._answered)
         self._answered.clear()
         return data
+
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """Gives it the pieces and passes on what it makes of them, to the end. It need not read
+        all that it gets."""
+        to = self._stdin.fileno()
+        self._poll.register(to, self._writable)
+        try:
+            for piece in pieces:
+                unsent = memoryview(piece)
+                while unsent:
+                    ready = self._pump()
+                    yield from self._come()
+                    if to in ready:
+                        unsent = unsent[self._push(unsent) :]
+        finally:
+            self._poll.unregister(to)
+        self._stdin.close()
+        ended: float | None = None
+        while self._out in self._open:
+            self._pump(ended)
+            yield from self._come()
+            if ended is None and self._process.poll() is not None:
+                ended = time.monotonic() + LINGER
+            if ended is not None and time.monotonic() >= ended:
+                break  # somebody it started lives on with our pipe in hand
+
+    def _come(self) -> Iterator[bytes]:
+        """What is there by now."""
+        come, self._answered = self._answered, []
+        self._size = 0
+        yield from come
+
+    def _push(self, data: memoryview) -> int:
+        """How many bytes it has taken; all of them when it reads no more."""
+        try:
+            return os.write(self._stdin.fileno(), data[:PIECE])
+        except BlockingIOError:
+            return 0
+        except OSError:
+            return len(data)
 
     def finish(self) -> int:
         """Tells it that there is no more, hears it out, and gives its exit status."""

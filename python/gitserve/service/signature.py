@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from gitserve.record import Record
 from gitserve.repository.config import Config
-from gitserve.service.process import ProgramTimeout, run_program
+from gitserve.service.coprocess import Coprocess
+from gitserve.service.process import ProgramTimeout
 
 SECONDS = 60.0
 """For one run of such a program; who pushes waits for it."""
@@ -37,6 +38,12 @@ class Signed(Record):
     letter: bytes
     signer: bytes = b""
     key: bytes = b""
+    fingerprint: bytes = b""
+    primary: bytes = b""
+    """The fingerprint of the key that stands behind the one that signed."""
+    trust: bytes = b"undefined"
+    said: bytes = b""
+    """What the program said for people."""
 
 
 def verify(payload: bytes, signature: bytes, config: Config, signed_at: int | None) -> Signed:
@@ -64,21 +71,28 @@ def _by_gnupg(payload: bytes, path: str, config: Config, kind: str) -> Signed:
         arguments = [
             named or "gpg", "--keyid-format=long", "--status-fd=1", "--verify", path, "-",
         ]  # fmt: skip
-    _, said = _run(arguments, payload)
-    letter, signer, key, trusted = b"N", b"", b"", True
+    _, said, told = _run(arguments, payload)
+    letter, signer, key, trust = b"N", b"", b"", b""
+    fingerprint = primary = b""
     for line in said.splitlines():
         words = line.removeprefix(b"[GNUPG:] ").split(b" ", 2)
         if line == words[0] or not line.startswith(b"[GNUPG:] "):
             continue
         if words[0] in _LETTERS:
             if letter != b"N":
-                return Signed(b"E")  # two signatures: whose is it?
+                return Signed(b"E", said=told)  # two signatures: whose is it?
             letter = _LETTERS[words[0]]
             key = words[1] if len(words) > 1 else b""
             signer = words[2] if len(words) > 2 and words[0] != b"ERRSIG" else b""
-        elif words[0] in (b"TRUST_UNDEFINED", b"TRUST_NEVER"):
-            trusted = False
-    return Signed(b"U" if letter == b"G" and not trusted else letter, signer, key)
+        elif words[0] == b"VALIDSIG":
+            fields = line.split()[2:]
+            fingerprint = fields[0] if fields else b""
+            primary = fields[9] if len(fields) > 9 else b""
+        elif words[0].startswith(b"TRUST_"):
+            trust = words[0][6:].lower()
+    if letter == b"G" and trust in (b"undefined", b"never"):
+        letter = b"U"
+    return Signed(letter, signer, key, fingerprint, primary, trust or b"undefined", told)
 
 
 def _by_ssh(payload: bytes, path: str, config: Config, signed_at: int | None) -> Signed:
@@ -89,10 +103,12 @@ def _by_ssh(payload: bytes, path: str, config: Config, signed_at: int | None) ->
     at = []
     if signed_at is not None:
         at = ["-Overify-time=" + time.strftime("%Y%m%d%H%M%S", time.localtime(signed_at))]
-    status, said = _run([program, "-Y", "find-principals", "-f", allowed, "-s", path, *at], b"")
+    status, said, missed = _run(
+        [program, "-Y", "find-principals", "-f", allowed, "-s", path, *at], b""
+    )
     if status == 0:
         for principal in said.splitlines():
-            status, said = _run(
+            status, said, told = _run(
                 [
                     program, "-Y", "verify", "-n", "git", "-f", allowed,
                     "-I", os.fsdecode(principal.strip()), "-s", path, *at,
@@ -100,26 +116,35 @@ def _by_ssh(payload: bytes, path: str, config: Config, signed_at: int | None) ->
                 payload,
             )  # fmt: skip
             if status == 0 and said.startswith(b"Good"):
-                return Signed(b"G", principal.strip(), _ssh_key(said))
-        return Signed(b"B")
-    status, said = _run([program, "-Y", "check-novalidate", "-n", "git", "-s", path, *at], payload)
+                key = _ssh_key(said)
+                return Signed(b"G", principal.strip(), key, key, b"", b"fully", said + told)
+        return Signed(b"B", said=said + told)
+    status, said, told = _run(
+        [program, "-Y", "check-novalidate", "-n", "git", "-s", path, *at], payload
+    )
+    told = said + missed + told
     if status == 0 and said.startswith(b"Good"):
-        return Signed(b"U", b"", _ssh_key(said))
-    return Signed(b"B")
+        key = _ssh_key(said)
+        return Signed(b"U", b"", key, key, said=told)
+    return Signed(b"B", said=told)
 
 
 def _ssh_key(said: bytes) -> bytes:
     return said.splitlines()[0].rpartition(b" key ")[2].strip()
 
 
-def _run(arguments: Sequence[str], stdin: bytes) -> tuple[int, bytes]:
-    said: list[bytes] = []
-    status = run_program(
+def _run(arguments: Sequence[str], stdin: bytes) -> tuple[int, bytes, bytes]:
+    """Its status, its output, and what it said on standard error."""
+    told: list[bytes] = []
+    program = Coprocess(
         arguments,
         cwd=os.getcwd(),
-        environ=os.environ,
-        stdin=stdin,
-        on_output=said.append,
+        environ=os.environb,
+        on_error_output=told.append,
         timeout=SECONDS,
     )
-    return status, b"".join(said)
+    try:
+        said = b"".join(program.through([stdin]))
+        return program.finish(), said, b"".join(told)
+    finally:
+        program.close()

@@ -16,6 +16,7 @@ def test_both_ways_agree() -> None:
     matched = 0
     for _ in range(4000):
         parts = _parts(b"".join(chosen.choices(words, k=chosen.randrange(1, 6))))
+        assert parts is not None
         path = b"".join(chosen.choices([b"a", b"b", b"/", b"*"], k=chosen.randrange(9)))
         expected = re.fullmatch(b"".join(parts), path, re.DOTALL) is not None
         assert _Parallel(parts).matches(path) is expected, (parts, path)
@@ -34,11 +35,12 @@ def test_both_ways_agree() -> None:
 )
 def test_none_takes_for_ever(pattern: bytes, path: bytes) -> None:
     rules = Attributes().below(pattern + b" export-ignore\n", b"")
-    assert not rules.has(b"export-ignore", path, is_folder=False)
+    assert b"export-ignore" not in rules.of(path, is_folder=False)
 
 
-def test_what_is_no_expression_is_meant_literally() -> None:
-    assert matcher(b"[z-a]")(b"[z-a]")
+@pytest.mark.parametrize("pattern", [b"[!-~/a-z", b"[a", b"[", b"[[:none:]]", b"a\\"])
+def test_what_can_match_nothing(pattern: bytes) -> None:
+    assert not any(map(matcher(pattern), [pattern, b"a", b""]))
 
 
 def test_long_paths_match_too() -> None:
