@@ -16,7 +16,7 @@ from gitserve.errors import PeerError, Refused
 from gitserve.options import HttpLimits
 from gitserve.repository import refname
 from gitserve.session.archive import archive
-from gitserve.session.config import ReceiveConfig, UploadConfig
+from gitserve.session.config import FilterRules, ReceiveConfig, UploadConfig
 from gitserve.session.effects import Dialogue
 from gitserve.session.receive import receive
 from gitserve.session.upload_v0 import upload_v0
@@ -50,6 +50,7 @@ from gitserve.wire import (
     upload_request,
 )  # fmt: skip
 from gitserve.wire.pktline import Marker, PktDecoder
+from gitserve.wire.promisor_remotes import PromisorRemote
 
 from tests.support.small_world import done, perform
 from tests.unit.session.player import pkts, play
@@ -97,6 +98,12 @@ def _of_bytes(parse: Callable[[bytes], object]) -> Callable[[bytes], None]:
             _can_be_told(error)
 
     return run
+
+
+def _filter(data: bytes) -> None:
+    if filter_spec.parts(data) and filter_spec.has_sparse(data):
+        settled = filter_spec.with_sparse(data, lambda _: B)
+        assert len(filter_spec.parts(settled)) == len(filter_spec.parts(data))
 
 
 def _can_be_told(error: PeerError) -> None:
@@ -211,6 +218,13 @@ FETCH = pkts(b"command=fetch", b"agent=x", b"object-format=sha1", ..., b"thin-pa
              b"filter combine:blob:none+tree%3A1", b"sideband-all", b"done", None)  # fmt: skip
 LS_REFS = pkts(b"command=ls-refs", ..., b"peel", b"symrefs", b"unborn", b"ref-prefix refs/", None)
 INFO = pkts(b"command=object-info", ..., b"size", b"oid " + A, None)
+BUNDLES = pkts(b"command=bundle-uri", b"session-id=x", ..., None)
+FETCH_ELSEWHERE = pkts(
+    b"command=fetch", b"agent=x", b"server-option=a=b", b"session-id=x-1",
+    b"promisor-remote=one;none", ..., b"want " + A, b"have " + B, b"packfile-uris https,http",
+    b"wait-for-done", b"include-tag", b"no-progress", b"deepen-since 1700000000",
+    b"deepen-not refs/heads/x", b"done", None,
+)  # fmt: skip
 PUSH = pkts(A + b" " + B + b" refs/heads/x\0report-status side-band-64k push-options atomic",
             b"shallow " + A, b"0" * 40 + b" " + A + b" refs/tags/y", None,
             b"opt=1", None)  # fmt: skip
@@ -225,11 +239,28 @@ ADVERTISED = pkts(A + b" HEAD\0multi_ack symref=HEAD:refs/heads/x agent=x object
                   b"shallow " + A, None)  # fmt: skip
 REPORT = pkts(b"unpack ok", b"ok refs/heads/x", b"option refname refs/heads/z",
               b"ng refs/heads/y why not", None)  # fmt: skip
-ALL = [WANTS, FETCH, LS_REFS, INFO, PUSH, CERTIFICATE, ARCHIVE, ADVERTISED, REPORT]
+ALL = [
+    WANTS,
+    FETCH,
+    FETCH_ELSEWHERE,
+    BUNDLES,
+    LS_REFS,
+    INFO,
+    PUSH,
+    CERTIFICATE,
+    ARCHIVE,
+    ADVERTISED,
+    REPORT,
+]
 
 OFFERS = UploadConfig(
     allow_filter=True, allow_sideband_all=True, allow_ref_in_want=True, advertise_object_info=True
 )
+OFFERS_ALL = OFFERS.but(
+    advertise_bundles=True, allow_packfile_uris=True, session_id=b"x-2", traced=True,
+    promisor_remotes=(PromisorRemote("one", (("url", "https://example.org/x"),)),),
+    filter_rules=FilterRules(by_kind={"blob:none": False}, tree_depth=1),
+)  # fmt: skip
 PUSHES = ReceiveConfig(advertise_push_options=True, certificate_nonce=b"1-x")
 
 
@@ -278,7 +309,7 @@ TARGETS: dict[str, Target] = {
     "pktline": Target(_pktlines, ALL),
     **{name: Target(_of_lines(parse), [*seeds]) for name, (parse, seeds) in _parsers().items()},
     "filter_spec": Target(
-        _of_bytes(filter_spec.parts),
+        _of_bytes(_filter),
         [b"combine:blob:none+tree%3A1+object:type=tag", b"blob:limit=1k", b"sparse:oid=main:x"],
     ),
     "percent": Target(_of_bytes(percent.decode), [b"a%20b%zz%0"]),
@@ -304,6 +335,10 @@ TARGETS: dict[str, Target] = {
     ),
     "session_v2_stateless": Target(
         _of_session(lambda: upload_v2(OFFERS.but(stateless=True))), [FETCH, LS_REFS, INFO]
+    ),
+    "session_v2_all": Target(
+        _of_session(lambda: upload_v2(OFFERS_ALL)),
+        [FETCH_ELSEWHERE, BUNDLES, BUNDLES + LS_REFS + FETCH],
     ),
     "session_receive": Target(_of_session(lambda: receive(PUSHES)), [PUSH, CERTIFICATE]),
     "session_receive_stateless": Target(

@@ -21,11 +21,14 @@ from hypothesis import strategies as st
 
 from tests.fuzz.targets import (
     ARCHIVE,
+    BUNDLES,
     CERTIFICATE,
     FETCH,
+    FETCH_ELSEWHERE,
     INFO,
     LS_REFS,
     OFFERS,
+    OFFERS_ALL,
     PUSH,
     PUSHES,
     WANTS,
@@ -75,6 +78,7 @@ WELL_FORMED = [
     (lambda: upload_v0(OFFERS.but(stateless=True)), [WANTS]),
     (lambda: upload_v2(OFFERS), [LS_REFS + FETCH, INFO + LS_REFS]),
     (lambda: upload_v2(OFFERS.but(stateless=True)), [LS_REFS, FETCH, INFO]),
+    (lambda: upload_v2(OFFERS_ALL), [FETCH_ELSEWHERE, BUNDLES]),
     (lambda: receive(PUSHES), [PUSH + b"PACK", CERTIFICATE + b"PACK"]),
     (lambda: receive(PUSHES.but(stateless=True)), [PUSH + b"PACK"]),
     (archive, [ARCHIVE]),

@@ -31,6 +31,8 @@ _FOLDER = 16
 _LOOKED_AT = 8000
 """Bytes that decide whether a file is text."""
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
+WIDE_FROM = 1 << 32
+"""Sizes and places that are told in eight bytes."""
 
 
 def zip_archive(
@@ -43,52 +45,53 @@ def zip_archive(
     clock = local.tm_hour << 11 | local.tm_min << 5 | local.tm_sec // 2
     extra = struct.pack("<HHBI", 0x5455, 5, 1, when & _FULL32)
     directory: list[bytes] = []
-    offset = 0
+    offset = made_by = 0
     for entry in entries:
         if len(entry.path) > _FULL16:
             raise refusal(b"path too long (%d chars, %b)" % (len(entry.path), entry.object_id))
-        if entry.content.size >= _FULL32:
-            raise refusal(b"file too large for a zip archive: %b" % entry.object_id)
         packing = _Packing(entry, level)
+        size = entry.content.size
         flags = 0 if entry.path.isascii() else _UTF8
-
-        def common(checksum: int, packed: int, size: int) -> bytes:
-            told = (_VERSION, flags, packing.method, clock, date)  # noqa: B023
-            sizes = (checksum, packed, size, len(entry.path))  # noqa: B023
-            return struct.pack("<HHHHHIIIH", *told, *sizes)
-
-        if packing.told_behind:
-            flags |= _TOLD_BEHIND
-            head = common(0, packing.announced, entry.content.size)
-        else:
-            head = common(packing.checksum, packing.size, entry.content.size)
-        head = struct.pack("<I", 0x04034B50) + head + struct.pack("<H", len(extra))
-        head += entry.path + extra
+        told = (0, packing.announced) if packing.told_behind else (packing.checksum, packing.size)
+        flags |= _TOLD_BEHIND if packing.told_behind else 0
+        is_wide = max(told[1], size) >= WIDE_FROM
+        common = (_VERSION_64 if is_wide else _VERSION, flags, packing.method, clock, date)
+        local_extra = extra + (struct.pack("<HHQQ", 1, 16, size, told[1]) if is_wide else b"")
+        sizes = (_FULL32, _FULL32) if is_wide else (told[1], size)
+        head = struct.pack("<IHHHHHI", 0x04034B50, *common, told[0])
+        head += struct.pack("<IIHH", *sizes, len(entry.path), len(local_extra))
+        head += entry.path + local_extra
         yield head
         start, offset = offset, offset + len(head)
         for piece in packing.pieces():
             offset += len(piece)
             yield piece
-        facts = (packing.checksum, packing.size, entry.content.size)
         if packing.told_behind:
-            behind = struct.pack("<IIII", 0x08074B50, *facts)
+            is_wide = max(packing.size, size) >= WIDE_FROM
+            form = "<IIQQ" if is_wide else "<IIII"
+            behind = struct.pack(form, 0x08074B50, packing.checksum, packing.size, size)
             offset += len(behind)
             yield behind
         creator, outside = _mode(entry)
-        wide = struct.pack("<HHQ", 1, 8, start) if start >= _FULL32 else b""
+        made_by = max(made_by, creator)
+        wide = [number for number in (size, packing.size, start) if number >= WIDE_FROM]
+        more = extra
+        if wide:
+            more += struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide)
         directory.append(
-            struct.pack("<IH", 0x02014B50, creator)
-            + common(*facts)
-            + struct.pack(
-                "<HHHHII",
-                len(extra) + len(wide), 0, 0, packing.is_text, outside, min(start, _FULL32),
-            )
+            struct.pack("<IHHHHHHI", 0x02014B50, creator, *common, packing.checksum)
+            + struct.pack("<IIHH", _told(packing.size), _told(size), len(entry.path), len(more))
+            + struct.pack("<HHHII", 0, 0, packing.is_text, outside, _told(start))
             + entry.path
-            + extra
-            + wide
-        )  # fmt: skip
+            + more
+        )
     listed = b"".join(directory)
-    yield listed + _end(len(directory), len(listed), offset, commit_id or b"")
+    yield listed + _end(len(directory), len(listed), offset, made_by, commit_id or b"")
+
+
+def _told(number: int) -> int:
+    """In four bytes; what does not fit stands elsewhere."""
+    return _FULL32 if number >= WIDE_FROM else number
 
 
 class _Packing:
@@ -164,14 +167,12 @@ def _mode(entry: Entry) -> tuple[int, int]:
     return (_UNIX_CREATOR, entry.mode << 16) if entry.mode & 0o111 else (0, 0)
 
 
-def _end(count: int, size: int, offset: int, comment: bytes) -> bytes:
+def _end(count: int, size: int, offset: int, made_by: int, comment: bytes) -> bytes:
     wide = b""
-    if count > _FULL16 or size > _FULL32 or offset > _FULL32:
-        versions = (_VERSION_64, _VERSION_64)
-        counts = (count, count)
-        wide = struct.pack("<IQHHIIQQQQ", 0x06064B50, 44, *versions, 0, 0, *counts, size, offset)
+    if count > _FULL16 or size >= WIDE_FROM or offset >= WIDE_FROM:
+        record = (0x06064B50, 44, made_by, _VERSION_64, 0, 0, count, count, size, offset)
+        wide = struct.pack("<IQHHIIQQQQ", *record)
         wide += struct.pack("<IIQI", 0x07064B50, 0, offset + size, 1)
     small = min(count, _FULL16)
-    sizes = (min(size, _FULL32), min(offset, _FULL32))
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, small, small, *sizes, len(comment))
-    return wide + end + comment
+    numbers = (0, 0, small, small, _told(size), _told(offset), len(comment))
+    return wide + struct.pack("<IHHHHIIH", 0x06054B50, *numbers) + comment
