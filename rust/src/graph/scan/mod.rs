@@ -104,6 +104,8 @@ impl<'a> Scan<'a> {
     ) -> Result<(Walked, Option<Vec<Listing>>), GraphError> {
         let met = AtomicUsize::new(0);
         std::thread::scope(|scope| {
+            // whatever becomes of this thread, the others are not to wait for it
+            let _ends = Ends(&self.stopped);
             let work = || {
                 self.wait(&met);
                 let listing = self.work();
@@ -230,6 +232,15 @@ impl<'a> Scan<'a> {
         let ranks = 0..self.pack.object_count();
         reach.found(ranks.filter_map(|rank| self.number_at(order, rank)), out);
         Ok(())
+    }
+}
+
+/// Stops the other threads when it is dropped.
+struct Ends<'s>(&'s AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

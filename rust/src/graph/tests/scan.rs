@@ -8,6 +8,7 @@ use super::enumerate::{PARALLEL, SCAN, request};
 use super::repo::{Dice, TestRepo, hex, random_history};
 use crate::graph::enumerate::{Limits, enumerate_within};
 use crate::graph::learn::make_asked;
+use crate::graph::scan::Scan;
 use crate::graph::{CommitTable, Enumeration, WalkRequest, name_hash};
 use crate::hash::{HashKind, ObjectId};
 use crate::object::ObjectKind;
@@ -238,4 +239,14 @@ fn a_scan_stops_when_it_is_cancelled() {
     watch.cancel();
     let asked = request(&repo.commits(), &[]);
     assert!(enumerate_within(&*snapshot, &table, &asked, &watch, SCAN).is_err());
+}
+
+#[test]
+fn a_scan_ends_with_a_walk_that_panics() {
+    let repo = random_history(HashKind::Sha1, 47, COMMITS);
+    repack(&repo, &[]);
+    let (snapshot, watch) = (snapshot_of(&repo), Watch::new());
+    let scan = Scan::of(&*snapshot, 3, SCAN, &watch).unwrap();
+    let walk = || drop(scan.beside(|_| panic!("a bug")));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(walk)).is_err());
 }
