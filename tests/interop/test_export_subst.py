@@ -202,3 +202,26 @@ def test_signatures(newest_git: Git, programs: Programs, served: Path, known: bo
     newest_git.run("commit", "-q", "--allow-empty", "-m", "unsigned", cwd=repository)
     git = newest_git.run("archive", "main", cwd=repository).stdout
     assert ours(newest_git, programs, repository, "main") == git
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "SHIFT-JIS", "UTF-16", "utf8", "nothing-such"])
+def test_messages_in_other_encodings(
+    newest_git: Git, programs: Programs, served: Path, encoding: str
+) -> None:
+    repository = served / "encoded"
+    newest_git.run("init", "-q", "-b", "main", repository)
+    (repository / ".gitattributes").write_text("* export-subst\n")
+    (repository / "f").write_text("é $Format:%s|%<(12)%an|%e|%B$ é $Format:%h$ ñ\n")
+    (repository / "g").write_bytes(b"\xff $Format:%s$\n")
+    (repository / "h").write_text("plain $Format:%w(8)%s$\n")
+    newest_git.run("add", ".", cwd=repository)
+    tree = newest_git.text("write-tree", cwd=repository)
+    for message in (b"S\xe9bject and \xfc more", "été".encode(), b"plain", b"\x93\xfa\x96\x7b"):
+        person = b"B\xf6 <a@b> 1 +0000"
+        head = b"tree %b\nauthor %b\ncommitter %b\n" % (tree.encode(), person, person)
+        content = head + b"encoding %b\n\n%b\n" % (encoding.encode(), message)
+        words = ("hash-object", "-t", "commit", "-w", "--stdin", "--literally")
+        done = newest_git.run(*words, cwd=repository, stdin=content).stdout.decode().strip()
+        newest_git.run("update-ref", "refs/heads/main", done, cwd=repository)
+        git = newest_git.run("archive", "main", cwd=repository).stdout
+        assert ours(newest_git, programs, repository, "main") == git, message

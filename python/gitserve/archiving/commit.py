@@ -5,6 +5,7 @@ In: its bytes. Out: its fields and its message. Git's document: git-log(1), "Pre
 
 from __future__ import annotations
 
+from gitserve.archiving.encodings import in_utf8, is_as_stored
 from gitserve.record import Record
 
 _SIGNATURES = (b"gpgsig", b"gpgsig-sha256")
@@ -45,7 +46,24 @@ class Commit(Record):
 
 
 def parsed(object_id: bytes, content: bytes) -> Commit:
-    """Lenient: what is not there is empty."""
+    """Lenient: what is not there is empty. Names and message are in UTF-8 where that can be."""
+    found, parents, message = _fields(content)
+    encoding = found.get(b"encoding", b"")
+    if not is_as_stored(encoding):
+        found, parents, message = _fields(in_utf8(content, encoding) or content)
+    return Commit(
+        object_id,
+        found.get(b"tree", b""),
+        tuple(parents),
+        _person(found.get(b"author", b"")),
+        _person(found.get(b"committer", b"")),
+        encoding,
+        message,
+        content,
+    )
+
+
+def _fields(content: bytes) -> tuple[dict[bytes, bytes], list[bytes], bytes]:
     head, _, message = content.partition(b"\n\n")
     found: dict[bytes, bytes] = {}
     parents: list[bytes] = []
@@ -55,16 +73,7 @@ def parsed(object_id: bytes, content: bytes) -> Commit:
             parents.append(value)
         elif key:
             found.setdefault(key, value)
-    return Commit(
-        object_id,
-        found.get(b"tree", b""),
-        tuple(parents),
-        _person(found.get(b"author", b"")),
-        _person(found.get(b"committer", b"")),
-        found.get(b"encoding", b""),
-        message,
-        content,
-    )
+    return found, parents, message
 
 
 def taken_apart(commit: Commit) -> tuple[bytes, bytes]:

@@ -33,6 +33,17 @@ def is_as_stored(name: bytes) -> bool:
     return not name or _SAME.fullmatch(name.decode("latin-1")) is not None
 
 
+def in_utf8(data: bytes, name: bytes) -> bytes | None:
+    """From this encoding; None where that cannot be, or is not known."""
+    text = name.decode("latin-1")
+    if _KNOWN.fullmatch(text) is None:
+        return None
+    try:
+        return data.decode(text).encode("utf-8")
+    except (LookupError, UnicodeError):
+        return None
+
+
 def encoder(name: bytes) -> Callable[[Iterable[bytes]], Iterator[bytes]] | None:
     """What encodes contents, and raises UnicodeError for one that cannot be encoded. None for an
     encoding that is not known."""

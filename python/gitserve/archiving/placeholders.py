@@ -6,12 +6,14 @@ some placeholders look back at it. Git's document: git-log(1), "Pretty formats".
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 
 from gitserve.archiving.around import Around
 from gitserve.archiving.colors import color
 from gitserve.archiving.commit import Commit, sanitized
 from gitserve.archiving.dates import formatted
+from gitserve.archiving.encodings import encoder, is_as_stored
 from gitserve.archiving.padding import Padding
 from gitserve.archiving.request import refusal
 from gitserve.archiving.trailers import shown_trailers
@@ -118,6 +120,17 @@ class Formatter:
         made += form[at:]
         self._charge(state.to_wrap(made) // BYTES_FOR_ONE)
         state.wrap(made, Wrapping())
+        if not is_as_stored(self._commit.encoding):
+            self._encode(made)
+
+    def _encode(self, made: bytearray) -> None:
+        """All that stands there, the file's own words too: a commit in another encoding than UTF-8
+        does so in git."""
+        self._charge(len(made) // BYTES_FOR_ONE)
+        encode = encoder(self._commit.encoding)
+        if encode is not None:
+            with contextlib.suppress(UnicodeError):  # then it stays, as in git
+                made[:] = b"".join(encode([bytes(made)]))
 
     def _item(self, rest: bytes, made: bytearray, state: _State) -> int:
         """What is behind one ``%``: how much of it was understood."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import random
+import zipfile
 from typing import cast
 
 import pytest
 from gitserve._core import Snapshot
+from gitserve.archiving import zip as zip_format
 from gitserve.archiving.entry import Content, Entry
 from gitserve.archiving.request import ArchiveRefused
 from gitserve.archiving.selection import _is_time
@@ -55,3 +59,29 @@ def test_zip_knows_the_years_from_1980_to_2107(when: int) -> None:
 def test_a_path_that_zip_has_no_room_for() -> None:
     with pytest.raises(ArchiveRefused, match="path too long"):
         list(zip_archive([Entry(b"a" * 65536, 0o100644, ID)], 0, None, -1))
+
+
+@pytest.mark.parametrize("level", [0, -1])
+@pytest.mark.parametrize("is_big", [True, False])
+def test_what_zip_tells_in_eight_bytes(
+    monkeypatch: pytest.MonkeyPatch, level: int, is_big: bool
+) -> None:
+    """With the limit lowered: somebody else's reader finds all of it all the same."""
+    monkeypatch.setattr(zip_format, "WIDE_FROM", 700)
+    contents = {
+        b"small": b"x" * 10, b"shrinks": b"y" * 5000, b"stays": random.Random(1).randbytes(2000),
+        b"last": b"z",
+    }  # fmt: skip
+    made = [
+        Entry(
+            name, 0o100644, ID, Content(len(data), lambda data=data: [data[:7], data[7:]], is_big)
+        )
+        for name, data in contents.items()
+    ]
+    archive = b"".join(zip_archive(made, 0, ID, level))
+    assert archive.count(b"PK\6\6") == 1
+    with zipfile.ZipFile(io.BytesIO(archive)) as file:
+        assert file.testzip() is None
+        assert {one.filename.encode(): file.read(one) for one in file.infolist()} == contents
+        versions = {one.filename: one.extract_version for one in file.infolist()}
+    assert (versions["small"], versions["stays"]) == (10, 45)
