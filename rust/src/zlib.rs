@@ -3,6 +3,8 @@
 //! Most packed objects are smaller than the state it takes to inflate them, so the state is
 //! made once a thread and used again (RFC 1950 streams, as in packs and loose objects).
 
+mod small;
+
 use std::mem::MaybeUninit;
 
 use zlib_rs::{DeflateFlush, InflateFlush, Status};
@@ -140,6 +142,7 @@ impl Inflater {
 /// A reusable deflater.
 pub struct Deflater {
     state: zlib_rs::Deflate,
+    level: i32,
 }
 
 /// Git's own default for packs.
@@ -148,7 +151,8 @@ pub const DEFAULT_LEVEL: i32 = 6;
 impl Deflater {
     /// A fresh state for this compression level (0 to 9): about 260 KB, so keep it.
     pub fn new(level: i32) -> Self {
-        Self { state: zlib_rs::Deflate::new(level.clamp(0, 9), true, 15) }
+        let level = level.clamp(0, 9);
+        Self { state: zlib_rs::Deflate::new(level, true, 15), level }
     }
 
     /// Forgets the current stream.
@@ -158,6 +162,9 @@ impl Deflater {
 
     /// Deflates `input` as one whole stream onto the end of `out`.
     pub fn deflate_all(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        if input.len() <= small::MOST && self.level > 0 {
+            return small::deflate(input, out);
+        }
         self.reset();
         self.push(input, true, out);
     }
@@ -187,6 +194,11 @@ impl Deflater {
             }
         }
     }
+}
+
+/// The checksum at the end of a stream.
+fn adler32(data: &[u8]) -> u32 {
+    zlib_rs::adler32::adler32(1, data)
 }
 
 #[cfg(test)]
