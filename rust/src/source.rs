@@ -197,6 +197,19 @@ pub trait ObjectReader {
     /// The whole object. The content lives until the next call.
     fn read(&mut self, number: ObjectNumber) -> Result<(ObjectKind, &[u8]), SourceError>;
 
+    /// The whole object in the place of what is in `out`. For objects that are read once, and are
+    /// nobody's base: they are not kept in mind.
+    fn read_into(
+        &mut self,
+        number: ObjectNumber,
+        out: &mut Vec<u8>,
+    ) -> Result<ObjectKind, SourceError> {
+        let (kind, content) = self.read(number)?;
+        out.clear();
+        out.extend_from_slice(content);
+        Ok(kind)
+    }
+
     /// Streams a large object: `sink` gets its content in pieces of bounded size.
     ///
     /// Objects stored whole are inflated piece by piece in constant memory. `sink` returns false

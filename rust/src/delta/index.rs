@@ -8,17 +8,32 @@ pub const BLOCK: usize = 16;
 /// Blocks of one hash that are looked at for each position of the target.
 ///
 /// Files that repeat themselves (tables, generated code) would otherwise cost the square of
-/// their size; git bounds the same.
-const MAX_CHAIN: u32 = 48;
+/// their size; git bounds the same. With 48 a delta is a thousandth smaller, and takes a tenth
+/// longer.
+const MAX_CHAIN: u32 = 8;
 
-/// A match of this length is taken without looking for a longer one.
-const GOOD_MATCH: usize = 4096;
+/// A match of this length is taken without looking for a longer one: the base mostly goes on there.
+const GOOD_MATCH: usize = 48;
 
-/// After this many positions in a row without a match, positions are skipped.
+/// From so many bytes of the target on, and from this part of it, its beginning tells how long the
+/// delta will be.
+const TELLING: usize = 1024;
+const TELLING_PART: usize = 16;
+
+/// A limit below this part of the target is that of a better delta than one already found. Without
+/// one nothing is given up because of how it begins.
+const BETTER_PART: u64 = 4;
+
+/// After this many bytes in a row without a match positions are skipped, and more after each such
+/// stretch, up to [`MOST_SKIPPED`].
 ///
-/// What has shared nothing for so long is mostly noise (compressed or encrypted content), and
-/// backwards extension wins back what the skipping overlooks once the two sides meet again.
-const NOISE: usize = 4096;
+/// What has shared nothing for so long is mostly new, or another file altogether. Blocks are met
+/// all the same when the two sides meet again, a little later: the steps are odd, so that within 16
+/// of them every alignment comes up; and backwards extension wins back what was skipped.
+const NOISE: usize = 512;
+
+/// At most so many positions are skipped between two that are looked up.
+const MOST_SKIPPED: usize = 16;
 
 /// No table entry.
 const NONE: u32 = u32::MAX;
@@ -26,16 +41,16 @@ const NONE: u32 = u32::MAX;
 /// The largest base: a copy instruction has four bytes of offset.
 pub const MAX_BASE: usize = u32::MAX as usize - BLOCK;
 
-/// Filter bits a block gets: of the positions that match nothing, one in so many is looked up in
-/// vain.
-const FILTER_BITS: usize = 16;
+/// Filter bits a bucket gets, of which a block sets [`marks`]: of the positions that match nothing,
+/// one in thirty is looked up in vain.
+const FILTER_BITS: usize = 8;
 
 /// The blocks of one base in a hash table of flat arrays: about one byte of memory for each byte
 /// of the base.
 #[derive(Debug, Default)]
 pub struct DeltaIndex {
-    /// A bit for each hash that some block has; small enough for the processor's nearest cache,
-    /// where the tables are not.
+    /// A word for several buckets, with [`marks`] of all their blocks; small enough for the
+    /// processor's nearest cache, where the tables are not.
     filter: Vec<u64>,
     filter_shift: u32,
     /// Newest block of each bucket.
@@ -55,10 +70,10 @@ impl DeltaIndex {
         let blocks = base.len() / BLOCK;
         let buckets = blocks.max(16).next_power_of_two();
         self.head_mask = buckets as u64 - 1;
-        let filter_bits = buckets * FILTER_BITS;
-        self.filter_shift = u64::BITS - filter_bits.trailing_zeros();
+        let words = buckets * FILTER_BITS / u64::BITS as usize;
+        self.filter_shift = u64::BITS - words.trailing_zeros();
         self.filter.clear();
-        self.filter.resize(filter_bits / 64, 0);
+        self.filter.resize(words, 0);
         self.base_len = base.len();
         self.heads.clear();
         self.heads.resize(buckets, NONE);
@@ -73,8 +88,7 @@ impl DeltaIndex {
                 continue;
             }
             let hash = mix(block_at(base, at));
-            let bit = hash >> self.filter_shift;
-            self.filter[bit as usize / 64] |= 1 << (bit % 64);
+            self.filter[(hash >> self.filter_shift) as usize] |= marks(hash);
             let bucket = (hash & self.head_mask) as usize;
             self.next[block] = self.heads[bucket];
             self.heads[bucket] = block as u32;
@@ -88,29 +102,50 @@ impl DeltaIndex {
     }
 
     /// Writes a delta that makes `target` of `base` (the one indexed) into `out`, which is
-    /// cleared first; false, with `out` unfinished, as soon as it seems to exceed `max_len` bytes.
-    pub fn encode(&self, base: &[u8], target: &[u8], max_len: usize, out: &mut Vec<u8>) -> bool {
+    /// cleared first.
+    ///
+    /// Returns what it weighs: its length, or a little more when it began as if it would be longer.
+    /// `None`, with `out` unfinished, as soon as it weighs more than `max_len`. What a delta weighs
+    /// follows from base and target alone, so that what was remembered of a pair is what trying it
+    /// again would tell.
+    pub fn encode(
+        &self,
+        base: &[u8],
+        target: &[u8],
+        max_len: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<u64> {
         debug_assert_eq!(base.len().min(MAX_BASE), self.base_len);
         let indexed = &base[..self.base_len];
         let mut writer = Writer::new(base.len(), target.len(), max_len, out);
+        let mut outlook = Outlook::of(target.len());
         // everything before `done` is encoded; between `done` and `at` nothing matched so far
         let (mut done, mut at) = (0, 0);
-        let Some(last) = target.len().checked_sub(BLOCK) else { return writer.insert(target) };
-        while at <= last {
+        // where the base goes on behind the last match
+        let mut onward = 0;
+        let end = (target.len() + 1).saturating_sub(BLOCK);
+        while at < end {
             let block = block_at(target, at);
-            let hash = mix(block);
-            let found = if self.may_have(hash) {
-                let head = self.heads[(hash & self.head_mask) as usize];
-                self.longest(head, block, indexed, &target[at..])
+            // as much may have been replaced as is new
+            let guess = onward + (at - done);
+            let found = if guess + BLOCK <= indexed.len() && block_at(indexed, guess) == block {
+                let rest = common_prefix(&indexed[guess + BLOCK..], &target[at + BLOCK..]);
+                Some((guess, BLOCK + rest))
             } else {
-                None
+                let hash = mix(block);
+                if self.may_have(hash) {
+                    let head = self.heads[(hash & self.head_mask) as usize];
+                    self.longest(head, block, indexed, &target[at..])
+                } else {
+                    None
+                }
             };
             let Some((mut offset, mut len)) = found else {
                 let unmatched = at - done;
-                at += 1 + unmatched / NOISE;
+                at += 1 + (2 * (unmatched / NOISE)).min(MOST_SKIPPED);
                 // a match found later may still take the last of these bytes back
                 if unmatched > BLOCK && !writer.can_insert(unmatched - BLOCK) {
-                    return false;
+                    return None;
                 }
                 continue;
             };
@@ -119,19 +154,23 @@ impl DeltaIndex {
             offset -= back;
             len += back;
             if !writer.insert(&target[done..at - back]) || !writer.copy(offset, len) {
-                return false;
+                return None;
             }
             done = at - back + len;
+            onward = offset + len;
             at = done;
+            if outlook.at(at, writer.len()) > max_len as u64 {
+                return None;
+            }
         }
-        writer.insert(&target[done..])
+        writer.insert(&target[done..]).then(|| outlook.worst.max(writer.len() as u64))
     }
 
     /// Is there perhaps a block of this hash?
     #[inline]
     fn may_have(&self, hash: u64) -> bool {
-        let bit = hash >> self.filter_shift;
-        self.filter[bit as usize / 64] >> (bit % 64) & 1 != 0
+        let marks = marks(hash);
+        self.filter[(hash >> self.filter_shift) as usize] & marks == marks
     }
 
     /// The block of this chain with which `target` has the most bytes in common.
@@ -171,6 +210,39 @@ impl DeltaIndex {
         }
         best
     }
+}
+
+/// How long a delta will be, judged by how it began.
+struct Outlook {
+    len: u64,
+    /// Nothing is said before this place of the target.
+    from: usize,
+    /// The longest it seemed to become so far, but at most a [`BETTER_PART`] of the target.
+    worst: u64,
+}
+
+impl Outlook {
+    fn of(len: usize) -> Self {
+        Self { len: len as u64, from: (len / TELLING_PART).max(TELLING), worst: 0 }
+    }
+
+    /// The worst so far: `at` bytes of the target have taken so many of the delta. A fifth less is
+    /// expected of the rest.
+    #[inline]
+    fn at(&mut self, at: usize, taken: usize) -> u64 {
+        if at > self.from {
+            let expected = (taken as u64).saturating_mul(self.len) / at as u64 * 4 / 5;
+            self.worst = self.worst.max(expected.min(self.len / BETTER_PART));
+        }
+        self.worst
+    }
+}
+
+/// The filter bits of a hash, within a word of its own; from neither end of it, where other tables
+/// take theirs.
+#[inline]
+fn marks(hash: u64) -> u64 {
+    1 << (hash >> 24 & 63) | 1 << (hash >> 30 & 63) | 1 << (hash >> 36 & 63)
 }
 
 #[inline]

@@ -46,9 +46,9 @@ const OVERHEAD: usize = 224;
 /// How it went to make a delta against a base.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The delta has this many bytes.
+    /// The delta weighs this much ([`super::DeltaIndex::encode`]).
     Fits(u64),
-    /// It has more than this many.
+    /// It weighs more than this.
     Exceeds(u64),
 }
 

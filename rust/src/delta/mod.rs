@@ -32,6 +32,12 @@ impl<'a> Writer<'a> {
         Self { out, max_len }
     }
 
+    /// Bytes so far.
+    #[inline]
+    fn len(&self) -> usize {
+        self.out.len()
+    }
+
     /// Would a literal of this length still fit?
     #[inline]
     fn can_insert(&self, len: usize) -> bool {

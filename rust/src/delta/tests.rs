@@ -3,10 +3,16 @@ use proptest::prelude::*;
 use super::*;
 use crate::pack::delta::apply;
 
-fn encode(base: &[u8], target: &[u8], max_len: usize) -> Option<Vec<u8>> {
+/// The delta and what it weighs.
+fn weighed(base: &[u8], target: &[u8], max_len: usize) -> Option<(Vec<u8>, usize)> {
     let (mut index, mut out) = (DeltaIndex::default(), Vec::new());
     index.build(base);
-    index.encode(base, target, max_len, &mut out).then_some(out)
+    let weight = index.encode(base, target, max_len, &mut out)?;
+    Some((out, usize::try_from(weight).unwrap()))
+}
+
+fn encode(base: &[u8], target: &[u8], max_len: usize) -> Option<Vec<u8>> {
+    weighed(base, target, max_len).map(|(delta, _)| delta)
 }
 
 fn assert_makes(base: &[u8], target: &[u8]) -> usize {
@@ -61,17 +67,40 @@ proptest! {
     }
 
     #[test]
-    fn the_limit_is_kept((base, target) in edited(), max_len in 0usize..400) {
-        let full = encode(&base, &target, usize::MAX).unwrap();
-        match encode(&base, &target, max_len) {
-            Some(delta) => {
-                prop_assert!(delta.len() <= max_len);
-                prop_assert_eq!(delta, full);
+    fn what_a_delta_weighs_decides((base, target) in edited(), max_len in 0usize..1000) {
+        let (full, weight) = weighed(&base, &target, usize::MAX).unwrap();
+        prop_assert!(weight == full.len() || (full.len()..=target.len() / 4).contains(&weight));
+        match weighed(&base, &target, max_len) {
+            Some((delta, same)) => {
+                prop_assert!(weight <= max_len);
+                prop_assert_eq!((delta, same), (full, weight));
             }
             // it may be given up a few bytes early
-            None => prop_assert!(full.len() + 2 * BLOCK > max_len),
+            None => prop_assert!(weight + 2 * BLOCK > max_len),
         }
     }
+}
+
+#[test]
+fn a_bad_beginning_ends_only_what_need_not_be() {
+    let base = noise(100_000, 1);
+    let new = noise(20_000, 2);
+    let target = [&base[..100], &new, &base[100..200], &base[20_000..]].concat();
+    let (delta, weight) = weighed(&base, &target, target.len() / 2).unwrap();
+    assert!(delta.len() < 21_000 && weight == target.len() / 4, "{} {weight}", delta.len());
+    assert_eq!(encode(&base, &target, 22_000), None, "there is a better one");
+}
+
+#[test]
+fn what_is_replaced_by_as_much_is_found_at_once() {
+    // too near each other for a whole aligned block between any two
+    let base = noise(20_000, 1);
+    let mut target = base.clone();
+    for at in (0..target.len()).step_by(24) {
+        target[at] ^= 1;
+    }
+    let len = assert_makes(&base, &target);
+    assert!(len < 20_000 / 24 * 8, "{len}");
 }
 
 #[test]
@@ -109,6 +138,6 @@ fn a_recycled_index_forgets_its_last_base() {
     let (mut index, mut out) = (DeltaIndex::default(), Vec::new());
     index.build(&a);
     index.build(&b);
-    assert!(index.encode(&b, &b, 100, &mut out));
-    assert!(!index.encode(&b, &a, 9_000, &mut out));
+    assert!(index.encode(&b, &b, 100, &mut out).is_some());
+    assert!(index.encode(&b, &a, 9_000, &mut out).is_none());
 }

@@ -124,27 +124,27 @@ impl<'c, 's> Window<'c, 's> {
                 continue;
             }
             let allowed = limit * self.levels_left(depth) / self.levels_left(limit_depth);
-            let (size, made) = match self.recall.outcome(base.key) {
-                Some(Outcome::Fits(size)) if size <= allowed => (size, false),
+            let (weight, made) = match self.recall.outcome(base.key) {
+                Some(Outcome::Fits(weight)) if weight <= allowed => (weight, false),
                 Some(Outcome::Fits(_)) => continue,
                 Some(Outcome::Exceeds(tried)) if allowed <= tried => continue,
                 _ => match self.make(target, place, best.as_ref(), allowed)? {
-                    Some(size) => (size, true),
+                    Some(weight) => (weight, true),
                     None => continue,
                 },
             };
-            limit = size.saturating_sub(1);
+            limit = weight.saturating_sub(1);
             limit_depth = depth;
             best = Some(Match { place, depth, made });
-            if !self.thorough && size <= ENOUGH + target.size / ENOUGH_PART {
+            if !self.thorough && weight <= ENOUGH + target.size / ENOUGH_PART {
                 break;
             }
         }
         Ok(best)
     }
 
-    /// Makes the delta of `target` against the base at `place`, if it has no more than `allowed`
-    /// bytes; it is then in `best`.
+    /// Makes the delta of `target` against the base at `place`, if it weighs no more than `allowed`
+    /// ([`DeltaIndex::encode`]); it is then in `best`.
     fn make(
         &mut self,
         target: &Candidate,
@@ -160,14 +160,13 @@ impl<'c, 's> Window<'c, 's> {
         };
         let Some(wanted) = &self.target else { return Ok(None) };
         let max_len = usize::try_from(allowed).unwrap_or(usize::MAX);
-        if !index.encode(content, wanted, max_len, &mut self.trial) {
+        let Some(weight) = index.encode(content, wanted, max_len, &mut self.trial) else {
             self.recall.note(*key, Outcome::Exceeds(allowed));
             return Ok(None);
-        }
+        };
         std::mem::swap(&mut self.best, &mut self.trial);
-        let size = self.best.len() as u64;
-        self.recall.note(*key, Outcome::Fits(size));
-        Ok(Some(size))
+        self.recall.note(*key, Outcome::Fits(weight));
+        Ok(Some(weight))
     }
 
     /// The delta that was found.
@@ -307,10 +306,9 @@ impl<'c, 's> Window<'c, 's> {
 
     fn read(&mut self, candidate: &Candidate) -> Result<Vec<u8>, SourceError> {
         let mut buffer = self.spare_buffers.pop().unwrap_or_default();
-        buffer.clear();
         let source = self.source;
         let reader = self.reader.get_or_insert_with(|| source.reader());
-        buffer.extend_from_slice(reader.read(candidate.number)?.1);
+        reader.read_into(candidate.number, &mut buffer)?;
         Ok(buffer)
     }
 }

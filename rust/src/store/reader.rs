@@ -245,6 +245,28 @@ impl ObjectReader for Reader<'_> {
         self.read_packed(at)
     }
 
+    fn read_into(
+        &mut self,
+        number: ObjectNumber,
+        out: &mut Vec<u8>,
+    ) -> Result<ObjectKind, SourceError> {
+        if let Place::Packed(at) = self.place(number)
+            && self.parts.cache.find((at.pack, at.offset)).is_none()
+        {
+            let pack = self.pack(at)?;
+            let header = pack.header_at(at.offset)?;
+            if let EntryKind::Whole(kind) = header.kind {
+                let inflater = &mut self.parts.inflater;
+                inflate(inflater, pack, at.offset, header.len, header.size, out)?;
+                return Ok(kind);
+            }
+        }
+        let (kind, content) = self.read(number)?;
+        out.clear();
+        out.extend_from_slice(content);
+        Ok(kind)
+    }
+
     fn stream(
         &mut self,
         number: ObjectNumber,

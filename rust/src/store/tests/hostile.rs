@@ -43,7 +43,14 @@ fn read_all(repo: &TestRepo, objects: &Objects) -> Outcome {
         }
         let _ = reader.header(number);
         let _ = reader.stream(number, &mut |_| true);
-        match reader.read(number) {
+        let mut given = Vec::new();
+        let into = reader.read_into(number, &mut given);
+        let read = reader.read(number);
+        assert_eq!(into.is_ok(), read.is_ok(), "{id}");
+        if let (Ok(into), Ok(read)) = (&into, &read) {
+            assert_eq!((*into, &given[..]), *read);
+        }
+        match read {
             Ok(found) if found == (*kind, &content[..]) => outcome.right += 1,
             Ok(_) => outcome.wrong.push(*id),
             Err(_) => outcome.errors += 1,

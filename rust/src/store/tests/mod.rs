@@ -24,7 +24,12 @@ fn same_as_git(repo: &TestRepo, snapshot: &Snapshot) {
         assert_eq!(snapshot.lookup(&id).unwrap(), Some(number));
         assert_eq!(snapshot.id(number), id);
         assert_eq!(reader.header(number).unwrap(), (kind, content.len() as u64), "{id}");
+        let mut given = b"before".to_vec();
+        assert_eq!(reader.read_into(number, &mut given).unwrap(), kind, "{id}");
+        assert!(given == content, "{id}");
         assert_eq!(reader.read(number).unwrap(), (kind, &content[..]), "{id}");
+        assert_eq!(reader.read_into(number, &mut given).unwrap(), kind, "{id}");
+        assert!(given == content, "{id}");
         assert!(streamed(reader.as_mut(), number) == content, "{id}");
         if let Some(at) = snapshot.packed_at(number) {
             assert_eq!(snapshot.number_at_offset(at.pack, at.offset), Some(number));
