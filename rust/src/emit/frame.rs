@@ -2,8 +2,9 @@
 
 use crate::source::SourceError;
 
-/// Bytes of a buffer before it is handed on; also the size of a bare one.
-const CHUNK: usize = 256 << 10;
+/// Bytes of a buffer before it is handed on; also the size of a bare one. What it costs to hand one
+/// on is little beside copying, hashing and sending so many, and every client has some of them.
+const CHUNK: usize = 128 << 10;
 
 /// Length digits and band number in front of a packet's data.
 const HEAD: usize = 5;
