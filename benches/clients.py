@@ -84,7 +84,9 @@ def measure(
     cpu = (daemon.cpu() - before) * 1000
     shutil.rmtree(folder)
     wait = took * 1000
-    return Measured(name, daemon.name, 1, 0, took, 0, wait, wait, 0, 0, cpu, daemon.peak, mode=REAL)
+    return Measured(
+        name, daemon.name, 1, 0, took, 0, wait, wait, 0, 0, cpu, daemon.used(), mode=REAL
+    )
 
 
 def real(bench: Bench, wanted: Callable[[str], bool]) -> Iterator[Measured]:

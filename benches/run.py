@@ -130,7 +130,7 @@ class Bench:
             cpu_ms=(after - before) / count * 1000,
             background_ms=(daemon.cpu() - after) / count * 1000,
             client_cpu_ms=ours / count * 1000,
-            memory=daemon.peak,
+            memory=daemon.used(),
             **said,
         )
 
