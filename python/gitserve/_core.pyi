@@ -12,6 +12,7 @@ from typing import Literal, Self, final
 from gitserve.options import RefFormat, Reflogs
 
 __all__ = [
+    "Chunk",
     "FileStamps",
     "Negotiation",
     "PackCache",
@@ -211,8 +212,9 @@ class RefSnapshot:
         *,
         haves: Sequence[bytes] = ...,
         shallow: Sequence[bytes] = ...,
-    ) -> bytes:
-        """The v0/v1 advertisement as pkt-lines, with its closing flush.
+    ) -> tuple[bytes | Chunk, ...]:
+        """The v0/v1 advertisement as pkt-lines, with its closing flush: to be sent one after the
+        other.
 
         ``haves`` are told as ``.have`` unless a ref has the same value; ``shallow`` as shallow
         lines.
@@ -226,7 +228,7 @@ class RefSnapshot:
         peel: bool = False,
         symrefs: bool = False,
         unborn: bool = False,
-    ) -> bytes:
+    ) -> bytes | Chunk:
         """The v2 ls-refs lines as pkt-lines, without the closing flush."""
 
 @final
@@ -315,10 +317,19 @@ class PackCache:
         """Of packs, read from the folder."""
 
 @final
-class PackStream(Iterator[bytes]):
+class Chunk:
+    """Bytes on their way to a client, lent by the core. What takes a buffer takes it, without a
+    copy; ``bytes`` makes one.
+    """
+
+    def __len__(self) -> int: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class PackStream(Iterator[Chunk]):
     """Enumerates, plans and writes one pack on background threads; yields ready-to-send buffers.
 
-    Buffers of 64 KiB to 1 MiB, each a run of whole side-band packets (or raw pack bytes when
+    Buffers of some 128 KiB, each a run of whole side-band packets (or raw pack bytes when
     ``band_limit`` is 0), progress packets among them. An error before the first pack byte is
     raised with nothing of the pack sent. Dropping or closing the stream stops its workers.
     """
@@ -356,7 +367,7 @@ class PackStream(Iterator[bytes]):
         """
 
     def __iter__(self) -> PackStream: ...
-    def __next__(self) -> bytes: ...
+    def __next__(self) -> Chunk: ...
     def left_out(self) -> list[bytes]:
         """Waits until it is known which of ``leave_out`` would have been in the pack. To be called
         once, before the first buffer is taken."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -20,6 +20,9 @@ from urllib3.response import BaseHTTPResponse
 
 from gitserve.clients.failure import WORDS_MAX, RemoteError, remote_error
 from gitserve.errors import HangupError, NoRepository, PeerError, PeerTimeout
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 MAX_REDIRECTS: Final = 5
 """git's own limit is twenty; who needs more than these has made a loop."""
@@ -80,7 +83,7 @@ class HttpRoad:
         self._requests = requests
         self._service = service
         self._common = {"Git-Protocol": f"version={version}"} if version else {}
-        self._pieces: list[bytes] = []
+        self._pieces: list[Sendable] = []
         self._tail: Iterable[bytes] | None = None
         self._url, self._response = self._discover(url.rstrip("/"))
 
@@ -91,7 +94,7 @@ class HttpRoad:
         except HTTPError as error:
             raise _fault(error) from error
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~.road.Road`: waits for the end of the request."""
         self._pieces.append(data)
 

@@ -63,7 +63,8 @@ def _stream(
         keepalive=0.0,
     )
     try:
-        yield from stream
+        for chunk in stream:
+            yield bytes(chunk)  # somebody's own road takes nothing else
     finally:
         stream.close()
 

@@ -7,7 +7,10 @@ the bytes mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 Activity = Callable[[int, str], None]
 """Told of every read and write: how many bytes, and ``read`` or ``write``."""
@@ -24,7 +27,7 @@ class Road(Protocol):
     def read(self, size: int, /) -> bytes:
         """At least one and at most ``size`` bytes, as soon as there are any; ``b""`` at the end."""
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """All of it."""
 
     def write_all(self, pieces: Iterable[bytes], /) -> None:
@@ -60,7 +63,7 @@ class CountedRoad:
         self._tell(len(data), "read")
         return data
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`Road`."""
         self._road.write(data)
         self._tell(len(data), "write")

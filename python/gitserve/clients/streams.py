@@ -11,11 +11,15 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from gitserve.clients.failure import WORDS_MAX
 from gitserve.clients.limits import CONNECT_TIMEOUT
 from gitserve.errors import HangupError, PeerTimeout
 from gitserve.transport.streams import SocketStream
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 EXIT_SECONDS = 5.0
 """How long a process or thread may take to notice that we have hung up, before it is stopped."""
@@ -34,7 +38,7 @@ class SocketRoad:
         """See :class:`~.road.Road`."""
         return self._stream.read(size)
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~.road.Road`."""
         self._stream.write(data)
 

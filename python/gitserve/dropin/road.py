@@ -12,7 +12,7 @@ Where there are only packets, packets it is, and what we say is cut into packets
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import GitProtocolError, HangupError, HangupException, PeerError, PeerTimeout
 from gitserve.service.streams import READ_SIZE, Conversation
@@ -24,6 +24,9 @@ from gitserve.wire.pktline import (
     PktDecoder,
     Run,
 )
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 
 class Gone(HangupError):
@@ -51,8 +54,8 @@ class _Sink:
     def __init__(self, write: Callable[[bytes], Any]) -> None:
         self._write = write
 
-    def write(self, data: bytes, /) -> None:
-        _translated(self._write, data)
+    def write(self, data: Sendable, /) -> None:
+        _translated(self._write, bytes(data))
 
 
 class _PacketSink:
@@ -65,9 +68,9 @@ class _PacketSink:
         self._decoder = PktDecoder()
         self._banded = hasattr(proto, "write_sideband")
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         proto = self._proto
-        self._decoder.feed(data)
+        self._decoder.feed(bytes(data))
         while (packet := self._decoder.next()) is not NEED_MORE:
             if not isinstance(packet, bytes):
                 _translated(proto.write_pkt_line, None)

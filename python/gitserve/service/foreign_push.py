@@ -77,9 +77,9 @@ class ForeignReceiveService:
         patterns = hidden_patterns(self._repository.config, "receive")
         refs = self._refs.hidden(patterns) if patterns else self._refs
         objects = self._repository.objects.snapshot()
-        self._conversation.write(
-            receive_advertisement(self._repository, refs, objects, effect.capabilities)
-        )
+        said = receive_advertisement(self._repository, refs, objects, effect.capabilities)
+        for piece in said:
+            self._conversation.write(piece)
 
     def take_pack(self, effect: TakePack) -> Unpacked:  # noqa: ARG002 - the store shows no progress
         """Hands the pack's bytes to the store as they arrive."""

@@ -123,9 +123,9 @@ class ReceiveService:
         patterns = hidden_patterns(push.repository.config, "receive", push.repository.namespace)
         refs = push.refs.hidden(patterns) if patterns else push.refs
         objects = push.repository.objects.snapshot()
-        push.conversation.write(
-            receive_advertisement(push.repository, refs, objects, effect.capabilities)
-        )
+        said = receive_advertisement(push.repository, refs, objects, effect.capabilities)
+        for piece in said:
+            push.conversation.write(piece)
 
     def take_pack(self, effect: TakePack) -> Unpacked:
         """Reads the pack into quarantine while it is parsed, checked and stored."""

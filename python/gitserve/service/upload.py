@@ -127,9 +127,9 @@ class UploadService:
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """v0 and v1: every visible ref."""
-        self._conversation.write(
-            upload_advertisement(self._repository, self.refs, self._objects, effect.capabilities)
-        )
+        said = upload_advertisement(self._repository, self.refs, self._objects, effect.capabilities)
+        for piece in said:
+            self._conversation.write(piece)
 
     def list_refs(self, effect: ListRefs) -> None:
         """v2: the refs of some prefixes."""

@@ -64,6 +64,7 @@ from gitserve.transport.httprequest import (
     parse,
 )
 from gitserve.transport.log import Log
+from gitserve.transport.outbox import Outbox
 from gitserve.transport.services import (
     DEFAULT_SERVICES,
     RECEIVE_PACK,
@@ -76,6 +77,8 @@ from gitserve.wire.pktline import FLUSH_PKT, encode
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from gitserve.service.streams import Sendable
 
 INTERNAL = "internal server error"
 EMPTY = "empty request body"
@@ -122,24 +125,6 @@ class NoBody:
     def read(self, _size: int, /) -> bytes:
         """Nothing."""
         return b""
-
-
-class Outbox:
-    """A sink for whoever pulls: keeps what is written until it is taken."""
-
-    __slots__ = ("_waiting",)
-
-    def __init__(self) -> None:
-        self._waiting: list[bytes] = []
-
-    def write(self, data: bytes, /) -> None:
-        """See :class:`~gitserve.service.streams.ByteSink`."""
-        self._waiting.append(data)
-
-    def take(self) -> list[bytes]:
-        """What has been written since the last time."""
-        taken, self._waiting = self._waiting, []
-        return taken
 
 
 @dataclass(slots=True)
@@ -206,13 +191,13 @@ class Written:
             self._write = self._exchange.start(OK, headers)
         return self._write
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         if self._write is None and self._body.failure is not None:
             return  # the status tells it
         write = self.begin()
         try:
-            write(data)
+            write(bytes(data))
         except TimeoutError as error:
             raise PeerTimeout("the client took nothing for too long") from error
         except OSError as error:

@@ -10,6 +10,10 @@ import os
 import select
 
 from gitserve.errors import HangupError, PeerTimeout
+from gitserve.record import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 
 class PipeStream:
@@ -40,7 +44,7 @@ class PipeStream:
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         left = memoryview(data)
         # a pipe that can be written takes this much at once; more would block without a limit

@@ -11,8 +11,11 @@ import struct
 import time
 
 from gitserve.errors import HangupError, PeerTimeout
-from gitserve.record import Protocol
+from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.service.streams import ByteSink, ByteSource
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 LINGER_SECONDS = 2.0
 """How long a client that was refused may go on sending before the connection is cut. Closing a
@@ -77,7 +80,7 @@ class SocketStream:
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         try:
             self._socket.sendall(data)

@@ -16,8 +16,12 @@ from contextlib import suppress
 
 from gitserve import __version__
 from gitserve.errors import GitServeError
+from gitserve.record import TYPE_CHECKING
 from gitserve.service.streams import ByteSink, ByteSource
 from gitserve.wire.pktline import NEED_MORE, Marker, PktDecoder, chomp
+
+if TYPE_CHECKING:
+    from gitserve.service.streams import Sendable
 
 _OFF = frozenset(("", "0", "false", "no", "off"))
 _TO_STDERR = frozenset(("1", "2", "true", "yes", "on"))
@@ -86,9 +90,9 @@ class TracedStream:
         self._follow(b"<", data)
         return data
 
-    def write(self, data: bytes, /) -> None:
+    def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
-        self._follow(b">", data)
+        self._follow(b">", bytes(data))
         self._sink.write(data)
 
     def _follow(self, direction: bytes, data: bytes) -> None:

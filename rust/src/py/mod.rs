@@ -6,6 +6,7 @@
 //! what is exported.
 
 mod cache;
+mod chunk;
 mod errors;
 mod foreign;
 mod graph;
@@ -37,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
     module.add_function(wrap_pyfunction!(ingest::fsck_messages, module)?)?;
     module.add_class::<cache::PackCache>()?;
+    module.add_class::<chunk::Chunk>()?;
     module.add_class::<stream::PackStream>()?;
     module.add_class::<ingest::Quarantine>()?;
     module.add_class::<ingest::PackReceiver>()?;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
+use super::chunk::Chunk;
 use super::errors::{Class, detached, error, source_error};
 use super::ids;
 use super::objects::Snapshot;
@@ -18,6 +19,18 @@ use crate::refs::{
 };
 use crate::sharing::Sharing;
 use crate::source::ObjectSource;
+
+/// Longer answers are lent to Python, shorter ones copied, which is all they cost then.
+const LENT_FROM: usize = 96 << 10;
+
+/// What is remembered, from this place on, as something that can be sent.
+fn sent(py: Python<'_>, lines: Arc<Vec<u8>>, from: usize) -> PyResult<Bound<'_, PyAny>> {
+    let bytes = lines.get(from..).unwrap_or_default();
+    if bytes.len() < LENT_FROM {
+        return Ok(PyBytes::new(py, bytes).into_any());
+    }
+    Ok(Bound::new(py, Chunk::shared(lines, from))?.into_any())
+}
 
 /// What the refs say.
 fn ref_error(error_: RefError) -> PyErr {
@@ -298,22 +311,16 @@ impl RefSnapshot {
         receive: bool,
         haves: Vec<PyBackedBytes>,
         shallow: Vec<PyBackedBytes>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<Bound<'py, PyTuple>> {
         let haves = ids::parse_all(&haves, self.inner.hash_kind())?;
         let shallow = ids::parse_all(&shallow, self.inner.hash_kind())?;
-        let lines = detached(py, || {
+        let said = detached(py, || {
             let options =
                 AdvertiseOptions { capabilities, receive, haves: &haves, shallow: &shallow };
             self.inner.advertisement(objects.source.as_ref(), &options).map_err(ref_error)
         })?;
-        PyBytes::new_with(py, lines.len(), |mut room| {
-            for part in lines.parts() {
-                let (here, rest) = room.split_at_mut(part.len());
-                here.copy_from_slice(part);
-                room = rest;
-            }
-            Ok(())
-        })
+        let (first, last) = (PyBytes::new(py, &said.first), PyBytes::new(py, &said.last));
+        PyTuple::new(py, [first.into_any(), sent(py, said.lines, said.rest)?, last.into_any()])
     }
 
     #[pyo3(signature = (objects, prefixes = vec![], *, peel = false, symrefs = false, unborn = false))]
@@ -325,12 +332,12 @@ impl RefSnapshot {
         peel: bool,
         symrefs: bool,
         unborn: bool,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<Bound<'py, PyAny>> {
         let lines = detached(py, || {
             let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &**prefix).collect();
             let options = LsRefsOptions { prefixes: &prefixes, peel, symrefs, unborn };
             self.inner.ls_refs(objects.source.as_ref(), &options).map_err(ref_error)
         })?;
-        Ok(PyBytes::new(py, &lines))
+        sent(py, lines, 0)
     }
 }

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyList};
+use pyo3::types::PyList;
 
 use super::errors::{Class, detached, error, source_error};
 
 use super::cache::PackCache;
+use super::chunk::Chunk;
 use super::graph::graph_error;
 use super::ids;
 use super::objects::Snapshot;
@@ -172,7 +173,7 @@ impl PackStream {
         this
     }
 
-    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Chunk>> {
         let chunk = detached(py, || {
             let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let Some(stream) = inner.as_mut() else { return Ok(None) };
@@ -183,7 +184,7 @@ impl PackStream {
             }
             chunk
         })?;
-        Ok(chunk.map(|chunk| PyBytes::new(py, &chunk)))
+        Ok(chunk.map(Chunk::own))
     }
 
     fn left_out<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {

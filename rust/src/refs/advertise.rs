@@ -27,26 +27,20 @@ pub struct AdvertiseOptions<'a> {
 /// An encoded advertisement in three pieces, the middle one shared by all who get it.
 #[derive(Debug, Clone)]
 pub struct Advertisement {
-    first: Vec<u8>,
-    lines: Arc<Vec<u8>>,
-    rest: usize,
-    last: Vec<u8>,
+    /// The first packet, which differs from request to request.
+    pub first: Vec<u8>,
+    /// What is shared: all packets of the refs.
+    pub lines: Arc<Vec<u8>>,
+    /// Where the second of these begins.
+    pub rest: usize,
+    /// What is not about refs, and the flush.
+    pub last: Vec<u8>,
 }
 
 impl Advertisement {
     /// The bytes, in order.
     pub fn parts(&self) -> [&[u8]; 3] {
         [&self.first, &self.lines[self.rest..], &self.last]
-    }
-
-    /// How many bytes there are.
-    pub fn len(&self) -> usize {
-        self.parts().iter().map(|part| part.len()).sum()
-    }
-
-    /// Never: there is a flush at least.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The bytes as one vector.

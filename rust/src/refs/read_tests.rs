@@ -332,7 +332,6 @@ fn capabilities_follow_the_first_nul() {
         4 + 40 + 5 + 1 + 17 + 1
     );
     assert_eq!(String::from_utf8_lossy(&told.to_vec()), expected);
-    assert_eq!(told.len(), expected.len());
     assert!(matches!(tell(&vec![b'x'; 70_000]), Err(RefError::CapabilitiesTooLong(_))));
 }
 

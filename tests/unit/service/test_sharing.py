@@ -172,7 +172,7 @@ def test_a_client_that_only_listens_is_served(
     with ours, theirs:
         stream = clone(repository, client=ours.fileno())
         theirs.shutdown(socket.SHUT_WR)
-        assert next(stream) == b"0005\x01"  # asks the kernel whether anybody listens
+        assert bytes(next(stream)) == b"0005\x01"  # asks the kernel whether anybody listens
         assert stream.urgent
         stalled.close()
         reader = Reader(stream)
