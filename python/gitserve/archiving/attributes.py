@@ -7,6 +7,7 @@ where the texts come from, nor what an attribute does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from gitserve.archiving.wildcards import matcher
@@ -28,6 +29,7 @@ FILE_MAX = 100 << 20
 """git's own limit: a larger file says nothing."""
 
 _BLANK = b" \t\r"
+_BLANKS = re.compile(rb"[ \t\r]+")
 _MACRO = b"[attr]"
 _ESCAPES: Mapping[bytes, bytes] = {
     b"a": b"\a", b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v",
@@ -146,7 +148,7 @@ def _unquoted(line: bytes) -> tuple[bytes, list[bytes]]:
         byte = line[at : at + 1]
         at += 1
         if byte == b'"':
-            return bytes(made), line[at:].split()
+            return bytes(made), _words(line[at:])
         if byte == b"\\":
             byte, digits = line[at : at + 1], line[at : at + 3]
             if len(digits) == 3 and not digits.strip(b"01234567") and digits[:1] < b"4":
@@ -158,8 +160,13 @@ def _unquoted(line: bytes) -> tuple[bytes, list[bytes]]:
             byte = _ESCAPES[byte]
             at += 1
         made += byte
-    pattern, *words = line.split()
+    pattern, *words = _words(line)
     return pattern, words
+
+
+def _words(line: bytes) -> list[bytes]:
+    """Not by ``split``, to which more than git's blanks is white."""
+    return [word for word in _BLANKS.split(line) if word]
 
 
 def _values(words: Iterable[bytes]) -> Values | None:

@@ -21,6 +21,14 @@ PATH_MAX = 255
 
 def matcher(pattern: bytes, *, crossing: bool = False) -> Callable[[bytes], bool]:
     """A star stops at a slash, two between slashes do not; with ``crossing``, nothing does."""
+    if not any(byte in pattern for byte in b"*?[\\"):
+        return pattern.__eq__
+    end = pattern[1:]
+    if pattern[:1] == b"*" and not any(byte in end for byte in b"*?[\\/"):
+        # most patterns are of these two kinds, and some trees have thousands
+        return lambda path: (
+            path.endswith(end) and (crossing or b"/" not in path[: len(path) - len(end)])
+        )
     parts = _parts(pattern, crossing=crossing)
     if parts is None:
         return _nothing

@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from gitserve.archiving.attributes import Attributes
+from gitserve.archiving.attributes import Attributes, parse
 from gitserve.archiving.wildcards import PATH_MAX, _Parallel, _parts, matcher
 
 
@@ -46,3 +46,36 @@ def test_what_can_match_nothing(pattern: bytes) -> None:
 def test_long_paths_match_too() -> None:
     assert matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.o")
     assert not matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.c")
+
+
+def test_hostile_lines_are_lines() -> None:
+    chosen = random.Random(2)
+    pieces = [
+        b"a",
+        b" ",
+        b"\v",
+        b"\f",
+        b"\0",
+        b'"',
+        b"\\",
+        b"[attr]",
+        b"-",
+        b"!",
+        b"=",
+        b"/",
+        b"\xff",
+    ]
+    for _ in range(3000):
+        line = b"".join(chosen.choices(pieces, k=chosen.randrange(1, 7)))
+        rules = Attributes(parse(line)).below(line + b"\n" + line, b"")
+        rules.of(b"a/b", is_folder=False)
+
+
+@pytest.mark.parametrize("pattern", [b"*.o", b"*", b"*x", b"*.", b"name", b"a/b"])
+def test_short_ways_are_the_long_one(pattern: bytes) -> None:
+    for crossing in (False, True):
+        parts = _parts(pattern, crossing=crossing)
+        assert parts is not None
+        for path in (b"a.o", b".o", b"a/b.o", b"", b"name", b"a/name", b"a/b", b"x", b"a.", b"n"):
+            expected = re.fullmatch(b"".join(parts), path, re.DOTALL) is not None
+            assert matcher(pattern, crossing=crossing)(path) is expected, path
