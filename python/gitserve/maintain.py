@@ -17,7 +17,7 @@ from gitserve.errors import Busy, GitServeError, NoRepository
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
-from gitserve.service.rolling import rolled_from
+from gitserve.service.rolling import note_outcome, rolled_from
 from gitserve.service.upkeep import Least, Report, maintain, seconds_of
 
 EXIT_FAILED = 1
@@ -73,6 +73,7 @@ def run(words: Sequence[str]) -> int:
 
 def _one(path: str, chosen: argparse.Namespace) -> int:
     bars = Bars(sys.stderr) if sys.stderr.isatty() and not chosen.quiet else None
+    repository: NativeRepository | None = None
     began = time.monotonic()
     try:
         location = locate(path)
@@ -97,11 +98,14 @@ def _one(path: str, chosen: argparse.Namespace) -> int:
         )
     except (GitServeError, OSError) as error:
         word = "warning" if isinstance(error, Busy) else "error"
+        if repository is not None and chosen.auto and word == "error":
+            note_outcome(repository.common_dir, str(error))
         sys.stderr.write(f"{word}: {path}: {error}\n")
         return EXIT_FAILED
     finally:
         if bars is not None:
             bars.end()
+    note_outcome(repository.common_dir, None)
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""Runs a push with ``interpose.c`` between the server and its disk.
+"""Runs a push, or upkeep, with ``interpose.c`` between the server and its disk.
 
 In: a repository, the bytes of a push, what is to happen at which operation. Out: what the client
 was told, and the record of every operation. Needs a C compiler, as building the package does.
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -106,6 +107,41 @@ def push(
     boot: int | None = None,
 ) -> Outcome:
     """One ``gitserve receive-pack``, fed with ``request``."""
+    words = ("receive-pack", str(repository))
+    plan = Plan(trace, at, do, sticky, boot)
+    return _run(repository, words, request, library, plan)
+
+
+def maintain(
+    repository: Path,
+    options: Sequence[str],
+    library: Path,
+    *,
+    trace: Path | None = None,
+    at: int | None = None,
+    do: str | None = None,
+    sticky: bool = False,
+    boot: int | None = None,
+) -> Outcome:
+    """One ``gitserve maintain``."""
+    words = ("maintain", "--threads=1", *options, str(repository))
+    return _run(repository, words, b"", library, Plan(trace, at, do, sticky, boot))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is recorded, and what is to happen at which operation."""
+
+    trace: Path | None
+    at: int | None
+    do: str | None
+    sticky: bool
+    boot: int | None
+
+
+def _run(
+    repository: Path, words: Sequence[str], request: bytes, library: Path, plan: Plan
+) -> Outcome:
     environ = {
         # the tests' own configuration says that nothing need be waited for
         **{name: value for name, value in os.environ.items() if name != "GIT_CONFIG_GLOBAL"},
@@ -115,21 +151,21 @@ def push(
         "CRASH_ROOT": str(repository),
     }
     environ.pop("XDG_CONFIG_HOME", None)
-    if trace is not None:
-        trace.unlink(missing_ok=True)
-        _data_of(trace).unlink(missing_ok=True)
-        environ["CRASH_TRACE"] = str(trace)
-    if at is not None and do is not None:
-        environ |= {"CRASH_AT": str(at), "CRASH_DO": do}
-    if sticky:
+    if plan.trace is not None:
+        plan.trace.unlink(missing_ok=True)
+        _data_of(plan.trace).unlink(missing_ok=True)
+        environ["CRASH_TRACE"] = str(plan.trace)
+    if plan.at is not None and plan.do is not None:
+        environ |= {"CRASH_AT": str(plan.at), "CRASH_DO": plan.do}
+    if plan.sticky:
         environ["CRASH_STICKY"] = "1"
-    if boot is not None:
-        fake = library.with_name(f"stat-{boot}")
-        fake.write_text(f"btime {boot}\n")
+    if plan.boot is not None:
+        fake = library.with_name(f"stat-{plan.boot}")
+        fake.write_text(f"btime {plan.boot}\n")
         environ["CRASH_PROC_STAT"] = str(fake)
     server = Path(sys.executable).with_name("gitserve")
     done = subprocess.run(
-        [server, "receive-pack", repository],
+        [server, *words],
         input=request,
         capture_output=True,
         timeout=TIMEOUT,
@@ -137,7 +173,7 @@ def push(
         check=False,
     )
     assert done.returncode != 97, done.stderr.decode(errors="replace")
-    operations = read_trace(trace) if trace is not None else ()
+    operations = read_trace(plan.trace) if plan.trace is not None else ()
     return Outcome(repository, done.returncode, done.stdout, done.stderr, operations)
 
 

@@ -351,3 +351,46 @@ def test_a_roll_up_that_fails_is_told_of_once(
             told = told_of()
             assert len(told) == len(set(told)), server.log_path.read_text()
     assert packs <= {path.name for path in (bare / "objects/pack").glob("*.pack")}
+
+
+def test_a_process_that_fails_is_not_followed_by_one_a_push(
+    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path
+) -> None:
+    git = newest_git
+    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
+    bare, work = tmp_path / "pushed.git", tmp_path / "work"
+    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
+        git.run("config", key, value, cwd=bare)
+    damaged = min((bare / "objects/pack").glob("*.pack"), key=lambda path: path.stat().st_size)
+    sound = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(sound[:14] + bytes(byte ^ 0x55 for byte in sound[14:30]) + sound[30:])
+    failure = bare / "gitserve-maintain.log"
+
+    def push_to() -> None:
+        (work / "new").write_text(f"{time.monotonic()}\n")
+        git.run("add", ".", cwd=work)
+        git.run("commit", "-q", "-m", "new", cwd=work)
+        program = f"--receive-pack={gitserve_programs().receive_pack}"
+        git.run("push", "-q", program, bare, "HEAD:refs/heads/other", cwd=work)
+
+    def wait_until(so: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not so() or list(bare.glob("gc.pid*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    push_to()
+    wait_until(failure.exists)
+    assert damaged.name in failure.read_text()
+    written = failure.stat().st_mtime_ns
+    push_to()
+    damaged.write_bytes(sound)
+    push_to()
+    time.sleep(1)
+    assert failure.stat().st_mtime_ns == written
+    os.utime(failure, (1, 1))
+    push_to()
+    wait_until(lambda: not failure.exists())
+    assert len(list((bare / "objects/pack").glob("*.idx"))) <= 3
+    git.run("fsck", "--full", cwd=bare)

@@ -7,8 +7,10 @@ was pushed; is asked after every push, so it imports little.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
 
 from gitserve._core import Upkeep
 from gitserve.errors import RepositoryError
@@ -27,6 +29,12 @@ PACKS = 10
 
 LOOSE = 512
 """So many loose objects, about; git lets ``gc.auto`` of them (6,700) be."""
+
+FAILURE = "gitserve-maintain.log"
+"""In the repository, what went wrong last, where each push is a process: git's ``gc.log``."""
+
+PAUSE = 60 * 60
+"""Seconds after which it is tried again: it would otherwise fail with every push."""
 
 IN_THREAD = "thread"
 """The process goes on: it is done there, on a thread of low priority."""
@@ -68,8 +76,28 @@ def after_push(repository: NativeRepository, how: str) -> None:
         )
         if failure is not None:
             raise RepositoryError(f"{failure}; tried again in an hour")
-    else:
+    elif not failed_of_late(repository.common_dir):
         _start(repository)
+
+
+def failed_of_late(common_dir: str) -> bool:
+    """Has the last roll-up by a process of its own failed within :data:`PAUSE`?"""
+    try:
+        age = time.time() - os.stat(os.path.join(common_dir, FAILURE)).st_mtime
+    except OSError:
+        return False
+    return 0 <= age < PAUSE
+
+
+def note_outcome(common_dir: str, failure: str | None) -> None:
+    """Keeps what went wrong with a roll-up for those who come next, until one succeeds."""
+    path = os.path.join(common_dir, FAILURE)
+    with contextlib.suppress(OSError):
+        if failure is None:
+            os.unlink(path)
+        else:
+            with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(failure + "\n")
 
 
 def packs_refs(repository: NativeRepository) -> bool:

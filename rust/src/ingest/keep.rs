@@ -70,8 +70,17 @@ pub(super) fn sweep(packs: &Path) -> usize {
 
 fn remove_abandoned(path: &Path) -> bool {
     let Ok(mut file) = File::open(path) else { return false };
-    says_so(&mut file)
+    let is_abandoned = says_so(&mut file)
         && file.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
-        && temporary::maker_of(&file, path) == Maker::Gone
-        && fs::remove_file(path).is_ok()
+        && temporary::maker_of(&file, path) == Maker::Gone;
+    let pack = fs::metadata(path.with_extension("pack"));
+    // one that is being brought once more was made young, and counts on what is there
+    let is_unused = pack.map_or(true, |meta| temporary::is_past_grace(&meta));
+    if is_abandoned && is_unused && !path.with_extension("idx").exists() {
+        // killed before the index came: nobody has ever seen the pack
+        for suffix in ["bitmap", "mtimes", "rev", "pack"] {
+            let _ = fs::remove_file(path.with_extension(suffix));
+        }
+    }
+    is_abandoned && fs::remove_file(path).is_ok()
 }

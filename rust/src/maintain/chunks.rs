@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{MaintainError, lock};
 use crate::durable;
@@ -12,6 +13,8 @@ use crate::ingest::{HashedFile, IngestError, NewFile};
 use crate::sharing::Sharing;
 use crate::temporary;
 
+/// Nobody, git included, writes such a file for so long without adding to it.
+pub(super) const STALE_LOCK: Duration = Duration::from_secs(60 * 60);
 /// A chunk's four letters and its offset.
 const ROW_LEN: usize = 12;
 
@@ -93,7 +96,7 @@ impl Pending {
         let mut name = target.as_os_str().to_owned();
         name.push(".lock");
         let path = PathBuf::from(name);
-        lock::remove_abandoned(&path);
+        lock::remove_abandoned(&path, STALE_LOCK);
         let file = match HashedFile::create(path.clone(), hash) {
             Err(IngestError::Io { error, .. }) if error.kind() == ErrorKind::AlreadyExists => {
                 return Err(MaintainError::Running(path.display().to_string()));

@@ -50,7 +50,8 @@ impl Indexing<'_> {
         let folder = self.place.objects_dir.join("pack");
         let outcome = self.write(&folder, going, new);
         // whatever happened, none is left that names what goes
-        retire::remove_midx(&folder, going, self.place.hash);
+        let fsync = self.options.sync.any_object();
+        retire::remove_midx(&folder, going, self.place.hash, fsync)?;
         match outcome {
             Err(MaintainError::Source(error @ (SourceError::Cancelled | SourceError::Busy))) => {
                 Err(error.into())
@@ -169,7 +170,7 @@ impl Indexing<'_> {
         // it says nothing to anybody before its index is there
         self.put(file, &path)?;
         pending.place(self.place.sharing, self.options.sync.pack_metadata)?;
-        retire::remove_midx_chain(folder);
+        retire::remove_midx_chain(folder, self.options.sync.any_object())?;
         retire::remove_midx_files(folder, Some(&checksum));
         Ok(count)
     }

@@ -9,6 +9,9 @@
 //! it then, after the pushes. Nothing here knows configuration files,
 //! terminals or when to run.
 //!
+//! [`indexing`] keeps bitmaps, and the multi-pack-index of [`midx`] that they go by; [`commitgraph`]
+//! writes what its name says; [`sweep`] takes away what killed processes left.
+//!
 //! Whoever is killed at any moment leaves the repository as it was, or with objects in two places;
 //! new packs wait in a quarantine folder as pushes do, and the next to come sweeps it.
 //!
@@ -34,6 +37,7 @@ mod rollup;
 mod roots;
 mod sound;
 mod survey;
+mod sweep;
 mod walk;
 
 #[cfg(test)]

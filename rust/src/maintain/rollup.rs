@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::bitmaps::{Known, Target};
+use super::chunks::STALE_LOCK;
 use super::indexing::Indexing;
 use super::pack::Packer;
 use super::partition::{Going, Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
 use super::{MaintainError, Options, Place, Report};
-use super::{bitmaps, choose, commitgraph, cruft, order, retire, roots, sound};
+use super::{bitmaps, choose, commitgraph, cruft, lock, order, retire, roots, sound, sweep};
 use crate::hash::{HashKind, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
 use crate::pack::Pack;
@@ -27,6 +28,10 @@ pub(super) fn run(
 ) -> Result<Report, MaintainError> {
     // what killed processes left; what cannot be swept must not stop the rest
     let _ = ingest::sweep_stale(&place.objects_dir, STALE_QUARANTINE);
+    for name in ["pack/multi-pack-index.lock", "info/commit-graph.lock"] {
+        lock::remove_abandoned(&place.objects_dir.join(name), STALE_LOCK);
+    }
+    sweep::sweep(&place.objects_dir.join("pack"), place.hash, options.sync.any_object());
     let survey = Survey::of(&place.objects_dir, place.hash)?;
     let mut report = Report { before: survey.census(), ..Report::default() };
     let store = Store::open(&place.objects_dir, place.hash, &[])?;
@@ -68,6 +73,7 @@ impl Run<'_> {
     fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let chosen = self.choose(report)?;
         if chosen.packs.is_empty() && chosen.loose.is_empty() {
+            self.sync_stored(&chosen)?;
             chosen.stored.iter().for_each(|loose| {
                 retire::remove_loose(loose);
             });
@@ -96,11 +102,26 @@ impl Run<'_> {
             report.warnings.push(told.to_owned());
             return Ok(());
         }
-        retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash);
+        let fsync = self.options.sync.any_object();
+        retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash, fsync)?;
+        self.sync_stored(&chosen)?;
         let left = self.remove(&chosen, &names, &expired, report)?;
         report.pruned = expired.len() - left.len();
         quarantine.release();
         Ok(())
+    }
+
+    /// The packs that hold what loose objects hold as well are on the disk when these go.
+    fn sync_stored(&self, chosen: &Chosen<'_>) -> Result<(), MaintainError> {
+        let mut packs = Vec::new();
+        for loose in chosen.stored.iter().filter(|_| self.options.sync.any_object()) {
+            let at =
+                self.source.lookup(&loose.id)?.and_then(|number| self.source.packed_at(number));
+            packs.extend(at.and_then(|at| self.source.pack(at.pack)).map(|pack| pack.path()));
+        }
+        packs.sort_unstable();
+        packs.dedup();
+        retire::sync_packs(&packs)
     }
 
     /// Below the least nothing is done at all.
@@ -168,6 +189,7 @@ impl Run<'_> {
         let least = self.options.least;
         let is_due = goes >= least.packs || self.survey.loose.len() >= least.loose;
         packs.truncate(if is_due || self.options.full { goes } else { 0 });
+        self.leave_damaged(&mut packs, report)?;
         let mut chosen = Chosen { packs, loose: Vec::new(), stored: Vec::new() };
         if is_due || self.options.full {
             self.choose_loose(&mut chosen, report)?;
@@ -176,6 +198,27 @@ impl Run<'_> {
             chosen.packs.clear();
         }
         Ok(chosen)
+    }
+
+    /// Packs whose index has no checksums are read before they are written anew, which others are
+    /// then. One that is damaged stays as it is, for somebody to mend.
+    fn leave_damaged(
+        &self,
+        packs: &mut Vec<(&PackFile, Arc<Pack>)>,
+        report: &mut Report,
+    ) -> Result<(), MaintainError> {
+        let mut sound = Vec::with_capacity(packs.len());
+        for (file, pack) in packs.drain(..) {
+            match sound::check_pack(self.source, &pack, self.watch) {
+                Ok(()) => sound.push((file, pack)),
+                Err(error @ SourceError::Corrupt { .. }) => {
+                    report.warnings.push(format!("{error}; pack left where it is"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        *packs = sound;
+        Ok(())
     }
 
     fn choose_loose<'s>(
@@ -311,9 +354,7 @@ impl Run<'_> {
         }
         let made = self.indexing().run(&going, names, &mut report.warnings)?;
         report.bitmaps = report.bitmaps.max(made);
-        going.iter().for_each(|file| {
-            retire::remove_pack(file);
-        });
+        retire::remove_packs(&going, self.options.sync.any_object())?;
         let loose = chosen.loose.iter().map(|(loose, _)| *loose);
         for loose in loose.chain(chosen.stored.iter().copied()) {
             if given_up(&loose.id) && retire::is_in_use(&loose.path, loose.modified) {

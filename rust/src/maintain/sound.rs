@@ -2,6 +2,7 @@
 
 use crate::hash::{Hasher, ObjectId};
 use crate::object::loose_header;
+use crate::pack::Pack;
 use crate::source::{ObjectNumber, ObjectReader, ObjectSource, SourceError};
 use crate::store::Snapshot;
 use crate::watch::Watch;
@@ -13,6 +14,22 @@ pub(super) fn is_sound(
     watch: &Watch,
 ) -> Result<bool, SourceError> {
     has_name(&mut source.disk_reader(), source, number, watch)
+}
+
+/// Hashes what a source reads from a pack whose index has no checksums of the entries (version 1).
+pub(super) fn check_pack(source: &Snapshot, pack: &Pack, watch: &Watch) -> Result<(), SourceError> {
+    if pack.object_count() == 0 || pack.crc32_at(0).is_some() {
+        return Ok(());
+    }
+    let mut numbers = Vec::with_capacity(pack.object_count() as usize);
+    for position in 0..pack.object_count() {
+        let number = source.lookup(&pack.id_at(position))?;
+        let at = number.and_then(|number| source.packed_at(number));
+        let is_here =
+            at.and_then(|at| source.pack(at.pack)).is_some_and(|p| p.path() == pack.path());
+        numbers.extend(number.filter(|_| is_here));
+    }
+    check_unindexed(source, numbers.into_iter(), watch)
 }
 
 /// Hashes what is to be copied from packs whose index has no checksums of the entries (version 1).

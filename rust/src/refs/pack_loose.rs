@@ -26,6 +26,7 @@ pub(super) fn pack_loose(
     objects: &dyn ObjectSource,
     fsync: bool,
 ) -> Result<usize, UpdateError> {
+    refs.staging.sweep_once();
     let names = refs.loose_names()?;
     let packed = pack(refs, names, objects, fsync)?;
     let mut folders = Folders::default();

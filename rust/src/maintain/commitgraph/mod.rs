@@ -113,7 +113,7 @@ pub(super) fn write(
     if is_new {
         pending.place(place.sharing, options.sync.commit_graph)?;
     }
-    super::retire::remove_chain(&place.objects_dir);
+    super::retire::remove_chain(&place.objects_dir, options.sync.commit_graph)?;
     watch.end();
     Ok(if is_new { rows.len() } else { 0 })
 }
