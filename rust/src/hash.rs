@@ -11,9 +11,13 @@ use std::hash::{BuildHasherDefault, Hasher as StdHasher};
 use sha1::Digest as _;
 
 pub use detecting::DetectingSha1;
+pub use many::{MAX_HEADER, Message, hash_many};
 
 mod conditions;
 mod detecting;
+mod halves;
+mod many;
+mod registers;
 mod vectors;
 
 /// Which hash function a repository names its objects with.
@@ -271,6 +275,29 @@ impl Hasher {
 #[error("SHA-1 appears to be part of a collision attack")]
 pub struct CollisionAttack;
 
+/// The names of many objects that strangers sent, in their order; faster than one after the other.
+pub fn checked_names(
+    kind: HashKind,
+    objects: &[Message<'_>],
+    out: &mut Vec<ObjectId>,
+) -> Result<(), CollisionAttack> {
+    if kind == HashKind::Sha1 {
+        let (digests, is_attack) = hash_many(objects);
+        if is_attack {
+            return Err(CollisionAttack);
+        }
+        out.extend(digests.iter().filter_map(|digest| ObjectId::from_bytes(digest)));
+        return Ok(());
+    }
+    for (header, content) in objects {
+        let mut hasher = CheckedHasher::new(kind);
+        hasher.update(header);
+        hasher.update(content);
+        out.push(hasher.finish()?);
+    }
+    Ok(())
+}
+
 /// Hashes bytes that strangers send: SHA-1 with detection of collision attacks.
 pub enum CheckedHasher {
     /// Detecting SHA-1.
@@ -364,15 +391,19 @@ mod tests {
         ],
     ];
 
-    #[test]
-    fn both_halves_of_the_published_collision_are_noticed() {
+    /// Both halves.
+    pub(super) fn shattered() -> [Vec<u8>; 2] {
         let bytes = |hex: &[&str]| -> Vec<u8> {
             let hex = hex.concat();
             let digit = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
             (0..hex.len()).step_by(2).map(digit).collect()
         };
-        let halves =
-            SHATTERED_BLOCKS.map(|blocks| [bytes(&SHATTERED_PREFIX), bytes(&blocks)].concat());
+        SHATTERED_BLOCKS.map(|blocks| [bytes(&SHATTERED_PREFIX), bytes(&blocks)].concat())
+    }
+
+    #[test]
+    fn both_halves_of_the_published_collision_are_noticed() {
+        let halves = shattered();
         assert_ne!(halves[0], halves[1]);
         let plain = |half: &[u8]| {
             let mut hasher = Hasher::new(HashKind::Sha1);

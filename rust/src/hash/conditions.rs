@@ -6,87 +6,97 @@
 //! these are looked at closer.
 //!
 //! The conditions depend on the message alone, not on the state. So several blocks are judged at
-//! once, one in each lane of the CPU's vector registers, apart from hashing.
+//! once, one in each lane of the CPU's vector registers ([`super::registers`]).
 //!
 //! The conditions were found by Stevens and Shumow ("Speeding up detection of SHA-1 collision
 //! attacks using unavoidable attack conditions", USENIX Security 2017); the list follows their
 //! program's, whose licence is beside this file (`conditions.LICENSE`).
 
 use super::detecting::Block;
+use super::registers::{Portable, Register, Words, expand};
+#[cfg(target_arch = "x86_64")]
+use super::registers::{Sixteen, has_sixteen};
 
 /// Blocks that are judged at once where there are enough.
 pub(super) const LANES: usize = 16;
 
-/// The vectors that each of these blocks may belong to: a bit of the result for each entry of
-/// [`super::vectors::DISTURBANCE`]. At most [`LANES`] blocks.
+/// The last word that a condition names, and one.
+pub(super) const JUDGED_WORDS: usize = 65;
+
+/// The vectors that each of these blocks may belong to: a bit of the result for each of
+/// [`super::vectors`]. At most [`LANES`] blocks.
 pub(super) fn suspects(blocks: &[Block]) -> [u32; LANES] {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx512vl") {
-        // SAFETY: the CPU has what the function is compiled for; VL does not come without F.
+    if has_sixteen() {
+        // SAFETY: the CPU has what the function is compiled for.
         return unsafe { judge_on_avx512(blocks) };
     } else if std::arch::is_x86_feature_detected!("avx2") {
         // SAFETY: the CPU has what the function is compiled for.
         return unsafe { judge_on_avx2(blocks) };
     }
-    judge_all::<4>(blocks)
+    judge_all::<Portable<4>>(blocks)
 }
 
 /// [`judge_all`], compiled for registers of sixteen words.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512vl")]
+#[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq")]
 fn judge_on_avx512(blocks: &[Block]) -> [u32; LANES] {
-    judge_all::<16>(blocks)
+    judge_all::<Sixteen>(blocks)
 }
 
 /// [`judge_all`], compiled for registers of eight words.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn judge_on_avx2(blocks: &[Block]) -> [u32; LANES] {
-    judge_all::<8>(blocks)
+    judge_all::<Portable<8>>(blocks)
 }
 
 /// In groups of as many as a register holds, or of four where no more are left.
 #[inline(always)]
-fn judge_all<const WIDTH: usize>(mut blocks: &[Block]) -> [u32; LANES] {
+fn judge_all<R: Register>(blocks: &[Block]) -> [u32; LANES] {
     let mut out = [0; LANES];
     let mut at = 0;
-    while !blocks.is_empty() && at < LANES {
-        let taken = if blocks.len() > 4 {
-            out[at..at + WIDTH].copy_from_slice(&judge::<WIDTH>(blocks));
-            WIDTH
-        } else {
-            out[at..at + 4].copy_from_slice(&judge::<4>(blocks));
-            4
+    while at < blocks.len().min(LANES) {
+        at += match blocks.len() - at {
+            ..=4 => judge_group::<Portable<4>>(&blocks[at..], &mut out[at..]),
+            _ => judge_group::<R>(&blocks[at..], &mut out[at..]),
         };
-        at += taken;
-        blocks = &blocks[taken.min(blocks.len())..];
     }
     out
 }
 
-/// Written so that the compiler makes vector code of it: every step is the same for all lanes.
+/// As many as a register holds; how many that are.
 #[inline(always)]
-fn judge<const N: usize>(blocks: &[Block]) -> [u32; N] {
-    let mut words = [[0_u32; N]; 65];
-    lay_across(blocks, &mut words);
-    for t in 16..words.len() {
-        words[t] = std::array::from_fn(|lane| {
-            let word = words[t - 3][lane] ^ words[t - 8][lane];
-            (word ^ words[t - 14][lane] ^ words[t - 16][lane]).rotate_left(1)
-        });
+fn judge_group<R: Register>(blocks: &[Block], out: &mut [u32]) -> usize {
+    let taken = blocks.len().min(R::LANES);
+    let mut group = [&blocks[0]; LANES];
+    for (place, block) in group.iter_mut().zip(&blocks[..taken]) {
+        *place = block;
     }
-    let mut refuted = [0_u32; N];
+    let mut words = [R::splat(0); 80];
+    R::lay_across(&group[..taken], &mut words);
+    expand(&mut words, JUDGED_WORDS);
+    let refuted = judge(&words);
+    for (lane, out) in out.iter_mut().enumerate().take(taken) {
+        *out = !refuted.get(lane);
+    }
+    taken
+}
+
+/// The vectors that the words' blocks do *not* belong to. Looks at words 35 to [`JUDGED_WORDS`].
+#[inline(always)]
+pub(super) fn judge<R: Register>(words: &Words<R>) -> R {
+    let mut refuted = R::splat(0);
     // bits are brought to the top of their words, from where an arithmetic shift spreads them
     macro_rules! refute {
         ($(($i:literal, $a:literal) $relation:tt ($j:literal, $b:literal), $vectors:literal;)*) => {
-            $(for lane in 0..N {
-                let differ = (words[$i][lane] << (31 - $a)) ^ (words[$j][lane] << (31 - $b));
-                let differ = (differ.cast_signed() >> 31).cast_unsigned();
-                refuted[lane] |= refute!(@unless differ $relation) & $vectors;
-            })*
+            $(
+                let differ = words[$i].shift::<{ 31 - $a }>().xor(words[$j].shift::<{ 31 - $b }>());
+                refuted = refuted.with_bits_if(refute!(@unless differ $relation), $vectors);
+            )*
         };
         (@unless $differ:ident ==) => { $differ };
-        (@unless $differ:ident !=) => { !$differ };
+        (@unless $differ:ident !=) => { $differ.not() };
     }
     // (word, bit) == (word, bit), the vectors that need this
     refute! {
@@ -247,18 +257,7 @@ fn judge<const N: usize>(blocks: &[Block]) -> [u32; N] {
         (62, 2) != (63, 7), 0x0000_0040;
         (63, 2) != (64, 7), 0x0000_0100;
     }
-    refuted.map(|refuted| !refuted)
-}
-
-/// Puts each block into a lane. Not compiled for large registers, for which the compiler would
-/// gather word by word, which is slower than this.
-#[inline(never)]
-fn lay_across<const N: usize>(blocks: &[Block], words: &mut [[u32; N]; 65]) {
-    for (lane, block) in blocks.iter().enumerate().take(N) {
-        for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
-            word[lane] = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-    }
+    refuted
 }
 
 #[cfg(test)]
@@ -303,13 +302,14 @@ mod tests {
     #[test]
     fn a_verdict_does_not_depend_on_the_lane() {
         let blocks = blocks(3000);
-        let alone: Vec<u32> = blocks.iter().map(|block| judge::<1>(&[*block])[0]).collect();
+        let alone: Vec<u32> =
+            blocks.iter().map(|block| judge_all::<Portable<1>>(&[*block])[0]).collect();
         assert!(alone.iter().any(|&vectors| vectors != 0));
         for count in 1..=LANES {
             for (group, alone) in blocks.chunks_exact(count).zip(alone.chunks_exact(count)) {
                 assert_eq!(suspects(group)[..count], *alone);
-                assert_eq!(judge_all::<4>(group)[..count], *alone);
-                assert_eq!(judge_all::<8>(group)[..count], *alone);
+                assert_eq!(judge_all::<Portable<4>>(group)[..count], *alone);
+                assert_eq!(judge_all::<Portable<8>>(group)[..count], *alone);
             }
         }
     }

@@ -1,9 +1,7 @@
 //! SHA-1 that notices collision attacks, at nearly the speed of one that does not.
 //!
 //! In flow bytes, out flow their digest and whether some block of them is one half of a collision
-//! made by a known attack: for each disturbance vector an attacker could have used, the other half
-//! is made by applying the vector's differences, and if it leads to the same state, that is no
-//! chance (Stevens, "Counter-cryptanalysis", CRYPTO 2013). Git does the same; what it refuses, we do.
+//! made by a known attack ([`super::halves`]). Git does the same; what it refuses, we do.
 //!
 //! The hashing itself is the `sha1` crate's, on the CPU's own instructions. Detection stands beside it:
 //! [`super::conditions`] judges eight blocks at once and leaves one in twenty to be looked at.
@@ -11,21 +9,24 @@
 use sha1::block_api::compress;
 
 use super::conditions::{LANES, suspects};
-use super::vectors::DISTURBANCE;
+use super::halves::is_half;
 
 /// What SHA-1 takes at a time.
 pub(super) type Block = [u8; BLOCK_LEN];
-const BLOCK_LEN: usize = 64;
+pub(super) const BLOCK_LEN: usize = 64;
+
+/// What it makes of all blocks so far.
+pub(super) type State = [u32; 5];
 
 /// Bytes that wait for more, so that a small object's blocks are judged together.
 const WAITING_LEN: usize = LANES * BLOCK_LEN;
 
-const INITIAL: [u32; 5] = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+pub(super) const INITIAL: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
 
 /// A running hash.
 #[derive(Clone)]
 pub struct DetectingSha1 {
-    state: [u32; 5],
+    state: State,
     len: u64,
     is_attack: bool,
     waiting: [u8; WAITING_LEN],
@@ -81,6 +82,22 @@ impl DetectingSha1 {
         (digest, self.is_attack)
     }
 
+    /// Goes on behind whole blocks that were hashed elsewhere, to this state.
+    pub(super) fn resume(state: State) -> Self {
+        Self { state, ..Self::default() }
+    }
+
+    /// Hashes blocks, the last of which are padded; the state, and whether any is part of an attack.
+    pub(super) fn finish_padded<'a>(
+        mut self,
+        blocks: impl Iterator<Item = &'a [Block]>,
+    ) -> (State, bool) {
+        for blocks in blocks {
+            blocks.chunks(LANES).for_each(|group| self.take(group));
+        }
+        (self.state, self.is_attack)
+    }
+
     /// Hashes at most [`LANES`] blocks.
     fn take(&mut self, blocks: &[Block]) {
         let suspects = suspects(blocks);
@@ -96,83 +113,6 @@ impl DetectingSha1 {
         }
         compress(&mut self.state, &blocks[hashed..]);
     }
-}
-
-/// Is there a second block, apart from this by one of these vectors, that leads to the same state
-/// (from a state of its own)?
-#[cold]
-fn is_half(before: &[u32; 5], block: &Block, after: &[u32; 5], suspects: u32) -> bool {
-    let words = expand(block);
-    let end: [u32; 5] = std::array::from_fn(|at| after[at].wrapping_sub(before[at]));
-    let of_suspects = DISTURBANCE.iter().enumerate().filter(|(at, _)| suspects >> at & 1 == 1);
-    of_suspects.map(|(_, vector)| vector).any(|vector| {
-        let middle = unstep(end, &words, vector.equal_at, 80);
-        let other: [u32; 80] = std::array::from_fn(|t| words[t] ^ vector.difference[t]);
-        let other_before = unstep(middle, &other, 0, vector.equal_at);
-        let other_end = step(middle, &other, vector.equal_at, 80);
-        (0..5).all(|at| other_before[at].wrapping_add(other_end[at]) == after[at])
-    })
-}
-
-fn expand(block: &Block) -> [u32; 80] {
-    let mut words = [0; 80];
-    for (word, bytes) in words.iter_mut().zip(block.chunks_exact(4)) {
-        *word = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    }
-    for t in 16..80 {
-        words[t] = (words[t - 3] ^ words[t - 8] ^ words[t - 14] ^ words[t - 16]).rotate_left(1);
-    }
-    words
-}
-
-/// What a step of this quarter adds besides the rotated first word (FIPS 180-4, sections 4.1.1
-/// and 4.2.1).
-#[inline(always)]
-fn mixed<const QUARTER: usize>(b: u32, c: u32, d: u32) -> u32 {
-    match QUARTER {
-        0 => (d ^ (b & (c ^ d))).wrapping_add(0x5a82_7999),
-        1 => (b ^ c ^ d).wrapping_add(0x6ed9_eba1),
-        2 => ((b & c) | (d & (b ^ c))).wrapping_add(0x8f1b_bcdc),
-        _ => (b ^ c ^ d).wrapping_add(0xca62_c1d6),
-    }
-}
-
-/// The part of these steps that is in a quarter.
-#[inline(always)]
-fn within<const QUARTER: usize>(words: &[u32; 80], from: usize, to: usize) -> &[u32] {
-    let (start, end) = (QUARTER * 20, QUARTER * 20 + 20);
-    &words[from.clamp(start, end)..to.clamp(start, end)]
-}
-
-/// The state before step `to`, from that before step `from`.
-fn step(state: [u32; 5], words: &[u32; 80], from: usize, to: usize) -> [u32; 5] {
-    #[inline(always)]
-    fn quarter<const QUARTER: usize>(state: [u32; 5], words: &[u32]) -> [u32; 5] {
-        words.iter().fold(state, |[a, b, c, d, e], word| {
-            let sum = a.rotate_left(5).wrapping_add(mixed::<QUARTER>(b, c, d)).wrapping_add(e);
-            [sum.wrapping_add(*word), a, b.rotate_left(30), c, d]
-        })
-    }
-    let state = quarter::<0>(state, within::<0>(words, from, to));
-    let state = quarter::<1>(state, within::<1>(words, from, to));
-    let state = quarter::<2>(state, within::<2>(words, from, to));
-    quarter::<3>(state, within::<3>(words, from, to))
-}
-
-/// The state before step `from`, from that before step `to`.
-fn unstep(state: [u32; 5], words: &[u32; 80], from: usize, to: usize) -> [u32; 5] {
-    #[inline(always)]
-    fn quarter<const QUARTER: usize>(state: [u32; 5], words: &[u32]) -> [u32; 5] {
-        words.iter().rev().fold(state, |[a, b, c, d, e], word| {
-            let c = c.rotate_right(30);
-            let sum = b.rotate_left(5).wrapping_add(mixed::<QUARTER>(c, d, e));
-            [b, c, d, e, a.wrapping_sub(sum).wrapping_sub(*word)]
-        })
-    }
-    let state = quarter::<3>(state, within::<3>(words, from, to));
-    let state = quarter::<2>(state, within::<2>(words, from, to));
-    let state = quarter::<1>(state, within::<1>(words, from, to));
-    quarter::<0>(state, within::<0>(words, from, to))
 }
 
 #[cfg(test)]
@@ -241,20 +181,5 @@ mod tests {
                 assert!(hash(&[&bytes]).1);
             }
         }
-    }
-
-    #[test]
-    fn a_step_back_undoes_a_step() {
-        let words = expand(&std::array::from_fn(|at| at as u8));
-        let state = [1, 2, 3, 4, 5];
-        for (from, to) in [(0, 80), (58, 80), (0, 58), (19, 41)] {
-            assert_eq!(unstep(step(state, &words, from, to), &words, from, to), state);
-        }
-        // and 80 of them are SHA-1
-        let mut hashed = INITIAL;
-        let block = std::array::from_fn(|at| at as u8);
-        compress(&mut hashed, &[block]);
-        let end = step(INITIAL, &words, 0, 80);
-        assert_eq!(hashed, std::array::from_fn(|at| INITIAL[at].wrapping_add(end[at])));
     }
 }

@@ -10,16 +10,44 @@
 /// enough to matter.
 pub(super) const VECTORS: usize = 32;
 
-/// One vector, and where two messages that differ by it have the same state.
-pub(super) struct Vector {
-    /// The differences of the 80 expanded words.
-    pub(super) difference: [u32; 80],
-    /// Before this step the states of both messages are equal.
-    pub(super) equal_at: usize,
+/// Before which step two messages that differ by a vector have the same state: there is one step
+/// for all vectors that begin before word 50 ([`EARLY`]), and one for the others.
+pub(super) const EQUAL_AT: [usize; 2] = [58, 65];
+
+/// A bit for each vector that has equal states before the earlier of [`EQUAL_AT`].
+pub(super) const EARLY: u32 = {
+    let (mut bits, mut at) = (0, 0);
+    while at < VECTORS {
+        if VECTOR[at].begins < 50 {
+            bits |= 1 << at;
+        }
+        at += 1;
+    }
+    bits
+};
+
+/// The differences of the 80 expanded words, of all vectors side by side.
+pub(super) static DIFFERENCES: [[u32; VECTORS]; 80] = {
+    let mut rows = [[0; VECTORS]; 80];
+    let mut at = 0;
+    while at < VECTORS {
+        let mut step = 0;
+        while step < 80 {
+            rows[step][at] = VECTOR[at].difference[step];
+            step += 1;
+        }
+        at += 1;
+    }
+    rows
+};
+
+struct Vector {
+    difference: [u32; 80],
+    begins: usize,
 }
 
 /// In the order of the bits of [`super::conditions`].
-pub(super) static DISTURBANCE: [Vector; VECTORS] = [
+const VECTOR: [Vector; VECTORS] = [
     of(1, 43, 0),
     of(1, 44, 0),
     of(1, 45, 0),
@@ -86,8 +114,14 @@ const fn of(class: u32, k: usize, b: u32) -> Vector {
             ^ (vector[at - 3] ^ vector[at - 4] ^ vector[at - 5]).rotate_left(30);
         step += 1;
     }
-    // the local collisions begun up to step k + 3 are over, the next begins here
-    Vector { difference, equal_at: k + 15 }
+    // a local collision begun at a step is over six steps later
+    let mut equal_at = BEFORE + EQUAL_AT[(k >= 50) as usize];
+    let end = equal_at;
+    while equal_at > end - BEFORE {
+        equal_at -= 1;
+        assert!(vector[equal_at] == 0, "some local collision is under way");
+    }
+    Vector { difference, begins: k }
 }
 
 #[cfg(test)]
@@ -97,11 +131,11 @@ mod tests {
     #[test]
     fn differences_are_those_of_the_papers() {
         // I(43,0), which the paper's own code lists as its first
-        let first = &DISTURBANCE[0].difference;
+        let first = &VECTOR[0].difference;
         assert_eq!(first[..4], [0x0800_0000, 0x9800_000c, 0xd800_0010, 0x0800_0010]);
         assert_eq!(first[76..], [0x8000_004c, 0x0000_0803, 0x8000_0161, 0x8000_0599]);
         // whatever the class, the differences are a solution of the expansion themselves
-        for vector in &DISTURBANCE {
+        for vector in &VECTOR {
             let words = &vector.difference;
             for t in 16..80 {
                 let expanded = words[t - 3] ^ words[t - 8] ^ words[t - 14] ^ words[t - 16];
