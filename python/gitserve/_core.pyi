@@ -424,7 +424,12 @@ class Quarantine:
         max_depth: int | None = None,
         threads: int = 0,
         memory: int | None = None,
-    ) -> PackReceiver: ...
+        examine: tuple[Sequence[tuple[str, str]], Sequence[bytes]] | None = None,
+    ) -> PackReceiver:
+        """``examine``: the rules that :meth:`check_objects` will be asked about, so that objects
+        are looked at while they are made; it then need not read them again.
+        """
+
     def check_connected(
         self,
         tips: Sequence[bytes],
@@ -437,6 +442,22 @@ class Quarantine:
 
         ``known``: ids that were complete before, and what ``refs`` lead to; the walk stops at what
         they reach.
+        """
+
+    def unconnected(
+        self,
+        tips: Sequence[bytes],
+        known: Sequence[bytes],
+        server_shallow: Sequence[bytes] = ...,
+        *,
+        refs: RefSnapshot | None = None,
+        seconds: int = 0,
+    ) -> tuple[list[int], bytes | None]:
+        """Which of the tips lead to a missing object, and the first such object.
+
+        As :meth:`check_connected` for each of them, at the cost of a few walks. Where very many
+        lead nowhere, some that are well are among them. Raises Refused after so many ``seconds``;
+        0: never.
         """
 
     def check_objects(

@@ -69,6 +69,12 @@ pub enum SourceError {
     /// The request was given up (its client went away).
     #[error("cancelled")]
     Cancelled,
+    /// The work took longer than it may.
+    #[error("took longer than {seconds} seconds")]
+    TooLong {
+        /// The limit.
+        seconds: u64,
+    },
     /// Too many large requests wait already.
     #[error("the server is busy")]
     Busy,

@@ -2,6 +2,7 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::source::SourceError;
 use crate::turns::Turn;
@@ -66,6 +67,13 @@ pub struct Watch {
     done: AtomicU64,
     stages: Mutex<Vec<Standing>>,
     turn: Option<Turn>,
+    limit: Option<Limit>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Limit {
+    ends: Instant,
+    seconds: u64,
 }
 
 impl Watch {
@@ -77,6 +85,13 @@ impl Watch {
     /// For work that is to leave room for others.
     pub fn taking_turns(turn: Turn) -> Self {
         Self { turn: Some(turn), ..Self::default() }
+    }
+
+    /// For work that may take so long; 0 for ever.
+    pub fn for_seconds(seconds: u64) -> Self {
+        let ends = Instant::now().checked_add(Duration::from_secs(seconds));
+        let limit = ends.filter(|_| seconds > 0).map(|ends| Limit { ends, seconds });
+        Self { limit, ..Self::default() }
     }
 
     /// The work's turn, if it has to take turns.
@@ -101,6 +116,11 @@ impl Watch {
     pub fn check(&self) -> Result<(), SourceError> {
         if self.is_cancelled() {
             return Err(SourceError::Cancelled);
+        }
+        if let Some(Limit { ends, seconds }) = self.limit
+            && Instant::now() >= ends
+        {
+            return Err(SourceError::TooLong { seconds });
         }
         match &self.turn {
             Some(turn) => turn.step(&|| self.is_cancelled()),
@@ -169,6 +189,16 @@ mod tests {
         watch.end();
         assert!(watch.take()[0].finished);
         assert!(watch.take().is_empty());
+    }
+
+    #[test]
+    fn time_is_over_when_it_is_over() {
+        assert!(Watch::for_seconds(0).check().is_ok());
+        assert!(Watch::for_seconds(u64::MAX).check().is_ok());
+        let mut watch = Watch::for_seconds(1000);
+        assert!(watch.check().is_ok());
+        watch.limit = watch.limit.map(|limit| Limit { ends: Instant::now(), ..limit });
+        assert!(matches!(watch.check(), Err(SourceError::TooLong { seconds: 1000 })));
     }
 
     #[test]

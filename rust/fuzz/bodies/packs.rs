@@ -14,6 +14,8 @@ use super::seeds;
 
 /// Small, so that a bomb is stopped and not waited for.
 const LIMITS: ReceiveLimits = ReceiveLimits {
+    max_parsed_bytes: 1 << 20,
+    gather_from: 0,
     max_pack_bytes: 1 << 20,
     max_object_bytes: 1 << 20,
     max_delta_bytes: 1 << 20,

@@ -3,7 +3,7 @@
 use crate::hash::IdSet;
 
 /// What becomes of an object with a fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Nothing, and nothing is said.
     Ignore,

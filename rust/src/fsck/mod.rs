@@ -21,7 +21,7 @@ mod special;
 mod tag;
 mod tree;
 
-pub use check::{Report, check_packs};
+pub use check::{Examiner, Report, check_packs, report};
 pub use message::{Fault, Message, Rules, Severity};
 
 #[cfg(test)]

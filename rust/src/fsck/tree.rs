@@ -7,7 +7,7 @@ use super::names::{
     GITATTRIBUTES, GITIGNORE, GITMODULES, MAILMAP, has_dotgit_behind_backslash, is_dotgit,
     is_dotted,
 };
-use crate::hash::ObjectId;
+use crate::hash::{IdSet, ObjectId};
 
 /// A component longer than this is of no file system.
 const LONGEST_NAME: usize = 4096;
@@ -18,8 +18,8 @@ const LINK: u32 = 0o120_000;
 /// What a tree names that has to be looked into.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) gitmodules: Vec<ObjectId>,
-    pub(super) gitattributes: Vec<ObjectId>,
+    pub(super) gitmodules: IdSet,
+    pub(super) gitattributes: IdSet,
 }
 
 struct Entry<'a> {

@@ -4,6 +4,7 @@
 //! new is walked and has to exist. The cost follows what is new, not the number of refs.
 
 use super::GraphError;
+use super::links::Outside;
 use super::marks::Marks;
 use super::paths::Paths;
 use super::roots::{Root, resolve};
@@ -19,6 +20,9 @@ use crate::watch::{Phase, Watch};
 /// A walk that meets nothing but known ids within so many commits need not load all the refs.
 const SHORT: usize = 2000;
 
+/// How often it is looked whether there is time left.
+const CHECK_EVERY: usize = 256;
+
 /// The id of the first missing object that `tips` reach and `known` do not; `None` when there
 /// is none. `source` sees the quarantine as well.
 ///
@@ -32,6 +36,36 @@ pub fn check_connected(
     server_shallow: &IdSet,
     watch: &Watch,
 ) -> Result<Option<ObjectId>, GraphError> {
+    let known = Known::new(known);
+    check_against(source, commits, tips, &known, server_shallow, watch)
+}
+
+/// Ids that were complete before, to be asked about again and again.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    list: Vec<ObjectId>,
+    set: IdSet,
+}
+
+impl Known {
+    pub(super) fn new(ids: &[ObjectId]) -> Self {
+        Self { list: ids.to_vec(), set: ids.iter().copied().collect() }
+    }
+
+    pub(super) fn extend(&mut self, ids: &[ObjectId]) {
+        self.list.extend_from_slice(ids);
+        self.set.extend(ids);
+    }
+}
+
+pub(super) fn check_against(
+    source: &dyn ObjectSource,
+    commits: &CommitTable,
+    tips: &[ObjectId],
+    known: &Known,
+    server_shallow: &IdSet,
+    watch: &Watch,
+) -> Result<Option<ObjectId>, GraphError> {
     watch.begin(Phase::Checking, None);
     let result = check(source, commits, tips, known, server_shallow, watch);
     watch.end();
@@ -42,16 +76,46 @@ pub fn check_connected(
     }
 }
 
+/// The same of tips in a pack that was looked at when it came, and leads only to `outside` it. False:
+/// only [`check_connected`] can tell, and say what is missing.
+///
+/// `is_in_pack` knows the objects of that pack. Histories that end at a shallow boundary are not
+/// for this: their parents may be missing.
+pub fn is_closed(
+    source: &dyn ObjectSource,
+    commits: &CommitTable,
+    tips: &[ObjectId],
+    known: &[ObjectId],
+    (outside, is_in_pack): (&Outside, &dyn Fn(&ObjectId) -> bool),
+    watch: &Watch,
+) -> Result<bool, GraphError> {
+    let mut reader = source.reader();
+    for (id, kind) in outside {
+        match source.lookup(id)? {
+            Some(number) if reader.header(number)?.0 == *kind => {}
+            _ => return Ok(false),
+        }
+    }
+    drop(reader);
+    let others = tips.iter().filter(|tip| !is_in_pack(tip)).copied();
+    let rest: Vec<ObjectId> = others.chain(outside.iter().map(|(id, _)| *id)).collect();
+    if rest.is_empty() {
+        return Ok(true);
+    }
+    let no_boundary = IdSet::default();
+    Ok(check_connected(source, commits, &rest, known, &no_boundary, watch)?.is_none())
+}
+
 fn check(
     source: &dyn ObjectSource,
     table: &CommitTable,
     tips: &[ObjectId],
-    known: &[ObjectId],
+    known: &Known,
     server_shallow: &IdSet,
     watch: &Watch,
 ) -> Result<(), GraphError> {
     let mut reader = CommitReader::new(source);
-    let known_ids: IdSet = known.iter().copied().collect();
+    let known_ids = &known.set;
     let seen = SeenSet::new();
     let (mut heads, mut trees, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     for tip in tips.iter().filter(|tip| !known_ids.contains(*tip)) {
@@ -67,16 +131,16 @@ fn check(
     }
     let work = Work { source, table, server_shallow, watch };
     let missing = |error: &GraphError| matches!(error, GraphError::Source(SourceError::Missing(_)));
-    match short_walk(table, &mut reader, &heads, &known_ids, server_shallow) {
+    match short_walk(table, &mut reader, &heads, known_ids, server_shallow) {
         Ok(Some(new)) => match work.check_trees(&new, &trees, &seen) {
             // what is missing may be old, and known refs may reach it on ways not taken
-            Err(error) if missing(&error) && !known.is_empty() => {}
+            Err(error) if missing(&error) && !known_ids.is_empty() => {}
             done => return done,
         },
         Err(error) if !missing(&error) => return Err(error),
         _ => {}
     }
-    let new = work.long_walk(&mut reader, &heads, known)?;
+    let new = work.long_walk(&mut reader, &heads, &known.list)?;
     work.check_trees(&new, &trees, &SeenSet::new())
 }
 
@@ -139,7 +203,10 @@ impl Work<'_> {
         known: &[ObjectId],
     ) -> Result<New, GraphError> {
         let mut had = Vec::new();
-        for id in known {
+        for (at, id) in known.iter().enumerate() {
+            if at % CHECK_EVERY == 0 {
+                self.watch.check()?;
+            }
             match resolve(self.table, reader, id, |_| true) {
                 Ok(Some(Root::Commit(commit))) => had.push(commit),
                 // trees and blobs behind refs are rare: what they hold is looked at again
@@ -179,7 +246,10 @@ impl Work<'_> {
         if !edges.is_empty() {
             walk = walk.along(Paths::new(self.source.hash_kind(), edges));
         }
-        for &commit in &new.commits {
+        for (at, &commit) in new.commits.iter().enumerate() {
+            if at % CHECK_EVERY == 0 {
+                self.watch.check()?;
+            }
             // the table remembers commits that were refused once and are not here
             let id = self.table.id(commit);
             self.source.lookup(&id)?.ok_or(SourceError::Missing(id))?;

@@ -17,6 +17,7 @@ mod enumerate;
 mod filter;
 mod index;
 mod learn;
+mod links;
 mod marks;
 mod name_hash;
 mod negotiation;
@@ -35,18 +36,20 @@ mod sparse;
 mod table;
 mod tags;
 mod trees;
+mod unconnected;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-pub use connected::check_connected;
+pub use connected::{check_connected, is_closed};
 pub use deepen::{DeepenSpec, INFINITE_DEPTH, deepen};
 pub use edges::BoundaryNames;
 pub use enumerate::enumerate;
 pub use filter::{Filter, FilterError};
 pub use learn::keep_learning;
 pub(crate) use learn::lower_priority;
+pub use links::{Links, Outside, WORTH_GATHERING, outside};
 pub use name_hash::name_hash;
 pub use negotiation::Negotiation;
 pub use reachable::all_reachable;
@@ -54,6 +57,7 @@ pub use request::{ClientHas, Enumeration, Found, Stored, WalkRequest};
 pub use seen::SeenSet;
 pub use shallow::Shallow;
 pub use table::{CommitNumber, CommitTable};
+pub use unconnected::{MOST_WALKS, unconnected};
 
 use crate::hash::ObjectId;
 use crate::source::SourceError;

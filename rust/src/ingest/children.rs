@@ -143,6 +143,11 @@ impl Children {
         Brood { named: self.of_name(id), ..self.of_entry(entry) }
     }
 
+    /// Deltas against its name, of an object whose deltas against its offset were taken up before.
+    pub(super) fn of_name_alone(&self, id: &[u8]) -> Brood {
+        Brood { named: self.of_name(id), ..Brood::default() }
+    }
+
     fn of_name(&self, id: &[u8]) -> Range<u32> {
         if self.named.is_empty() {
             return 0..0;

@@ -4,9 +4,11 @@
 //! durable. The order of steps is that of `git index-pack --stdin --fix-thin`.
 
 use super::children::Children;
+use super::entries::ByName;
 use super::entry_reader::PackBytes;
 use super::error::IngestError;
 use super::index_writer::{write_idx, write_rev};
+use super::inspect;
 use super::keep;
 use super::receiver::PackReceiver;
 use super::resolve::{Job, Roots, resolve};
@@ -47,28 +49,40 @@ pub(super) fn complete(
         limits: &receiver.limits,
         watch,
         threads,
+        interest: &receiver.interest,
+        missed: &receiver.missed,
         deltas,
     };
-    let mut resolved = resolve(&mut receiver.entries, Roots::Entries, &job)?;
+    let (mut resolved, seen) = resolve(&mut receiver.entries, Roots::Entries, &job)?;
+    receiver.seen.extend(seen);
     let mut appended = Vec::new();
     if resolved < deltas {
         let outside = thin::find_bases(base, &children)?;
         job.outside = &outside;
         job.deltas = deltas - resolved;
-        resolved += resolve(&mut receiver.entries, Roots::Outside, &job)?;
+        let (more, seen) = resolve(&mut receiver.entries, Roots::Outside, &job)?;
+        resolved += more;
+        receiver.seen.extend(seen);
         if resolved < deltas {
             return Err(IngestError::Unresolved { count: (deltas - resolved) as usize });
         }
         appended = thin::still_missing(&receiver.entries, &children, outside)?;
     }
     watch.end();
+    let mut order = receiver.entries.sorted_by_id();
+    let (entries, seen) = (&receiver.entries, std::mem::take(&mut receiver.seen));
+    if !seen.is_empty() {
+        let by_name = ByName::new(entries, &order);
+        receiver.found = inspect::conclude(seen, |id| entries.kind(by_name.find(id)?));
+    }
+    // nobody looked at what bases lead to that the repository has: these count as outside
     if !appended.is_empty() {
         let (file, entries) = (&mut receiver.file, &mut receiver.entries);
         receiver.trailer =
             thin::append_bases(file, entries, base, &appended, pack_end, &receiver.trailer)?;
+        order = entries.sorted_by_id();
     }
     let entries = &receiver.entries;
-    let order = entries.sorted_by_id();
     for pair in order.windows(2) {
         if entries.id_bytes(pair[0]) == entries.id_bytes(pair[1]) {
             return Err(IngestError::Duplicate(entries.id(pair[0])));

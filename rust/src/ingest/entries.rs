@@ -24,6 +24,8 @@ const NAMED: u8 = 7;
 pub(super) struct Names {
     len: usize,
     bytes: Vec<u8>,
+    /// What a delta turned out to be; 0 until then, and for whole objects.
+    kinds: Vec<u8>,
 }
 
 impl Names {
@@ -33,6 +35,10 @@ impl Names {
 
     pub(super) fn set(&mut self, entry: u32, id: &[u8]) {
         self.bytes[entry as usize * self.len..][..self.len].copy_from_slice(id);
+    }
+
+    pub(super) fn set_kind(&mut self, entry: u32, kind: ObjectKind) {
+        self.kinds[entry as usize] = kind as u8;
     }
 }
 
@@ -58,7 +64,7 @@ impl Entries {
             crcs: Vec::new(),
             bases: Vec::new(),
             kinds: Vec::new(),
-            names: Names { len: hash.len(), bytes: Vec::new() },
+            names: Names { len: hash.len(), bytes: Vec::new(), kinds: Vec::new() },
         }
     }
 
@@ -82,6 +88,7 @@ impl Entries {
         self.crcs.push(0);
         self.kinds.push(kind);
         self.bases.push(base);
+        self.names.kinds.push(0);
         match base_name {
             Some(id) => self.names.bytes.extend_from_slice(id.as_bytes()),
             None => self.names.bytes.resize(self.names.bytes.len() + self.hash.len(), 0),
@@ -114,10 +121,7 @@ impl Entries {
         match self.kinds[at] {
             OFFSET => Stored::Offset(self.bases[at]),
             NAMED => Stored::Named,
-            1 => Stored::Whole(ObjectKind::Commit),
-            2 => Stored::Whole(ObjectKind::Tree),
-            3 => Stored::Whole(ObjectKind::Blob),
-            _ => Stored::Whole(ObjectKind::Tag),
+            kind => Stored::Whole(kind_of(kind)),
         }
     }
 
@@ -132,7 +136,7 @@ impl Entries {
 
     /// Takes the names out, for those who write them while others read the rest.
     pub(super) fn take_names(&mut self) -> Names {
-        let none = Names { len: self.hash.len(), bytes: Vec::new() };
+        let none = Names { len: self.hash.len(), bytes: Vec::new(), kinds: Vec::new() };
         std::mem::replace(&mut self.names, none)
     }
 
@@ -151,6 +155,17 @@ impl Entries {
         self.kinds.iter().filter(|&&kind| kind >= OFFSET).count() as u32
     }
 
+    /// What the object is; `None` for a delta that is not resolved.
+    pub(super) fn kind(&self, entry: u32) -> Option<ObjectKind> {
+        match self.stored(entry) {
+            Stored::Whole(kind) => Some(kind),
+            Stored::Offset(_) | Stored::Named => match self.names.kinds[entry as usize] {
+                0 => None,
+                kind => Some(kind_of(kind)),
+            },
+        }
+    }
+
     /// All numbers, sorted by name.
     pub(super) fn sorted_by_id(&self) -> Vec<u32> {
         let mut order: Vec<u32> = (0..self.len()).collect();
@@ -164,6 +179,49 @@ impl Entries {
             key(a).cmp(&key(b)).then_with(|| self.id_bytes(a).cmp(self.id_bytes(b)))
         });
         order
+    }
+}
+
+fn kind_of(number: u8) -> ObjectKind {
+    match number {
+        1 => ObjectKind::Commit,
+        2 => ObjectKind::Tree,
+        3 => ObjectKind::Blob,
+        _ => ObjectKind::Tag,
+    }
+}
+
+/// Finds entries by name in what [`Entries::sorted_by_id`] gave: by the first two bytes to a few of
+/// them.
+pub(super) struct ByName<'a> {
+    entries: &'a Entries,
+    order: &'a [u32],
+    /// Where names that begin with these two bytes begin, and one more.
+    starts: Vec<u32>,
+}
+
+impl<'a> ByName<'a> {
+    pub(super) fn new(entries: &'a Entries, order: &'a [u32]) -> Self {
+        let mut starts = vec![0; (1 << 16) + 1];
+        for &entry in order {
+            starts[Self::bucket(entries.id_bytes(entry)) + 1] += 1;
+        }
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        Self { entries, order, starts }
+    }
+
+    fn bucket(id: &[u8]) -> usize {
+        usize::from(u16::from_be_bytes([id[0], id[1]]))
+    }
+
+    pub(super) fn find(&self, id: &ObjectId) -> Option<u32> {
+        let id = id.as_bytes();
+        let bucket = Self::bucket(id);
+        let few = &self.order[self.starts[bucket] as usize..self.starts[bucket + 1] as usize];
+        let at = few.binary_search_by(|&entry| self.entries.id_bytes(entry).cmp(id)).ok()?;
+        Some(few[at])
     }
 }
 

@@ -11,8 +11,9 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::error::IngestError;
-use crate::hash::{CheckedHasher, CollisionAttack, HashKind};
-use crate::object::{ObjectKind, loose_header};
+use super::inspect::Inspection;
+use crate::hash::{CheckedHasher, CollisionAttack, HashKind, Message, checked_names};
+use crate::object::{LooseHeader, ObjectKind};
 
 /// Content in one batch: large enough that handing it over costs nothing beside hashing it, small
 /// enough to be in the cache when it is hashed.
@@ -28,7 +29,7 @@ const MOST_MARKS: usize = 8192;
 const AHEAD: usize = 3;
 
 enum Mark {
-    Begin { at: usize, kind: ObjectKind, size: u64 },
+    Begin { at: usize, entry: u32, kind: ObjectKind, size: u64 },
     End { at: usize },
 }
 
@@ -54,29 +55,66 @@ struct Namer {
     hash: HashKind,
     open: Option<CheckedHasher>,
     ids: Vec<u8>,
+    inspection: Option<Inspection>,
+    /// Entries that the inspection missed, because they lie in several batches.
+    missed: Vec<u32>,
+}
+
+struct Whole {
+    entry: u32,
+    header: LooseHeader,
+    range: std::ops::Range<usize>,
+    kind: ObjectKind,
 }
 
 impl Namer {
+    /// Objects that lie whole in the batch are named together, which is faster.
     fn take(&mut self, batch: &Batch) -> Result<(), CollisionAttack> {
-        let mut from = 0;
+        let mut begun = None;
+        let mut whole = Vec::new();
         for mark in &batch.marks {
             match *mark {
-                Mark::Begin { at, kind, size } => {
-                    let mut hasher = CheckedHasher::new(self.hash);
-                    hasher.update(&loose_header(kind, size));
-                    self.open = Some(hasher);
-                    from = at;
+                Mark::Begin { at, entry, kind, size } => {
+                    begun = Some((at, entry, kind, LooseHeader::new(kind, size)));
                 }
-                Mark::End { at } => {
-                    if let Some(mut hasher) = self.open.take() {
-                        hasher.update(&batch.data[from..at]);
+                Mark::End { at } => match (self.open.take(), begun.take()) {
+                    // the first in the batch, if any: its name comes before the others
+                    (Some(mut hasher), _) => {
+                        hasher.update(&batch.data[..at]);
                         self.ids.extend_from_slice(hasher.finish()?.as_bytes());
                     }
-                }
+                    (None, Some((from, entry, kind, header))) => {
+                        whole.push(Whole { entry, header, range: from..at, kind });
+                    }
+                    (None, None) => {}
+                },
             }
         }
-        if let Some(hasher) = &mut self.open {
+        let messages: Vec<Message<'_>> = whole
+            .iter()
+            .map(|object| (object.header.as_bytes(), &batch.data[object.range.clone()]))
+            .collect();
+        let mut names = Vec::with_capacity(messages.len());
+        checked_names(self.hash, &messages, &mut names)?;
+        names.iter().for_each(|name| self.ids.extend_from_slice(name.as_bytes()));
+        if let Some(inspection) = &mut self.inspection {
+            let wanted =
+                whole.iter().zip(&names).filter(|(object, _)| Inspection::wants(object.kind));
+            for (object, name) in wanted {
+                let content = &batch.data[object.range.clone()];
+                inspection.look(object.entry, name, object.kind, content);
+            }
+        }
+        if let Some((from, entry, kind, header)) = begun {
+            if self.inspection.is_some() && Inspection::wants(kind) {
+                self.missed.push(entry);
+            }
+            let mut hasher = CheckedHasher::new(self.hash);
+            hasher.update(header.as_bytes());
             hasher.update(&batch.data[from..batch.len]);
+            self.open = Some(hasher);
+        } else if let Some(hasher) = &mut self.open {
+            hasher.update(&batch.data[..batch.len]);
         }
         Ok(())
     }
@@ -108,8 +146,17 @@ impl Worker {
 }
 
 enum Place {
-    Here(Namer),
+    Here(Box<Namer>),
     There(Worker),
+}
+
+/// What comes out.
+pub(super) struct Named {
+    /// End to end.
+    pub(super) ids: Vec<u8>,
+    pub(super) inspection: Option<Inspection>,
+    /// Entries whose contents are still to be inspected, in order.
+    pub(super) missed: Vec<u32>,
 }
 
 /// The line from inflated content to names.
@@ -121,16 +168,29 @@ pub(super) struct HashLine {
 
 impl HashLine {
     pub(super) fn new(hash: HashKind) -> Self {
-        let namer = Namer { hash, open: None, ids: Vec::new() };
-        Self { batch: Batch::new(), place: Some(Place::Here(namer)) }
+        let namer =
+            Namer { hash, open: None, ids: Vec::new(), inspection: None, missed: Vec::new() };
+        Self { batch: Batch::new(), place: Some(Place::Here(Box::new(namer))) }
+    }
+
+    /// Somebody looks at all objects from here on; before the first of them.
+    pub(super) fn inspect(&mut self, inspection: Option<Inspection>) {
+        if let Some(Place::Here(namer)) = &mut self.place {
+            namer.inspection = inspection;
+        }
     }
 
     /// An object begins.
-    pub(super) fn begin(&mut self, kind: ObjectKind, size: u64) -> Result<(), IngestError> {
+    pub(super) fn begin(
+        &mut self,
+        entry: u32,
+        kind: ObjectKind,
+        size: u64,
+    ) -> Result<(), IngestError> {
         if self.batch.marks.len() >= MOST_MARKS {
             self.hand_over()?;
         }
-        self.batch.marks.push(Mark::Begin { at: self.batch.len, kind, size });
+        self.batch.marks.push(Mark::Begin { at: self.batch.len, entry, kind, size });
         Ok(())
     }
 
@@ -152,12 +212,12 @@ impl HashLine {
         self.batch.marks.push(Mark::End { at: self.batch.len });
     }
 
-    /// The names of all objects, end to end.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, IngestError> {
+    /// The names of all objects, and what was seen in them.
+    pub(super) fn finish(mut self) -> Result<Named, IngestError> {
         let namer = match self.place.take() {
             Some(Place::Here(mut namer)) => {
                 namer.take(&self.batch)?;
-                namer
+                *namer
             }
             Some(Place::There(worker)) => {
                 // when the worker is gone already, joining it tells why
@@ -167,13 +227,13 @@ impl HashLine {
             }
             None => return Err(IngestError::Spent),
         };
-        Ok(namer.ids)
+        Ok(Named { ids: namer.ids, inspection: namer.inspection, missed: namer.missed })
     }
 
     fn hand_over(&mut self) -> Result<(), IngestError> {
         let worker = match self.place.take() {
             Some(Place::There(worker)) => worker,
-            Some(Place::Here(namer)) => Worker::start(namer).map_err(|error| IngestError::Io {
+            Some(Place::Here(namer)) => Worker::start(*namer).map_err(|error| IngestError::Io {
                 file: "thread that names objects".to_owned(),
                 error,
             })?,
@@ -206,7 +266,7 @@ mod tests {
     fn name_all(objects: &[Vec<u8>], piece: usize) -> Vec<u8> {
         let mut line = HashLine::new(HashKind::Sha1);
         for object in objects {
-            line.begin(ObjectKind::Blob, object.len() as u64).unwrap();
+            line.begin(0, ObjectKind::Blob, object.len() as u64).unwrap();
             let mut rest = &object[..];
             while !rest.is_empty() {
                 let room = line.room().unwrap();
@@ -217,7 +277,7 @@ mod tests {
             }
             line.end();
         }
-        line.finish().unwrap()
+        line.finish().unwrap().ids
     }
 
     #[test]
@@ -239,10 +299,10 @@ mod tests {
     fn many_empty_objects_take_bounded_room() {
         let mut line = HashLine::new(HashKind::Sha1);
         for _ in 0..3 * MOST_MARKS {
-            line.begin(ObjectKind::Blob, 0).unwrap();
+            line.begin(0, ObjectKind::Blob, 0).unwrap();
             line.end();
             assert!(line.batch.marks.len() <= MOST_MARKS + 1);
         }
-        assert_eq!(line.finish().unwrap().len(), 3 * MOST_MARKS * 20);
+        assert_eq!(line.finish().unwrap().ids.len(), 3 * MOST_MARKS * 20);
     }
 }

@@ -1,5 +1,9 @@
 //! How much of everything a pack may ask for.
 
+use super::error::IngestError;
+use crate::graph;
+use crate::object::ObjectKind;
+
 /// Limits on one received pack. The defaults let through whatever real repositories hold and
 /// stop what is only made to hurt.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +31,24 @@ pub struct ReceiveLimits {
     /// saves making some results twice; single objects up to [`Self::max_delta_bytes`] are
     /// held beyond it, one at a time.
     pub memory: u64,
+    /// Inflated bytes of a commit, tree or tag, which are read as a whole by whoever parses them. A
+    /// tree of a million entries has 50 MB.
+    pub max_parsed_bytes: u64,
+    /// From so many entries on it is found out what the pack leads to outside itself
+    /// ([`super::PackReceiver::outside`]).
+    pub gather_from: u32,
+}
+
+impl ReceiveLimits {
+    /// Refuses what is parsed and larger than that may be.
+    pub(super) fn check_parsed(&self, kind: ObjectKind, size: u64) -> Result<(), IngestError> {
+        let limit = self.max_parsed_bytes;
+        match kind {
+            ObjectKind::Blob => Ok(()),
+            _ if size <= limit => Ok(()),
+            _ => Err(IngestError::Limit { what: "size of a commit, tree or tag", limit }),
+        }
+    }
 }
 
 impl Default for ReceiveLimits {
@@ -39,6 +61,8 @@ impl Default for ReceiveLimits {
             max_depth: 4095,
             max_total_bytes: 1 << 40,
             memory: 192 << 20,
+            max_parsed_bytes: 256 << 20,
+            gather_from: graph::WORTH_GATHERING,
         }
     }
 }

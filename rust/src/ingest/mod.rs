@@ -22,6 +22,7 @@ mod error;
 mod existing;
 mod hash_line;
 mod index_writer;
+mod inspect;
 mod keep;
 mod limits;
 mod pack_file;
@@ -31,6 +32,7 @@ mod receiver;
 mod resolve;
 mod thin;
 mod times;
+mod unnamed;
 mod worker;
 
 #[cfg(test)]

@@ -11,11 +11,18 @@ use crate::hash::{HashKind, Hasher};
 /// One `write` call a quarter of a megabyte: more gains nothing, less costs system calls.
 const BUFFER: usize = 256 * 1024;
 
+/// After so many bytes the disk is asked to begin with them, so that little is left to be waited for
+/// at the end.
+const WRITE_BACK: u64 = 8 << 20;
+
 /// A new file that is written once from start to end.
 pub(crate) struct NewFile {
     path: PathBuf,
     file: File,
     buffer: Vec<u8>,
+    /// Bytes written, and how many of them the disk was asked to begin with.
+    written: u64,
+    begun: u64,
 }
 
 impl NewFile {
@@ -27,7 +34,7 @@ impl NewFile {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true).mode(0o444);
         let file = options.open(&path).map_err(IngestError::io(&path))?;
-        Ok(Self { path, file, buffer: Vec::new() })
+        Ok(Self { path, file, buffer: Vec::new(), written: 0, begun: 0 })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -40,7 +47,9 @@ impl NewFile {
             self.flush()?;
         }
         if bytes.len() >= BUFFER {
-            return self.file.write_all(bytes).map_err(IngestError::io(&self.path));
+            self.file.write_all(bytes).map_err(IngestError::io(&self.path))?;
+            self.begin_write_back(bytes.len() as u64);
+            return Ok(());
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -50,9 +59,28 @@ impl NewFile {
     pub(crate) fn flush(&mut self) -> Result<(), IngestError> {
         if !self.buffer.is_empty() {
             self.file.write_all(&self.buffer).map_err(IngestError::io(&self.path))?;
+            self.begin_write_back(self.buffer.len() as u64);
             self.buffer.clear();
         }
         Ok(())
+    }
+
+    /// Only a hint: the sync at the end is what counts.
+    fn begin_write_back(&mut self, written: u64) {
+        self.written += written;
+        let (from, len) = (self.begun, self.written - self.begun);
+        if len < WRITE_BACK {
+            return;
+        }
+        self.begun = self.written;
+        #[cfg(target_os = "linux")]
+        if let (Ok(from), Ok(len)) = (i64::try_from(from), i64::try_from(len)) {
+            let descriptor = std::os::fd::AsRawFd::as_raw_fd(&self.file);
+            // SAFETY: the descriptor is the file's, which is open; no memory is passed.
+            unsafe { libc::sync_file_range(descriptor, from, len, libc::SYNC_FILE_RANGE_WRITE) };
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = from;
     }
 
     /// To read back what was flushed, or to wait until it is on the disk.

@@ -11,9 +11,12 @@ use std::sync::Arc;
 use super::entries::{Entries, Stored};
 use super::error::IngestError;
 use super::hash_line::HashLine;
+use super::inspect::{Inspection, Interest, Seen};
 use super::limits::ReceiveLimits;
 use super::pack_file::NewFile;
 use crate::durable::SyncRules;
+use crate::fsck::{Examiner, Rules};
+use crate::graph::Outside;
 use crate::hash::{HashKind, Hasher, ObjectId};
 use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{EntryError, EntryHeader, EntryKind, MAX_HEADER_LEN};
@@ -45,6 +48,12 @@ pub struct PackReceiver {
     pub(super) file: NewFile,
     pub(super) entries: Entries,
     pub(super) trailer: ObjectId,
+    pub(super) interest: Interest,
+    /// What was seen in whole objects, and which of them are still to be looked at.
+    pub(super) seen: Vec<Inspection>,
+    pub(super) missed: Vec<u32>,
+    /// What that comes to.
+    pub(super) found: Seen,
     /// Bytes of the pack taken so far.
     pub(super) taken: u64,
     place: Place,
@@ -72,6 +81,10 @@ impl PackReceiver {
             file: NewFile::create(path)?,
             entries: Entries::new(hash),
             trailer: ObjectId::null(hash),
+            interest: Interest::new(hash, limits.gather_from),
+            seen: Vec::new(),
+            missed: Vec::new(),
+            found: Seen::default(),
             taken: 0,
             place: Place::PackHeader,
             expected: 0,
@@ -115,6 +128,25 @@ impl PackReceiver {
         self.received
     }
 
+    /// The objects that the finished pack leads to outside itself; `None` where that was not found out.
+    ///
+    /// What of them is complete, by whatever means that is known, makes everything in the pack complete.
+    pub fn outside(&self) -> Option<&Outside> {
+        self.found.outside.as_ref()
+    }
+
+    /// The objects are examined by these rules while they are made. To be called before the first bytes
+    /// come.
+    pub fn examine(&mut self, rules: Rules) {
+        self.interest.set_rules(Arc::new(rules));
+    }
+
+    /// What was found in the objects of the finished pack ([`crate::fsck::report`]); `None` where it is
+    /// not known of all.
+    pub fn take_examined(&mut self) -> Option<Vec<Examiner>> {
+        self.found.examined.take()
+    }
+
     /// Bytes of the pack taken so far.
     pub fn bytes_received(&self) -> u64 {
         self.taken
@@ -140,8 +172,10 @@ impl PackReceiver {
                 return Err(IngestError::CutOff { received, expected });
             }
         }
-        let ids = self.line.take().ok_or(IngestError::Spent)?.finish()?;
-        self.take_names(&ids);
+        let named = self.line.take().ok_or(IngestError::Spent)?.finish()?;
+        self.take_names(&named.ids);
+        self.seen.extend(named.inspection);
+        self.missed = named.missed;
         super::complete::complete(self, &*base, threads, watch)
     }
 
@@ -237,6 +271,9 @@ impl PackReceiver {
             return Err(IngestError::Limit { what: "number of objects", limit: most.into() });
         }
         self.carry.clear();
+        self.interest.set_objects(self.expected);
+        let inspection = self.interest.begin();
+        self.line()?.inspect(inspection);
         self.next_entry();
         Ok(())
     }
@@ -286,8 +323,10 @@ impl PackReceiver {
         }
         let whole = match header.kind {
             EntryKind::Whole(kind) => {
+                self.limits.check_parsed(kind, size)?;
+                let entry = self.entries.len();
                 self.entries.push(offset, Stored::Whole(kind), None);
-                self.line()?.begin(kind, size)?;
+                self.line()?.begin(entry, kind, size)?;
                 true
             }
             EntryKind::OfsDelta(distance) => {

@@ -16,6 +16,7 @@ use super::children::{Brood, Children};
 use super::entries::{Entries, Names};
 use super::entry_reader::PackBytes;
 use super::error::IngestError;
+use super::inspect::{Inspection, Interest};
 use super::limits::ReceiveLimits;
 use super::worker::Worker;
 use crate::hash::ObjectId;
@@ -86,6 +87,11 @@ pub(super) struct Resolution<'a> {
     pub(super) names: Mutex<Names>,
     pub(super) large: Mutex<Vec<Large>>,
     pub(super) resolved: AtomicU32,
+    pub(super) interest: &'a Interest,
+    /// What the workers have seen.
+    pub(super) seen: Mutex<Vec<Inspection>>,
+    /// Whole entries that are still to be looked at, in order.
+    pub(super) missed: &'a [u32],
     roots: Roots,
     next_root: AtomicU32,
     tasks: Mutex<Tasks>,
@@ -113,16 +119,18 @@ pub(super) struct Job<'a> {
     pub(super) limits: &'a ReceiveLimits,
     pub(super) watch: &'a Watch,
     pub(super) threads: usize,
+    pub(super) interest: &'a Interest,
+    pub(super) missed: &'a [u32],
     /// Deltas that may be resolved: decides whether threads are worth it.
     pub(super) deltas: u32,
 }
 
-/// Resolves what hangs on these roots; how many deltas that were.
+/// Resolves what hangs on these roots; how many deltas that were, and what was seen in them.
 pub(super) fn resolve(
     entries: &mut Entries,
     roots: Roots,
     job: &Job<'_>,
-) -> Result<u32, IngestError> {
+) -> Result<(u32, Vec<Inspection>), IngestError> {
     let workers = if job.deltas < WORTH_THREADS { 1 } else { job.threads.max(1) };
     let names = entries.take_names();
     let share = job.limits.memory / workers as u64;
@@ -143,6 +151,9 @@ pub(super) fn resolve(
         names: Mutex::new(names),
         large: Mutex::new(Vec::new()),
         resolved: AtomicU32::new(0),
+        interest: job.interest,
+        seen: Mutex::new(Vec::new()),
+        missed: job.missed,
         roots,
         next_root: AtomicU32::new(0),
         tasks: Mutex::new(Tasks { frames: Vec::new(), waiting: 0, workers }),
@@ -153,8 +164,9 @@ pub(super) fn resolve(
     let outcome = shared.run(workers);
     let resolved = shared.resolved.load(Ordering::Acquire);
     let names = shared.names.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seen = shared.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
     entries.put_names(names);
-    outcome.map(|()| resolved)
+    outcome.map(|()| (resolved, seen))
 }
 
 impl Resolution<'_> {
@@ -176,11 +188,14 @@ impl Resolution<'_> {
             outcome
         })?;
         let large = std::mem::take(&mut *lock(&self.large));
+        if large.is_empty() {
+            return Ok(());
+        }
         let mut worker = Worker::new(self, true);
         for object in large {
             worker.resolve_large(object)?;
         }
-        worker.flush()
+        worker.end()
     }
 
     fn work(&self) -> Result<(), IngestError> {
@@ -237,6 +252,11 @@ impl Resolution<'_> {
     pub(super) fn give(&self, frame: Frame) {
         self.tasks().frames.push(frame);
         self.wake.notify_one();
+    }
+
+    /// A branch of another worker's, if there is one now.
+    pub(super) fn try_take_frame(&self) -> Option<Frame> {
+        self.tasks().frames.pop()
     }
 
     /// A branch of another worker's; `None` when nobody has work left.

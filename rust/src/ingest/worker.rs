@@ -10,9 +10,11 @@ use super::entries::Stored;
 use super::entry_reader::EntryReader;
 use super::error::IngestError;
 use super::existing::Existing;
+use super::inspect::Inspection;
 use super::resolve::{Frame, Large, Resolution, lock};
+use super::unnamed::Unnamed;
 use crate::hash::ObjectId;
-use crate::object::{ObjectKind, checked_object_id};
+use crate::object::ObjectKind;
 use crate::pack::delta::{self, DeltaError};
 use crate::source::SourceError;
 
@@ -28,8 +30,9 @@ pub(super) struct Worker<'a> {
     /// Bytes of content in the stack.
     held: u64,
     delta: Vec<u8>,
-    result: Vec<u8>,
-    done: Vec<(u32, ObjectId)>,
+    unnamed: Unnamed,
+    done: Vec<(u32, ObjectId, ObjectKind)>,
+    inspection: Option<Inspection>,
     /// The others are done: large objects are resolved, not put off.
     alone: bool,
 }
@@ -43,8 +46,9 @@ impl<'a> Worker<'a> {
             stack: Vec::new(),
             held: 0,
             delta: Vec::new(),
-            result: Vec::new(),
+            unnamed: Unnamed::new(shared.pack.hash),
             done: Vec::with_capacity(GROUP),
+            inspection: shared.interest.begin(),
             alone,
         }
     }
@@ -60,10 +64,27 @@ impl<'a> Worker<'a> {
                 self.descend()?;
             }
         }
-        while let Some(frame) = self.shared.take_frame() {
-            self.push(frame);
+        while !shared.is_stopped() {
+            let mut frame = shared.try_take_frame();
+            if frame.is_none() {
+                // before waiting: deltas may hang on names that are not made yet
+                self.name_all()?;
+                if self.stack.is_empty() {
+                    let Some(taken) = shared.take_frame() else { break };
+                    frame = Some(taken);
+                }
+            }
+            if let Some(frame) = frame {
+                self.push(frame);
+            }
             self.descend()?;
         }
+        self.end()
+    }
+
+    /// Hands in the last names, and what was seen.
+    pub(super) fn end(&mut self) -> Result<(), IngestError> {
+        lock(&self.shared.seen).extend(self.inspection.take());
         self.flush()
     }
 
@@ -79,14 +100,21 @@ impl<'a> Worker<'a> {
             let base = self.rebuild(parent)?;
             self.resolve(object.entry, base, object.kind, object.depth)?;
         }
-        self.descend()
+        loop {
+            self.descend()?;
+            self.name_all()?;
+            if self.stack.is_empty() {
+                return Ok(());
+            }
+        }
     }
 
     /// Hands in what is done.
     pub(super) fn flush(&mut self) -> Result<(), IngestError> {
         let mut names = lock(&self.shared.names);
-        for (entry, id) in &self.done {
+        for (entry, id, kind) in &self.done {
             names.set(*entry, id.as_bytes());
+            names.set_kind(*entry, *kind);
         }
         drop(names);
         self.shared.resolved.fetch_add(self.done.len() as u32, Ordering::AcqRel);
@@ -107,6 +135,7 @@ impl<'a> Worker<'a> {
                 if !self.alone {
                     let span = self.span(entry);
                     self.existing.compare_stored(id, kind, &mut self.reader, span)?;
+                    self.look_at_missed(entry, id, kind)?;
                 }
                 kind
             }
@@ -127,6 +156,31 @@ impl<'a> Worker<'a> {
         }
         let content = Arc::new(self.read_root(entry)?);
         self.push(Frame { entry, kind, depth: 0, content: Some(content), brood });
+        Ok(())
+    }
+
+    /// Looks at a whole object that could not be looked at when it came.
+    fn look_at_missed(
+        &mut self,
+        entry: u32,
+        id: &ObjectId,
+        kind: ObjectKind,
+    ) -> Result<(), IngestError> {
+        if self.shared.missed.binary_search(&entry).is_err() {
+            return Ok(());
+        }
+        let (start, end) = self.span(entry);
+        let reading = self.reader.open(start, end)?;
+        if reading.header.size > self.shared.large_bytes {
+            // not worth its memory: whoever needs to know looks himself
+            self.inspection = self.inspection.take().map(Inspection::incomplete);
+            return Ok(());
+        }
+        let mut content = Vec::new();
+        self.reader.read(reading, &mut content)?;
+        if let Some(inspection) = &mut self.inspection {
+            inspection.look(entry, id, kind, &content);
+        }
         Ok(())
     }
 
@@ -159,7 +213,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// Applies one delta, names the result, and keeps it when it has deltas itself.
+    /// Applies one delta and keeps the result when it has deltas itself. It is named soon.
     fn resolve(
         &mut self,
         entry: u32,
@@ -186,21 +240,43 @@ impl<'a> Worker<'a> {
         if !self.admit(sizes.result, Large { entry, kind, depth })? {
             return Ok(());
         }
+        shared.limits.check_parsed(kind, sizes.result)?;
         self.count(sizes.result)?;
-        delta::apply(&base, &self.delta, &mut self.result).map_err(bad)?;
+        let mut result = Vec::new();
+        delta::apply(&base, &self.delta, &mut result).map_err(bad)?;
         drop(base);
-        let id = checked_object_id(shared.pack.hash, kind, &self.result)?;
-        self.existing.compare(&id, kind, &self.result)?;
-        self.done.push((entry, id));
-        let brood = shared.children.of_object(entry, id.as_bytes());
+        let content = Arc::new(result);
+        let brood = shared.children.of_entry(entry);
         if !brood.is_empty() {
-            let content = Some(Arc::new(std::mem::take(&mut self.result)));
+            let content = Some(Arc::clone(&content));
             self.push(Frame { entry, kind, depth, content, brood });
         }
+        let enough = self.unnamed.add(entry, kind, depth, content);
         if self.alone {
             // one large object must not keep its room while the next takes its own
             self.delta = Vec::new();
-            self.result = Vec::new();
+        }
+        if enough || self.alone { self.name_all() } else { Ok(()) }
+    }
+
+    /// Names what has been made, and takes up what hangs on the names.
+    fn name_all(&mut self) -> Result<(), IngestError> {
+        let shared = self.shared;
+        for object in self.unnamed.name()? {
+            let (id, content) = (&object.id, &object.content);
+            self.existing.compare(id, object.kind, content)?;
+            self.done.push((object.entry, *id, object.kind));
+            if Inspection::wants(object.kind)
+                && let Some(inspection) = &mut self.inspection
+            {
+                inspection.look(object.entry, id, object.kind, content);
+            }
+            let brood = shared.children.of_name_alone(id.as_bytes());
+            if !brood.is_empty() {
+                let (entry, kind, depth) = (object.entry, object.kind, object.depth);
+                let content = Some(Arc::clone(content));
+                self.push(Frame { entry, kind, depth, content, brood });
+            }
         }
         if self.done.len() >= GROUP { self.flush() } else { Ok(()) }
     }

@@ -75,7 +75,7 @@ pub fn source_error(error_: SourceError) -> PyErr {
         | SourceError::Malformed { .. }
         | SourceError::Io { .. }
         | SourceError::Foreign(_) => Class::Repository,
-        SourceError::TooLarge { .. } => Class::Refused,
+        SourceError::TooLarge { .. } | SourceError::TooLong { .. } => Class::Refused,
         SourceError::Cancelled => Class::Cancelled,
         SourceError::Busy => Class::Busy,
     };

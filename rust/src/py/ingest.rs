@@ -17,10 +17,11 @@ use super::refs::RefSnapshot;
 use crate::durable::SyncRules;
 use crate::fsck::{self, Message, Severity};
 use crate::graph;
-use crate::hash::HashKind;
+use crate::hash::{HashKind, IdSet, ObjectId};
 use crate::ingest::{self, Blame, IngestError, ReceiveLimits};
 use crate::sharing::Sharing;
-use crate::store::Store;
+use crate::source::SourceError;
+use crate::store::{Snapshot, Store};
 use crate::watch::Watch;
 
 /// How often `on_progress` is called while deltas are resolved.
@@ -50,6 +51,17 @@ pub struct Quarantine {
     kind: HashKind,
     path: PathBuf,
     inner: Mutex<Option<ingest::Quarantine>>,
+    received: Arc<Mutex<Received>>,
+}
+
+/// What is known of the packs that were received into a quarantine.
+#[derive(Default)]
+struct Received {
+    packs: usize,
+    /// What the last one leads to outside itself, where that was found out.
+    outside: Option<graph::Outside>,
+    /// What was found in their objects; `None` where that is not known of all.
+    examined: Option<Vec<fsck::Examiner>>,
 }
 
 impl Quarantine {
@@ -57,10 +69,88 @@ impl Quarantine {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn rules(&self, severities: Severities, skip: &[PyBackedBytes]) -> PyResult<fsck::Rules> {
+        let mut rules = fsck::Rules::default();
+        rules.skip = ids::parse_set(skip, self.kind)?;
+        for (name, severity) in severities {
+            let message = Message::ALL.iter().find(|m| m.name().eq_ignore_ascii_case(&name));
+            let severity = match severity.as_str() {
+                "ignore" => Severity::Ignore,
+                "warn" => Severity::Warn,
+                "error" => Severity::Error,
+                _ => return Err(PyValueError::new_err(format!("unknown severity '{severity}'"))),
+            };
+            let known = message.is_some_and(|message| rules.set(*message, severity));
+            if !known {
+                return Err(PyValueError::new_err(format!("cannot set '{name}'")));
+            }
+        }
+        Ok(rules)
+    }
+
+    /// The first object that is missing behind any of these.
+    fn missing(
+        &self,
+        tips: &[ObjectId],
+        known: &[ObjectId],
+        server_shallow: &IdSet,
+        watch: &Watch,
+    ) -> Result<Option<ObjectId>, graph::GraphError> {
+        let store = self.open_store()?;
+        let source = store.snapshot()?;
+        // a table of its own: what stays in quarantine must not be remembered outside it
+        let commits = store.commits();
+        if server_shallow.is_empty() && self.is_closed(&source, commits, tips, known, watch)? {
+            return Ok(None);
+        }
+        graph::check_connected(source.as_ref(), commits, tips, known, server_shallow, watch)
+    }
+
+    /// The tips behind which something is missing, and the first such object.
+    fn sift(
+        &self,
+        tips: &[ObjectId],
+        known: &[ObjectId],
+        server_shallow: &IdSet,
+        watch: &Watch,
+    ) -> Result<(IdSet, Option<ObjectId>), graph::GraphError> {
+        let missing = self.missing(tips, known, server_shallow, watch)?;
+        if missing.is_none() {
+            return Ok((IdSet::default(), None));
+        }
+        let store = self.open_store()?;
+        let (source, commits) = (store.snapshot()?, store.commits());
+        let bad = graph::unconnected(source.as_ref(), commits, tips, known, server_shallow, watch)?;
+        Ok((bad, missing))
+    }
+
+    /// Is all well with the one pack that was received, without a walk of it?
+    fn is_closed(
+        &self,
+        source: &Snapshot,
+        commits: &graph::CommitTable,
+        tips: &[ObjectId],
+        known: &[ObjectId],
+        watch: &Watch,
+    ) -> Result<bool, graph::GraphError> {
+        let received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut packs = source.packs().iter().filter(|pack| pack.path().starts_with(&self.path));
+        let (Some(outside), Some(pack), None) = (&received.outside, packs.next(), packs.next())
+        else {
+            return Ok(false);
+        };
+        let is_in_pack = |id: &ObjectId| pack.position(id).is_some();
+        let parts = (outside, &is_in_pack as &dyn Fn(&ObjectId) -> bool);
+        Ok(received.packs == 1 && graph::is_closed(source, commits, tips, known, parts, watch)?)
+    }
+
     /// The main store, and what the quarantine holds in front of it.
+    fn open_store(&self) -> Result<Arc<Store>, SourceError> {
+        Store::open(&self.path, self.kind, std::slice::from_ref(&self.objects_dir))
+    }
+
     fn store(&self) -> PyResult<Arc<Store>> {
-        let alternates = [self.objects_dir.clone()];
-        Store::open(&self.path, self.kind, &alternates).map_err(source_error)
+        self.open_store().map_err(source_error)
     }
 }
 
@@ -74,6 +164,9 @@ pub fn sync_rules(components: &HashSet<String>) -> SyncRules {
         commit_graph: has("commit-graph"),
     }
 }
+
+/// Message ids, and what becomes of objects with that fault.
+type Severities = Vec<(String, String)>;
 
 fn spent() -> PyErr {
     error(Class::Internal, "quarantine used after it was published or discarded".to_owned())
@@ -98,7 +191,8 @@ impl Quarantine {
             }
             inner.set_sharing(Sharing::from_code(sharing));
             let path = inner.path().to_owned();
-            Ok(Self { objects_dir, kind, path, inner: Mutex::new(Some(inner)) })
+            let inner = Mutex::new(Some(inner));
+            Ok(Self { objects_dir, kind, path, inner, received: Arc::default() })
         })
     }
 
@@ -109,7 +203,7 @@ impl Quarantine {
 
     #[pyo3(signature = (
         *, max_pack_bytes = None, max_object_bytes = None, max_objects = None, max_depth = None,
-        threads = 0, memory = None,
+        threads = 0, memory = None, examine = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn receive(
@@ -121,7 +215,9 @@ impl Quarantine {
         max_depth: Option<u32>,
         threads: usize,
         memory: Option<u64>,
+        examine: Option<(Severities, Vec<PyBackedBytes>)>,
     ) -> PyResult<PackReceiver> {
+        let rules = examine.map(|(severities, skip)| self.rules(severities, &skip)).transpose()?;
         let default = ReceiveLimits::default();
         let limits = ReceiveLimits {
             max_pack_bytes: max_pack_bytes.unwrap_or(default.max_pack_bytes),
@@ -135,8 +231,12 @@ impl Quarantine {
         detached(py, || {
             let quarantine = self.locked();
             let inner = quarantine.as_ref().ok_or_else(spent)?;
-            let inner = inner.receive(limits).map_err(ingest_error)?;
-            Ok(PackReceiver { objects_dir, kind, threads, inner: Mutex::new(inner) })
+            let mut inner = inner.receive(limits).map_err(ingest_error)?;
+            if let Some(rules) = rules {
+                inner.examine(rules);
+            }
+            let (inner, received) = (Mutex::new(inner), Arc::clone(&self.received));
+            Ok(PackReceiver { objects_dir, kind, threads, inner, received })
         })
     }
 
@@ -154,43 +254,50 @@ impl Quarantine {
         let server = ids::parse_set(&server_shallow, self.kind)?;
         let missing = detached(py, || {
             known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
-            let store = self.store()?;
-            let source = store.snapshot().map_err(source_error)?;
-            // a table of its own: what stays in quarantine must not be remembered outside it
-            let commits = store.commits();
-            let watch = Watch::new();
-            graph::check_connected(source.as_ref(), commits, &tips, &known, &server, &watch)
-                .map_err(graph_error)
+            self.missing(&tips, &known, &server, &Watch::new()).map_err(graph_error)
         })?;
         Ok(missing.map(|id| ids::to_py(py, &id)))
+    }
+
+    #[pyo3(signature = (tips, known, server_shallow = vec![], *, refs = None, seconds = 0))]
+    fn unconnected<'py>(
+        &self,
+        py: Python<'py>,
+        tips: Vec<PyBackedBytes>,
+        known: Vec<PyBackedBytes>,
+        server_shallow: Vec<PyBackedBytes>,
+        refs: Option<&RefSnapshot>,
+        seconds: u64,
+    ) -> PyResult<(Vec<usize>, Option<Bound<'py, PyBytes>>)> {
+        let tips = ids::parse_all(&tips, self.kind)?;
+        let mut known = ids::parse_all(&known, self.kind)?;
+        let server = ids::parse_set(&server_shallow, self.kind)?;
+        let (bad, missing) = detached(py, || {
+            known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
+            self.sift(&tips, &known, &server, &Watch::for_seconds(seconds)).map_err(graph_error)
+        })?;
+        let bad = (0..tips.len()).filter(|&at| bad.contains(&tips[at])).collect();
+        Ok((bad, missing.map(|id| ids::to_py(py, &id))))
     }
 
     #[pyo3(signature = (severities = vec![], skip = vec![]))]
     fn check_objects(
         &self,
         py: Python<'_>,
-        severities: Vec<(String, String)>,
+        severities: Severities,
         skip: Vec<PyBackedBytes>,
     ) -> PyResult<(Vec<String>, bool)> {
-        let mut rules = fsck::Rules::default();
-        rules.skip = ids::parse_set(&skip, self.kind)?;
-        for (name, severity) in severities {
-            let message = Message::ALL.iter().find(|m| m.name().eq_ignore_ascii_case(&name));
-            let severity = match severity.as_str() {
-                "ignore" => Severity::Ignore,
-                "warn" => Severity::Warn,
-                "error" => Severity::Error,
-                _ => return Err(PyValueError::new_err(format!("unknown severity '{severity}'"))),
-            };
-            let known = message.is_some_and(|message| rules.set(*message, severity));
-            if !known {
-                return Err(PyValueError::new_err(format!("cannot set '{name}'")));
-            }
-        }
+        let rules = self.rules(severities, &skip)?;
         let report = detached(py, || {
             let source = self.store()?.snapshot().map_err(source_error)?;
             let watch = Watch::new();
-            fsck::check_packs(&source, &self.path, &rules, &watch).map_err(source_error)
+            let examined =
+                self.received.lock().unwrap_or_else(PoisonError::into_inner).examined.take();
+            match examined {
+                Some(examined) => fsck::report(examined, &source, &watch),
+                None => fsck::check_packs(&source, &self.path, rules, &watch),
+            }
+            .map_err(source_error)
         })?;
         Ok((report.lines, report.refused))
     }
@@ -233,11 +340,31 @@ pub struct PackReceiver {
     kind: HashKind,
     threads: usize,
     inner: Mutex<ingest::PackReceiver>,
+    /// The quarantine's.
+    received: Arc<Mutex<Received>>,
 }
 
 impl PackReceiver {
     fn locked(&self) -> MutexGuard<'_, ingest::PackReceiver> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn finish_with(&self, base: Arc<Snapshot>, watch: &Watch) -> PyResult<u32> {
+        let mut inner = self.locked();
+        let count = inner.finish(base, self.threads, watch).map_err(ingest_error)?;
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        let examined = inner.take_examined();
+        received.examined = match (received.examined.take(), examined) {
+            (None, examined) if received.packs == 0 => examined,
+            (Some(mut before), Some(examined)) => {
+                before.extend(examined);
+                Some(before)
+            }
+            _ => None,
+        };
+        received.packs += 1;
+        received.outside = inner.outside().cloned();
+        Ok(count)
     }
 }
 
@@ -268,14 +395,13 @@ impl PackReceiver {
             let base = Store::open(&self.objects_dir, self.kind, &[]).map_err(source_error)?;
             let base = base.snapshot().map_err(source_error)?;
             let watch = Watch::new();
-            let mut inner = self.locked();
             let Some(on_progress) = on_progress else {
-                return inner.finish(base, self.threads, &watch).map_err(ingest_error);
+                return self.finish_with(base, &watch);
             };
             let (done, wait) = crossbeam_channel::bounded::<()>(0);
             std::thread::scope(|scope| {
                 let teller = scope.spawn(|| tell(&watch, &wait, &on_progress));
-                let result = inner.finish(base, self.threads, &watch).map_err(ingest_error);
+                let result = self.finish_with(base, &watch);
                 drop(done);
                 match teller.join() {
                     Ok(Err(raised)) => Err(raised),

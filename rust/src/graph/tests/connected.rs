@@ -1,7 +1,9 @@
 //! Connectivity and reachability, on repositories that lack something.
 
 use super::repo::{TestRepo, hex, line, random_history};
-use crate::graph::{CommitTable, GraphError, all_reachable, check_connected};
+use crate::graph::{
+    self, CommitTable, GraphError, Links, all_reachable, check_connected, is_closed, unconnected,
+};
 use crate::hash::{HashKind, IdSet, ObjectId};
 use crate::object::ObjectKind;
 use crate::source::SourceError;
@@ -105,4 +107,79 @@ fn reachability_is_gits() {
     assert_eq!(ask(&[repo.id("c60^{tree}")]), Some(repo.id("c60^{tree}")));
     let null = ObjectId::null(HashKind::Sha1);
     assert_eq!(ask(&[tips[0], null]), Some(null));
+}
+
+#[test]
+fn of_many_tips_those_that_lack_something_are_found() {
+    let repo = random_history(HashKind::Sha1, 43, 60);
+    let tips: Vec<ObjectId> = (10..60).map(|nth| repo.id(&format!("c{nth}"))).collect();
+    let known = [repo.id("c9")];
+    let new = repo.rev_list(&[], &format!("{}\n^{}\n", repo.id("c59"), known[0]));
+    let mut source = repo.source();
+    let mut found_some = 0;
+    for lost in new.iter().step_by(7) {
+        let number = source.remove(lost);
+        // each by itself, by what was walked before
+        let alone = |tip: &ObjectId| check(&source, &[*tip], &known).unwrap().is_some();
+        let wanted: IdSet = tips.iter().copied().filter(alone).collect();
+        let table = CommitTable::new(HashKind::Sha1);
+        let (no_boundary, watch) = (IdSet::default(), Watch::new());
+        let found = unconnected(&source, &table, &tips, &known, &no_boundary, &watch).unwrap();
+        if !wanted.is_empty() {
+            assert_eq!(found, wanted, "without {lost}");
+            found_some += 1;
+        }
+        source.put_back(*lost, number);
+    }
+    assert!(found_some > 5);
+}
+
+#[test]
+fn time_that_is_over_is_an_error_of_its_own() {
+    let repo = line(300);
+    let watch = Watch::for_seconds(1);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let table = CommitTable::new(HashKind::Sha1);
+    let (source, tips) = (repo.source(), [repo.id("main")]);
+    let error = check_connected(&source, &table, &tips, &[], &IdSet::default(), &watch);
+    let wanted = "took longer than 1 seconds";
+    assert_eq!(error.unwrap_err().to_string(), wanted);
+}
+
+/// What is closed by the links of a pack's objects is what a walk finds complete.
+#[test]
+fn links_and_walks_agree() {
+    let repo = random_history(HashKind::Sha1, 47, 60);
+    let (tip, known) = (repo.id("c59"), repo.id("c30"));
+    let new = repo.rev_list(&[], &format!("{tip}\n^{known}\n"));
+    let all = repo.rev_list(&[], &tip.to_hex());
+    let mut source = repo.source();
+    let table = CommitTable::new(HashKind::Sha1);
+    let mut closed = 0;
+    for lost in std::iter::once(None).chain(all.iter().step_by(3).map(Some)) {
+        let number = lost.map(|lost| source.remove(lost));
+        let mut links = Links::new(HashKind::Sha1, new.len() as u32);
+        let sent = |id: &ObjectId| new.contains(id) && Some(id) != lost;
+        let kind_of =
+            |id: &ObjectId| sent(id).then(|| source.objects[source.number(id) as usize].1);
+        for id in new.iter().filter(|id| sent(id)) {
+            let (_, kind, content) = &source.objects[source.number(id) as usize];
+            links.look(*kind, content);
+        }
+        let outside = graph::outside(vec![links], kind_of).unwrap();
+        let by_walk = check(&source, &[tip], &[known]).unwrap();
+        let parts = (&outside, &sent as &dyn Fn(&ObjectId) -> bool);
+        let by_links = is_closed(&source, &table, &[tip], &[known], parts, &Watch::new()).unwrap();
+        // a walk may trust what the known refs reach where the links ask for it
+        assert!(by_links <= by_walk.is_none(), "without {lost:?}");
+        assert!(by_links || lost.is_some());
+        if lost.is_some_and(|lost| new.contains(lost)) {
+            assert!(!by_links && by_walk.is_some());
+        }
+        closed += usize::from(by_links);
+        if let (Some(lost), Some(number)) = (lost, number) {
+            source.put_back(*lost, number);
+        }
+    }
+    assert!(closed > 1);
 }

@@ -83,6 +83,28 @@ fn bombs_are_bounded() {
 }
 
 #[test]
+fn trees_of_absurd_size_are_refused() {
+    let zeros = vec![0u8; 2 << 20];
+    let limits = ReceiveLimits { max_parsed_bytes: 1 << 20, ..ReceiveLimits::default() };
+    for kind in [ObjectKind::Commit, ObjectKind::Tree, ObjectKind::Tag] {
+        let mut craft = Craft::new(HashKind::Sha1);
+        craft.entry(EntryKind::Whole(kind), &zeros);
+        assert_eq!(refuse_with(&craft.done(), limits), "size of a commit, tree or tag");
+        // the same as a delta
+        let mut craft = Craft::new(HashKind::Sha1);
+        let root = craft.entry(EntryKind::Whole(kind), &[7; 0x10000]);
+        let mut delta = vec![0x80, 0x80, 0x04, 0x80, 0x80, 0x80, 0x01];
+        delta.extend([0x80; 32]);
+        craft.delta(root, &delta);
+        assert_eq!(refuse_with(&craft.done(), limits), "size of a commit, tree or tag");
+    }
+    let mut craft = Craft::new(HashKind::Sha1);
+    craft.blob(&zeros);
+    let bench = Bench::new(HashKind::Sha1);
+    bench.take(&craft.done(), 1 << 16, Memory::new(bench.hash), limits).unwrap();
+}
+
+#[test]
 fn delta_sizes_are_not_believed() {
     let huge = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
     let cases: Vec<Vec<u8>> = vec![

@@ -1,5 +1,6 @@
 //! A repository of the real git to take packs from, packs made by hand, and a source in memory.
 
+mod closed;
 mod hostile;
 mod real;
 mod thin;
