@@ -6,9 +6,9 @@ what is left at the end has happened. The order is told and reasoned in :mod:`.r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
-from gitserve.errors import RepositoryError
+from gitserve.errors import Refused, RepositoryError
 from gitserve.options import Reflogs
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.ident import committer
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 ATOMIC_FAILURE = b"atomic push failure"
 """Git's word for commands that were well but stand beside one that was not."""
+
+NOT_CHECKED = b"check for missing objects took too long"
+
+CHECK_KEY = "gitserve.maxcheckseconds"
+CHECK_SECONDS = 3600
+"""In which it must be clear that nothing is missing; 0: no limit. A walk of a million objects takes
+seconds; what takes an hour was made to."""
 
 ABORTED_BY_HOOK = "ref updates aborted by hook"
 """The reference-transaction hook did not want any of them. Git ends without a report then."""
@@ -132,32 +139,46 @@ class Application:
     def refuse_unconnected(self) -> None:
         """No new tip may lead to an object that is not here. All at once, since mostly all do."""
         tips = [command.new for _, command in self.left() if not command.is_delete]
-        if not tips or not self.push.check_connectivity or self.is_connected(tips, ()):
+        if not tips or not self.push.check_connectivity:
             return
         boundary = self.effect.client_shallow
+        try:
+            missing = self.unconnected(tips, ())
+            absent = self.unconnected(missing, boundary) if missing and boundary else missing
+        except Refused as error:
+            self.push.tally.trouble = f"connectivity check: {error}"
+            self.remarks.error(b"the check for missing objects %b" % str(error).encode())
+            self.fail_rest(NOT_CHECKED)
+            return
         for index, command in self.left():
-            if command.is_delete or self.is_connected([command.new], ()):
+            if command.is_delete or command.new not in missing:
                 continue
-            if boundary and self.is_connected([command.new], boundary):
-                self.needs_roots.add(index)
-                if not self.repository.config.get_bool("receive.shallowupdate"):
-                    self.errors[index] = b"shallow update not allowed"
-            else:
+            if command.new in absent:
                 self.errors[index] = b"missing necessary objects"
+                continue
+            self.needs_roots.add(index)
+            if not self.repository.config.get_bool("receive.shallowupdate"):
+                self.errors[index] = b"shallow update not allowed"
 
-    def is_connected(self, tips: Sequence[bytes], boundary: Sequence[bytes]) -> bool:
+    def unconnected(self, tips: Collection[bytes], boundary: Sequence[bytes]) -> frozenset[bytes]:
+        """Those of the tips that lead to something missing.
+
+        Raises :class:`Refused` when that takes too long.
+        """
         push, repository = self.push, self.repository
         with kept_alive(self.remarks, push.keep_alive, push.tally.objects):
-            missing = push.open_quarantine().check_connected(
-                list(dict.fromkeys(tips)),
+            ids = list(dict.fromkeys(tips))
+            found, missing = push.open_quarantine().unconnected(
+                ids,
                 alternate_tips(repository),
                 [*repository.shallow, *boundary],
                 # as they are now: what a ref named when the client connected may be pruned since
                 refs=repository.refs.snapshot(),
+                seconds=max(0, repository.config.get_int(CHECK_KEY, CHECK_SECONDS)),
             )
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"
-        return missing is None
+        return frozenset(ids[index] for index in found)
 
     def refuse_inconsistent_aliases(self) -> None:
         """A symbolic ref and its target in one push: they have to be moved alike."""

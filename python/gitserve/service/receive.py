@@ -29,7 +29,7 @@ from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
 from gitserve.service.hooks import AsksHooks
 from gitserve.service.keepalive import kept_alive
-from gitserve.service.object_rules import UnusableRules, object_rules, wanted
+from gitserve.service.object_rules import ObjectRules, UnusableRules, object_rules, wanted
 from gitserve.service.policy import Deny
 from gitserve.service.push import Push
 from gitserve.service.remarks import Aside, Remarks, nowhere
@@ -140,15 +140,17 @@ class ReceiveService:
         try:
             quarantine = push.open_quarantine()
             trouble = NO_PACK
+            rules = _rules(push.repository)
             receiver = quarantine.receive(
                 max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
                 threads=self._threads or config.get_int("pack.threads", 0),
+                examine=(rules.severities, rules.skip) if isinstance(rules, ObjectRules) else None,
             )
             self._read_pack(receiver)
             push.tally.objects += receiver.finish(progress)
             progress.finish()
-            if wanted(push.repository):
-                self._check_objects(quarantine, push.remarks(effect.framing))
+            if rules is not None:
+                self._check_objects(quarantine, rules, push.remarks(effect.framing))
             if receiver.objects_expected < _unpack_limit(config):
                 trouble = NOT_UNPACKED
                 quarantine.unpack()
@@ -159,13 +161,13 @@ class ReceiveService:
             return Unpacked(wire or trouble)
         return Unpacked()
 
-    def _check_objects(self, quarantine: Quarantine, remarks: Remarks) -> None:
+    def _check_objects(
+        self, quarantine: Quarantine, rules: ObjectRules | UnusableRules, remarks: Remarks
+    ) -> None:
         push = self._push
-        try:
-            rules = object_rules(push.repository)
-        except UnusableRules as error:
-            remarks.say(b"fatal: %b\n" % str(error).encode("utf-8", "replace"))
-            raise
+        if isinstance(rules, UnusableRules):
+            remarks.say(b"fatal: %b\n" % str(rules).encode("utf-8", "replace"))
+            raise rules
         for text in rules.warnings:
             remarks.warning(text.encode())
         with kept_alive(remarks, push.keep_alive, push.tally.objects):
@@ -214,6 +216,16 @@ class ReceiveService:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""
         self._push.discard()
         self._push.tally.warnings += self._push.repository.objects.snapshot().take_warnings()
+
+
+def _rules(repository: NativeRepository) -> ObjectRules | UnusableRules | None:
+    """By which the received objects are checked, if they are."""
+    if not wanted(repository):
+        return None
+    try:
+        return object_rules(repository)
+    except UnusableRules as error:
+        return error
 
 
 def _unpack_limit(config: Config) -> int:
