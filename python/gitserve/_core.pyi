@@ -14,6 +14,7 @@ from gitserve.options import RefFormat, Reflogs
 __all__ = [
     "Chunk",
     "FileStamps",
+    "LockedFile",
     "Negotiation",
     "PackCache",
     "PackReceiver",
@@ -166,6 +167,25 @@ class RefStore:
         reflog: Reflogs = "existing",
     ) -> None:
         """Makes a ref follow another, which need not exist. Raises RepositoryError."""
+
+@final
+class LockedFile:
+    """The right to change one file beside the refs, such as ``shallow``, under git's lock."""
+
+    def __new__(cls, common_dir: str, name: str, *, sharing: int = 0) -> Self:
+        """Waits up to a second for whoever holds it; a killed process of ours is no one.
+
+        ``sharing``: as :meth:`RefStore.update` has it. Raises RepositoryError.
+        """
+
+    def read(self) -> bytes:
+        """What the file says; empty where there is none."""
+
+    def replace(self, content: bytes) -> None:
+        """Says this durably, and gives the lock back. Empty: there is no such file any more."""
+
+    def release(self) -> None:
+        """Gives the lock back with nothing changed. Safe to call at any time."""
 
 @final
 class RefSnapshot:
@@ -358,12 +378,21 @@ class PackStream(Iterator[Chunk]):
         leave_missing: bool = False,
         cache: PackCache | None = None,
         leave_out: Sequence[bytes] = ...,
+        window: int = 10,
+        depth: int = 50,
+        window_memory: int = 0,
+        level: int = ...,
+        big_file_threshold: int | None = None,
+        reuse_packs: bool = True,
     ) -> Self:
         """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
         as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
         ``leave_missing``: what the repository lacks is left out instead of being an error.
         ``cache``: where packs are remembered; whether the client may have what it wants has been
         decided by now. ``leave_out``: ids of objects that the client gets elsewhere.
+        ``window``, ``depth``, ``window_memory`` (bytes for each thread; 0: the core's own bound),
+        ``level``, ``big_file_threshold``: of the search for new deltas. ``reuse_packs``: a pack
+        that a bitmap covers may be copied without a look at its objects.
         """
 
     def __iter__(self) -> PackStream: ...

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 
+from gitserve._core import LockedFile
 from gitserve.errors import RepositoryError
 from gitserve.repository.files import Witness
-from gitserve.repository.sharing import share
 
 _HEX = frozenset(b"0123456789abcdef")
 
@@ -62,38 +61,11 @@ def move_boundary(
 
     ``sharing``: who may use it, as :func:`gitserve.repository.sharing.sharing` says it.
     """
-    path = os.path.join(common_dir, "shallow")
-    lock = path + ".lock"
+    locked = LockedFile(common_dir, "shallow", sharing=sharing)
     try:
-        file = open(lock, "xb")  # noqa: SIM115 - closed below, before it is renamed
-    except OSError as error:
-        raise RepositoryError(f"{lock}: {error.strerror}") from error
-    try:
-        with file:
-            try:
-                with open(path, "rb") as old:
-                    before = old.read().split()
-            except FileNotFoundError:
-                before = []
-            after = sorted(moved(before, shallow, unshallow))
-            file.write(b"".join([commit_id + b"\n" for commit_id in after]))
-            file.flush()
-            os.fsync(file.fileno())
-        share(lock, sharing)
-        if after:
-            os.rename(lock, path)
-        else:
-            # A repository with its whole history has no such file.
-            with suppress(FileNotFoundError):
-                os.unlink(path)
-            os.unlink(lock)
-        # Refs that need the boundary move only once the disk has it.
-        folder = os.open(common_dir, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        with suppress(OSError):
-            os.unlink(lock)
-        raise RepositoryError(f"{path}: {error.strerror}") from error
+        after = sorted(moved(locked.read().split(), shallow, unshallow))
+        # Refs that need the boundary move only once the disk has it. A repository with its whole
+        # history has no such file.
+        locked.replace(b"".join([commit_id + b"\n" for commit_id in after]))
+    finally:
+        locked.release()

@@ -16,6 +16,7 @@ from gitserve._core import Upkeep
 from gitserve.errors import RepositoryError
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.packrules import pack_depth
 from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 
@@ -63,7 +64,7 @@ def after_push(repository: NativeRepository, how: str) -> None:
     if not upkeep.is_due(packs, loose):
         return
     if how == IN_THREAD:
-        depth = min(max(0, repository.config.get_int("pack.depth", 50)), 4095)
+        depth = pack_depth(repository.config)
         fsync = set(sync_rules(repository.config))
         failure = upkeep.roll_up_soon(
             packs,

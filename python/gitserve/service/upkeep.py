@@ -10,14 +10,12 @@ from collections.abc import Callable
 
 from gitserve._core import Upkeep
 from gitserve.errors import Refused, RepositoryError
-from gitserve.record import TYPE_CHECKING, Record
+from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.packrules import compression, pack_depth, pack_window
 from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 from gitserve.service.rolling import graph_of, packs_refs, writes_bitmaps
-
-if TYPE_CHECKING:
-    from gitserve.repository.config import Config
 
 DEFAULT_GRACE = "2.weeks.ago"
 """Of unreachable objects: ``gc.pruneExpire``."""
@@ -99,8 +97,8 @@ def maintain(
         least_loose=least.loose,
         grace=seconds_of(words),
         threads=threads or max(0, config.get_int("pack.threads", 0)),
-        window=_size(config, "pack.window", 10),
-        depth=_size(config, "pack.depth", 50),
+        window=pack_window(config),
+        depth=pack_depth(config),
         level=compression(config),
         big_file_threshold=max(0, config.get_int("core.bigfilethreshold", 512 << 20)),
         fsync=set(sync_rules(config)),
@@ -129,18 +127,3 @@ def seconds_of(words: str) -> float | None:
         else:
             return float(total)
     raise RepositoryError(f"cannot understand the time '{words}': say 2.weeks.ago, now or never")
-
-
-def compression(config: Config) -> int:
-    """zlib's level: ``pack.compression``, else ``core.compression``; -1: the usual one."""
-    for key in ("pack.compression", "core.compression"):
-        if config.get(key) is not None:
-            level = config.get_int(key, -1)
-            if not -1 <= level <= 9:
-                raise RepositoryError(f"bad pack compression level {level}")
-            return level
-    return -1
-
-
-def _size(config: Config, key: str, default: int) -> int:
-    return min(max(0, config.get_int(key, default)), 4095)

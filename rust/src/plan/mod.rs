@@ -63,6 +63,9 @@ pub struct PlanOptions {
     /// Bytes of new deltas and newly compressed objects that are kept until they are sent; what
     /// does not fit is made a second time.
     pub keep_memory: u64,
+    /// A pack of which a bitmap tells that it is wanted whole is copied without a look at its
+    /// objects (`pack.allowPackReuse`).
+    pub reuse_packs: bool,
     /// Stored deltas are sent as they are, where they serve. Otherwise all are searched anew, and
     /// more thoroughly than a client is made to wait for.
     pub reuse_deltas: bool,
@@ -92,6 +95,7 @@ impl Default for PlanOptions {
             big_file_threshold: 512 << 20,
             search_memory: 384 << 20,
             keep_memory: 128 << 20,
+            reuse_packs: true,
             reuse_deltas: true,
             reused_depth: u32::MAX,
             as_found: false,
@@ -215,6 +219,7 @@ impl PackPlan {
         let mut stretches = None;
         if let Some(stored) = stored {
             if options.ofs_delta
+                && options.reuse_packs
                 && objects.is_empty()
                 && let Some(plan) = whole::plan_stored(source, &stored, watch)
             {

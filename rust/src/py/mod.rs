@@ -12,6 +12,7 @@ mod foreign;
 mod graph;
 mod ids;
 mod ingest;
+mod locked;
 mod maintain;
 mod objects;
 mod pieces;
@@ -32,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<pieces::Pieces>()?;
     module.add_class::<refs::RefStore>()?;
     module.add_class::<refs::RefSnapshot>()?;
+    module.add_class::<locked::LockedFile>()?;
     module.add_class::<graph::Negotiation>()?;
     module.add_function(wrap_pyfunction!(graph::all_reachable, module)?)?;
     module.add_function(wrap_pyfunction!(graph::check_connected, module)?)?;

@@ -20,6 +20,9 @@ use crate::emit::{self, EmitError, PackStats, Remembered, StreamOptions};
 use crate::graph::{Filter, Shallow, WalkRequest};
 use crate::plan::PlanOptions;
 
+/// Neighbours tried for each object: room for all of them is made beforehand.
+const MAX_WINDOW: usize = 4095;
+
 fn emit_error(error_: EmitError) -> PyErr {
     match error_ {
         EmitError::Source(inner) => source_error(inner),
@@ -74,6 +77,8 @@ impl PackStream {
         progress = false, band_limit = 65520, keepalive = 5.0, threads = 0, sideband_all = false,
         use_bitmaps = true, client = None, leave_missing = false,
         cache = None, leave_out = vec![],
+        window = 10, depth = 50, window_memory = 0, level = -1, big_file_threshold = None,
+        reuse_packs = true,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn new(
@@ -99,6 +104,12 @@ impl PackStream {
         leave_missing: bool,
         cache: Option<&PackCache>,
         leave_out: Vec<PyBackedBytes>,
+        window: usize,
+        depth: u32,
+        window_memory: u64,
+        level: i32,
+        big_file_threshold: Option<u64>,
+        reuse_packs: bool,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let filter = match filter_spec {
@@ -139,7 +150,23 @@ impl PackStream {
                 leave_missing,
                 leave_out,
             };
-            let plan = PlanOptions { thin, ofs_delta, threads, ..PlanOptions::default() };
+            let defaults = PlanOptions::default();
+            let search_memory = match window_memory {
+                0 => defaults.search_memory,
+                each => each.saturating_mul(threads as u64).min(defaults.search_memory),
+            };
+            let plan = PlanOptions {
+                thin,
+                ofs_delta,
+                threads,
+                window: window.min(MAX_WINDOW),
+                depth,
+                big_file_threshold: big_file_threshold.unwrap_or(defaults.big_file_threshold),
+                search_memory,
+                reuse_packs,
+                level: if level < 0 { defaults.level } else { level },
+                ..defaults
+            };
             let stream = StreamOptions {
                 band_limit,
                 progress,

@@ -11,6 +11,7 @@
 //! backend that fills the same snapshot.
 
 mod advertise;
+mod beside;
 mod conflict;
 mod error;
 mod folders;
@@ -41,6 +42,7 @@ mod update;
 mod witness;
 
 pub use advertise::{AdvertiseOptions, Advertisement};
+pub use beside::LockedFile;
 pub use error::RefError;
 pub use head::Head;
 pub use ls_refs::LsRefsOptions;

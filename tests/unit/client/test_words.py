@@ -110,4 +110,4 @@ def test_shallow_file(tmp_path: Path) -> None:
         move_boundary(str(tmp_path), (), (B,))
     (tmp_path / "shallow.lock").unlink()
     move_boundary(str(tmp_path), (), (B, C))
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["gitserve-locks"]

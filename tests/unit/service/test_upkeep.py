@@ -7,8 +7,7 @@ import io
 import pytest
 from gitserve.errors import RepositoryError
 from gitserve.maintain import Bars, size, summary
-from gitserve.repository.config import Config
-from gitserve.service.upkeep import Report, compression, seconds_of
+from gitserve.service.upkeep import Report, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -29,17 +28,6 @@ def test_times(words: str, seconds: float | None) -> None:
 def test_what_is_no_time_is_refused(words: str) -> None:
     with pytest.raises(RepositoryError, match="cannot understand"):
         seconds_of(words)
-
-
-def test_compression() -> None:
-    def of(**values: str) -> int:
-        return compression(Config([(key.replace("_", "."), v, "", 0) for key, v in values.items()]))
-
-    assert of() == -1
-    assert of(core_compression="9") == 9
-    assert of(core_compression="9", pack_compression="1") == 1
-    with pytest.raises(RepositoryError, match="level 10"):
-        of(pack_compression="10")
 
 
 def report(**changed: int) -> Report:

@@ -129,8 +129,8 @@ impl Staging {
         }
     }
 
-    fn top_locks(&self) -> [PathBuf; 2] {
-        ["HEAD.lock", "packed-refs.lock"].map(|name| self.git_dir.join(name))
+    fn top_locks(&self) -> [PathBuf; 3] {
+        ["HEAD.lock", "packed-refs.lock", "shallow.lock"].map(|name| self.git_dir.join(name))
     }
 
     /// Removes the lock files that are this file, wherever they are.
