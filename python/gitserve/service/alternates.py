@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from gitserve.errors import GitServeError
 from gitserve.repository.locate import location_of
 from gitserve.repository.native import NativeRepository
-from gitserve.service.process import ProgramTimeout, run_program
+from gitserve.service.process import ProgramTimeout, aside, run_program
 
 MAX_ALTERNATES = 100
 """Folders whose refs are told to a pusher; each costs opening a repository."""
@@ -73,6 +73,7 @@ def _told_by(command: str, git_dir: str, repository: NativeRepository) -> Iterab
         environ=os.environ,
         stdin=b"",
         on_output=said.append,
+        on_error_output=aside,
         timeout=COMMAND_SECONDS,
     )
     lines = b"".join(said).split() if status == 0 else []

@@ -70,15 +70,21 @@ class _Git:
         def hear(text: bytes) -> None:
             said.append(text)
 
-        self._run(("hash-object", "-t", "tree", "--stdin"), hear)
+        self._run(("hash-object", "-t", "tree", "--stdin"), hear, self._remarks.say)
         return b"".join(said).decode().strip()
 
-    def _run(self, arguments: Sequence[str], on_output: Callable[[bytes], None]) -> int:
+    def _run(
+        self,
+        arguments: Sequence[str],
+        on_output: Callable[[bytes], None],
+        on_error_output: Callable[[bytes], None] | None = None,
+    ) -> int:
         return run_program(
             ["git", *arguments],
             cwd=self._folder,
             environ=self._environ,
             stdin=b"",
             on_output=on_output,
+            on_error_output=on_error_output,
             timeout=SECONDS,
         )

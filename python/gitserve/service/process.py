@@ -11,6 +11,7 @@ import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 
 PIECE = 32 << 10
 """Bytes of output taken at once."""
@@ -23,6 +24,12 @@ class ProgramTimeout(Exception):
     """It ran longer than it may, and has been killed."""
 
 
+def aside(text: bytes) -> None:
+    """Error output that is for whoever runs us: to our own."""
+    with suppress(OSError):
+        os.write(2, text)
+
+
 def run_program(
     arguments: Sequence[str | bytes],
     *,
@@ -31,11 +38,14 @@ def run_program(
     stdin: bytes,
     on_output: Callable[[bytes], None],
     timeout: float,
+    on_error_output: Callable[[bytes], None] | None = None,
 ) -> int:
-    """The exit status, negative for a signal. Standard output and error both go to ``on_output``.
+    """The exit status, negative for a signal.
 
-    Raises OSError when it cannot be started, :class:`ProgramTimeout`, and whatever ``on_output``
-    raises; it is killed then, with its process group.
+    Standard error goes to ``on_error_output``; without one, to ``on_output`` as well, which is
+    right where a person reads it and wrong where its lines mean something. Raises OSError when it
+    cannot be started, :class:`ProgramTimeout`, and whatever these two raise; it is killed then,
+    with its process group.
     """
     import select  # not at the top: most requests run no program
     import signal
@@ -48,7 +58,7 @@ def run_program(
             env=environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if on_error_output is None else subprocess.PIPE,
             process_group=0,
             bufsize=0,
         )
@@ -61,18 +71,22 @@ def run_program(
         process = start(["/bin/sh", *arguments])  # a script without its first line, as execvp does
     assert process.stdin is not None
     assert process.stdout is not None
-    to, out = process.stdin.fileno(), process.stdout.fileno()
+    to = process.stdin.fileno()
+    hearers = {process.stdout.fileno(): on_output}
+    if on_error_output is not None:
+        assert process.stderr is not None
+        hearers[process.stderr.fileno()] = on_error_output
     os.set_blocking(to, False)
     deadline = time.monotonic() + timeout
     unsent = memoryview(stdin)
     poll = select.poll()
-    poll.register(out, select.POLLIN)
+    for out in hearers:
+        poll.register(out, select.POLLIN)
     if unsent:
         poll.register(to, select.POLLOUT)
     else:
         process.stdin.close()
     ended: float | None = None
-    silent = False
     try:
         while True:
             now = time.monotonic()
@@ -82,17 +96,18 @@ def run_program(
                 ended = now
             if ended is not None and now >= ended + LINGER:
                 break  # somebody it started lives on with our pipe in hand
-            if silent and (not unsent or ended is not None):
+            if not hearers and (not unsent or ended is not None):
                 break
             # waking twice a second notices an end that closes nothing
             for descriptor, _ in poll.poll(min(500.0, (deadline - now) * 1000)):
-                if descriptor == out:
-                    piece = os.read(out, PIECE)
+                hear = hearers.get(descriptor)
+                if hear is not None:
+                    piece = os.read(descriptor, PIECE)
                     if not piece:
-                        poll.unregister(out)  # it may go on to read what we have for it
-                        silent = True
+                        poll.unregister(descriptor)  # it may go on to read what we have for it
+                        del hearers[descriptor]
                     else:
-                        on_output(piece)
+                        hear(piece)
                 else:
                     try:
                         unsent = unsent[os.write(to, unsent[:PIECE]) :]
@@ -107,8 +122,9 @@ def run_program(
     except subprocess.TimeoutExpired as error:
         raise ProgramTimeout(str(error)) from None
     finally:
-        process.stdout.close()
-        process.stdin.close()
+        for pipe in (process.stdout, process.stderr, process.stdin):
+            if pipe is not None:
+                pipe.close()
         if process.poll() is None:
             try:
                 os.killpg(process.pid, signal.SIGKILL)

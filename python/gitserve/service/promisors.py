@@ -8,9 +8,7 @@ of git(1).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.config import Config
@@ -98,7 +96,7 @@ class PromisedObjects:
         return self._left >= 0 and any(self._fetch_from(name, object_id, environ) for name in names)
 
     def _fetch_from(self, name: str, object_id: bytes, environ: Mapping[str, str]) -> bool:
-        from gitserve.service.process import ProgramTimeout, run_program
+        from gitserve.service.process import ProgramTimeout, aside, run_program
 
         words = [
             "git", "-c", "fetch.negotiationAlgorithm=noop", "fetch", "--no-tags",
@@ -112,14 +110,9 @@ class PromisedObjects:
         try:
             status = run_program(
                 words, cwd=self._repository.git_dir, environ=env, stdin=object_id + b"\n",
-                on_output=_complain, timeout=TIMEOUT,
+                on_output=aside, timeout=TIMEOUT,
             )  # fmt: skip
         except (OSError, ProgramTimeout) as error:
             self._tally.warnings.append(f"fetching {object_id.decode()} from {name}: {error}")
             return False
         return not status and object_id in self._repository.objects.snapshot()
-
-
-def _complain(piece: bytes) -> None:
-    with suppress(OSError):
-        os.write(2, piece)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from gitserve.service.process import ProgramTimeout, run_program
+from gitserve.service.process import ProgramTimeout, aside, run_program
 from gitserve.transport.hostnames import HostNames
 
 TIMEOUT = 60.0
@@ -42,6 +42,7 @@ def ask_access_hook(
             environ={**os.environ, **remote_environ(peer)},
             stdin=b"",
             on_output=keep,
+            on_error_output=aside,  # for the operator, never for the client
             timeout=TIMEOUT,
         )
     except (OSError, ProgramTimeout):

@@ -137,3 +137,15 @@ def test_whoever_listens_may_give_up(tmp_path: Path) -> None:
         )  # fmt: skip
     with pytest.raises(ProcessLookupError):
         os.kill(heard[0], 0)
+
+
+def test_error_output_apart(tmp_path: Path) -> None:
+    """Both are read to their ends, whichever is closed first."""
+    program = script(tmp_path, "echo out; echo wrong >&2; exec >&-; sleep 0.1; echo late >&2")
+    said: list[bytes] = []
+    complained: list[bytes] = []
+    status = run_program(
+        [program], cwd=str(tmp_path), environ=dict(os.environ), stdin=b"",
+        on_output=said.append, on_error_output=complained.append, timeout=60,
+    )  # fmt: skip
+    assert (status, b"".join(said), b"".join(complained)) == (0, b"out\n", b"wrong\nlate\n")
