@@ -23,6 +23,7 @@ commands:
   http            serve repositories over HTTP
   http-backend    answer one HTTP request as a CGI program, for a web server
   maintain        keep repositories small and fast, as git gc does
+  bundle          freeze a pack that clients over HTTP may download in parts
   upload-pack     serve one fetch or clone on standard input and output (for ssh)
   receive-pack    take one push on standard input and output (for ssh)
   upload-archive  send one archive of a tree on standard output (for ssh)
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from gitserve.maintain import run as maintain
 
         return maintain(words[1:])
+    if command == "bundle":
+        from gitserve.bundle import run as bundle
+
+        return bundle(words[1:])
     if command in ("--version", "-v", "version"):
         return _version()
     if command in ("--help", "-h", "help"):

@@ -115,6 +115,8 @@ class HttpLimits(Record):
     max_fetch_bytes: int = 256 << 20
     """Of a fetch's request, decompressed: wants and haves, which the sessions count as well. A
     client that names 250,000 of each sends 25 MB."""
+    fetch_bytes_are_final: bool = False
+    """A repository's ``http.maxRequestBuffer`` changes nothing."""
     max_push_bytes: int = 0
     """Of a push, decompressed; 0: no limit but the repository's ``receive.maxInputSize``."""
     max_expansion: int = 100

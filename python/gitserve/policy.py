@@ -10,7 +10,7 @@ learns nothing of it, and the log all.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from gitserve.record import TYPE_CHECKING, Protocol, Record
 
@@ -92,6 +92,15 @@ class Policy:
         """May anything be pushed here? Who may is shown the refs, whatever :meth:`may_read`
         says. False: as if the repository did not exist."""
         return True
+
+    def hidden_refs(self, request: Request) -> Iterable[str | bytes]:  # noqa: ARG002
+        """Refs that do not exist for whoever asks, in the words of ``transfer.hideRefs``.
+
+        Full names, or what they begin with up to a slash: ``refs/heads/secret``, ``refs/pull``;
+        with ``!`` in front, what is to be seen all the same; the last that fits holds. They are
+        not listed, not given by id, and not pushed to.
+        """
+        return ()
 
     def may_update(self, push: Push, update: Update) -> bool:  # noqa: ARG002
         """May this ref move? The objects are there, in quarantine; the others go on without it,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from gitserve.dropin.archive import UploadArchiveHandler
 from gitserve.dropin.backends import Backend, BackendRepo, DictBackend, FileSystemBackend
 from gitserve.dropin.command import main, serve_command
+from gitserve.dropin.guard import handlers_with  # noqa: F401 - our own; dulwich has none
 from gitserve.dropin.handlers import Handler, PackHandler
 from gitserve.dropin.info import (
     generate_info_refs,

@@ -111,7 +111,7 @@ def test_a_filter_speaks_and_streams(newest_git: Git, programs: Programs, tree: 
 
 def test_configured(newest_git: Git, programs: Programs, tree: Path) -> None:
     newest_git.run("config", "tar.umask", "077", cwd=tree)
-    newest_git.run("config", "tar.upper.command", "tr a-z A-Z", cwd=tree)
+    newest_git.run("config", "tar.upper.command", "echo slow >&2; tr a-z A-Z", cwd=tree)
     ours, said = remote(programs, newest_git, tree, "main")
     assert ours == newest_git.run("archive", "main", cwd=tree).stdout, said
     assert (
@@ -121,6 +121,7 @@ def test_configured(newest_git: Git, programs: Programs, tree: Path) -> None:
     assert b"upper" in remote(programs, newest_git, tree, "--list")[0].splitlines()
     ours, said = remote(programs, newest_git, tree, "--format=upper", "main")
     assert ours == newest_git.run("archive", "--format=upper", "main", cwd=tree).stdout, said
+    assert said.split() == [b"remote:", b"slow"]
 
 
 PATHSPECS = """

@@ -620,3 +620,26 @@ def test_corrupt_repository_is_named_in_the_log_only(
 @pytest.fixture
 def client_v2(newest_git: Git, programs: Programs, server: Server) -> Client:
     return Client(newest_git, 2, "daemon", programs, server)
+
+
+@pytest.mark.ours
+def test_alternates_are_asked_once_for_the_objects_of_all_commands(
+    newest_git: Git, server: Server, lively: Path, tmp_path: Path
+) -> None:
+    """Each command that lacks something is looked at by itself; the program is not run for each."""
+    other = tmp_path / "other.git"
+    newest_git.run("init", "-q", "--bare", other)
+    (lively / "objects/info").mkdir(exist_ok=True)
+    (lively / "objects/info/alternates").write_text(f"{other}/objects\n")
+    counting = tmp_path / "count"
+    counting.write_text(f"#!/bin/sh\necho asked >>{tmp_path}/asked\n")
+    counting.chmod(0o755)
+    newest_git.run("config", "core.alternateRefsCommand", str(counting), cwd=lively)
+    empty = newest_git.run("pack-objects", "--stdout", "-q", cwd=lively, stdin=b"").stdout
+    commands = [create(b"%040x" % number, b"refs/heads/new%d" % number) for number in (1, 2, 3)]
+    report = push(server, lively, commands, empty)
+    assert report[1:] == [
+        b"ng refs/heads/new%d missing necessary objects\n" % number for number in (1, 2, 3)
+    ]
+    # once for the advertisement, once for the push
+    assert (tmp_path / "asked").read_text() == "asked\n" * 2

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -242,3 +243,40 @@ def until_logged(server: Server, words: str) -> str:
         log += server.new_log()
         time.sleep(0.02)
     return log
+
+
+def bands_of(command: list[str], request: bytes) -> dict[int, bytes]:
+    """What a receive-pack says behind its advertisement, by band."""
+    done = subprocess.run(command, input=request, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[int, bytes] = {}
+    rest = done.stdout.partition(b"0000")[2]
+    while rest:
+        size = int(rest[:4], 16)
+        if size > 4:
+            found[rest[4]] = found.get(rest[4], b"") + rest[5:size]
+        rest = rest[max(size, 4) :]
+    return found
+
+
+def test_what_a_hook_prints_arrives_as_it_is(
+    newest_git: Git, programs: Programs, lively: Path
+) -> None:
+    """Escape sequences, zeros, carriage returns, no UTF-8: git passes them on, and so do we; what a
+    terminal gets to see is for the client to decide."""
+    said = r"\033[31mred\033[0m \000 \r 50%%\r100%%\n \377\376 \007 no end"
+    for name in ("pre-receive", "update", "post-receive"):
+        add_hook(lively, name, f"#!/bin/sh\nprintf '{name} {said}'\nprintf '{said}\\n' >&2\n")
+    tip = newest_git.text("rev-parse", "main", cwd=lively)
+    answers = []
+    for number, program in enumerate((f"{newest_git.path} receive-pack", programs.receive_pack)):
+        line = f"{'0' * len(tip)} {tip} refs/heads/new{number}"
+        line += "\0report-status side-band-64k object-format=sha1"
+        empty = newest_git.run("pack-objects", "--stdout", "-q", cwd=lively, stdin=b"").stdout
+        request = f"{len(line) + 4:04x}{line}0000".encode() + empty
+        answers.append(bands_of([*shlex.split(program), str(lively)], request))
+    theirs, ours = answers
+    assert b"\x1b[31mred" in theirs[2]
+    assert b"\0" in theirs[2]
+    assert ours[2] == theirs[2]
+    assert ours[1].replace(b"new1", b"new0") == theirs[1]

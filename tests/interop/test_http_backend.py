@@ -146,3 +146,32 @@ def test_translated_paths_and_exports(form: Form) -> None:
     told = ours({**asked, "GIT_HTTP_EXPORT_ALL": "1", "PATH_TRANSLATED": climbing})
     assert told.status == "500 Internal Server Error"
     assert "aliased" in told.log
+
+
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_the_largest_request(newest_git: Git, lively: Path, in_chunks: bool) -> None:
+    """``http.maxRequestBuffer``, and the variable that goes before it, as git-http-backend(1) has
+    them; git breaks its answer off where we say what is wrong."""
+    prefixes = b"".join(b"0026ref-prefix refs/heads/main%08d" % n for n in range(300))
+    body = b"0014command=ls-refs\n0001" + prefixes + b"0000"
+    environ = {
+        "GIT_PROJECT_ROOT": str(lively.parent), "GIT_HTTP_EXPORT_ALL": "", **UPLOAD,
+        "PATH_INFO": f"/{lively.name}/git-upload-pack", "GIT_PROTOCOL": "version=2",
+        "QUERY_STRING": "",
+    }  # fmt: skip
+    if not in_chunks:
+        environ["CONTENT_LENGTH"] = str(len(body))
+
+    def both(said: str | None) -> tuple[bool, str]:
+        env = environ if said is None else {**environ, "GIT_HTTP_MAX_REQUEST_BUFFER": said}
+        theirs = backend(newest_git.path, env, body)
+        return "larger than our maximum" in theirs.log, ours(env, body).status.split()[0]
+
+    assert both(None) == (False, "200")
+    newest_git.run("config", "http.maxRequestBuffer", "9k", cwd=lively)
+    assert both(None) == (True, "413")
+    assert both("100k") == (False, "200")
+    newest_git.run("config", "http.maxRequestBuffer", "100k", cwd=lively)
+    assert both(None) == (False, "200")
+    assert both("9k") == (True, "413")
+    assert ours({**environ, "GIT_HTTP_MAX_REQUEST_BUFFER": "much"}, body).status.startswith("500")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.interop.test_hooks import add_hook, client, clone
 from tests.support.client import Client
-from tests.support.gits import refs
+from tests.support.gits import object_ids, refs
 
 __all__ = ["client", "clone"]
 
@@ -69,3 +69,33 @@ def test_who_asks_for_no_certificate_gets_none(client: Client, lively: Path, clo
     done = client.push(clone, "--signed", "main:new", check=False)
     assert "the receiving end does not support --signed push" in done.stderr.decode()
     assert "refs/heads/new" not in refs(client.git, lively)
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("hook", ["pre-receive", "update"])
+def test_a_refused_push_leaves_no_certificate(
+    client: Client, lively: Path, clone: Path, hook: str
+) -> None:
+    client.git.run("config", "receive.certNonceSeed", "secret", cwd=lively)
+    add_hook(lively, "pre-receive", RECORDER)
+    add_hook(lively, hook, RECORDER + "exit 1\n" if hook == "pre-receive" else "#!/bin/sh\nexit 1")
+    before = object_ids(client.git, lively)
+    done = client.push(clone, "--signed", "main:new", check=False)
+    assert b"declined" in done.stdout
+    # the hook has read it
+    assert b"refs/heads/new" in (lively / "certificate").read_bytes()
+    assert object_ids(client.git, lively) == before
+
+
+def test_a_signed_deletion_keeps_its_certificate(client: Client, lively: Path, clone: Path) -> None:
+    """There are no objects but this one."""
+    client.git.run("config", "receive.certNonceSeed", "secret", cwd=lively)
+    client.push(clone, "main:old")
+    add_hook(lively, "pre-receive", RECORDER)
+    add_hook(lively, "post-receive", RECORDER)
+    client.push(clone, "--signed", ":old")
+    assert "refs/heads/old" not in refs(client.git, lively)
+    blob = client.git.text("hash-object", str(lively / "certificate"), cwd=lively)
+    assert client.git.text("cat-file", "-t", blob, cwd=lively) == "blob"
+    for name in ("pre-receive", "post-receive"):
+        assert f"GIT_PUSH_CERT={blob}" in (lively / f"{name}-saw").read_text()

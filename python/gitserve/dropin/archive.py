@@ -18,6 +18,8 @@ from gitserve.service.requests import serve_archive
 class UploadArchiveHandler(Handler):
     """Sends a tree as an archive."""
 
+    service = "upload-archive"
+
     def __init__(
         self,
         backend: Any,
@@ -29,8 +31,11 @@ class UploadArchiveHandler(Handler):
     ) -> None:
         """As :class:`~gitserve.dropin.upload.UploadPackHandler`."""
         super().__init__(backend, proto, stateless_rpc, http_req=http_req)
-        self.repo = backend.open_repository(repository_path(args))
+        self.path = repository_path(args)
+        self.repo = backend.open_repository(self.path)
 
     def handle(self) -> None:
         """Serves one archive. Raises what went wrong, once the client has been told."""
-        serve_archive(served(self.repo), converse(self.proto, stateless=self.stateless_rpc))
+        self.admit()
+        conversation = converse(self.proto, stateless=self.stateless_rpc)
+        serve_archive(served(self.repo), conversation, self.hidden)

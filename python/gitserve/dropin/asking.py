@@ -25,6 +25,7 @@ from gitserve.dropin.words import (
 )
 from gitserve.errors import GitServeError, InternalError
 from gitserve.repository.foreign import ForeignRepository
+from gitserve.repository.hiderefs import without
 from gitserve.repository.native import NativeRepository
 from gitserve.service.streams import Conversation
 from gitserve.service.upload import UploadService
@@ -272,7 +273,7 @@ class _Service(UploadService):
         repository: NativeRepository | ForeignRepository,
         conversation: Conversation,
     ) -> None:
-        super().__init__(repository, conversation, tally=handler.tally)
+        super().__init__(repository, conversation, tally=handler.tally, hidden=handler.hidden)
         self.repository = repository
         self.tell: dict[bytes, bytes] | None = None
         """The refs that the repository wants told, once it has said so."""
@@ -302,9 +303,8 @@ class _Service(UploadService):
             head = self.refs.symbolic(b"HEAD")
             if head not in self.tell or b"HEAD" not in self.tell:
                 head = self.tell.get(b"HEAD")
-            self.refs = RefSnapshot.given(
-                pairs, head, self.repository.object_format, before=self.refs
-            )
+            told = RefSnapshot.given(pairs, head, self.repository.object_format, before=self.refs)
+            self.refs = without(told, self._handler.hidden)
             self.tell = None
 
     def send(self, chosen: list[Any], framing: Framing) -> None:

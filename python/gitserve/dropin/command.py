@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from gitserve.dropin.backends import FileSystemBackend
 from gitserve.dropin.carrier import Protocol
+from gitserve.dropin.handlers import Handler
 from gitserve.dropin.tcp import DEFAULT_HANDLERS, TCPGitServer
 from gitserve.dropin.words import TCP_GIT_PORT
 
@@ -44,6 +45,8 @@ def serve_command(
 
     proto = Protocol(source.read, write)
     handler = handler_cls(FileSystemBackend() if backend is None else backend, words, proto)
+    if isinstance(handler, Handler):
+        handler.admit("stdio", os.environ.get("REMOTE_USER") or None)
     handler.handle()
     return 0
 

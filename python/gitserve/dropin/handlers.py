@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from gitserve.dropin.lines import capability_agent
+from gitserve.dropin.served import served
 from gitserve.dropin.words import (
     CAPABILITY_FILTER,
     CAPABILITY_INCLUDE_TAG,
@@ -21,8 +22,16 @@ from gitserve.dropin.words import (
     CAPABILITY_THIN_PACK,
 )
 from gitserve.errors import GitProtocolError, GitServeError, InternalError, PeerError
+from gitserve.policy import Request
+from gitserve.record import TYPE_CHECKING
+from gitserve.repository.foreign import ForeignRepository
+from gitserve.repository.native import NativeRepository
+from gitserve.service.permission import admit
 from gitserve.service.requests import ServiceOptions
 from gitserve.wire.protocol_version import requested_version
+
+if TYPE_CHECKING:
+    from gitserve.policy import Road
 
 _FREE_VALUED = (b"agent", b"session-id", b"filter", b"object-format")
 """Capabilities whose value each side chooses for itself."""
@@ -62,7 +71,16 @@ class Handler:
     """A command of the protocol."""
 
     options: ClassVar[ServiceOptions] = ServiceOptions()
-    """Limits and rules; a subclass or the operator may set another value."""
+    """Limits and rules; a subclass or the operator may set another value. With a ``policy`` among
+    them, whoever runs the handler calls :meth:`admit` first."""
+
+    service: ClassVar[str] = ""
+    """As policies call it."""
+
+    asking: Request | None = None
+    """Who has been let in by the policy."""
+    hidden: tuple[bytes, ...] = ()
+    """Refs that it hides from him, as patterns."""
 
     def __init__(
         self, backend: Any, proto: Any, stateless_rpc: Any = False, *, http_req: Any = None
@@ -74,9 +92,37 @@ class Handler:
         self.http_req = http_req
         self.stateless_rpc = bool(stateless_rpc) or http_req is not None
 
+    def admit(
+        self, road: Road = "stdio", user: str | None = None, address: str | None = None
+    ) -> None:
+        """Asks the policy, where there is one, whether this client may have this; once.
+
+        ``handle()`` asks for nobody in particular, unless it was asked before. Raises
+        :class:`~gitserve.service.permission.NotPermitted`; nothing has been sent then.
+        """
+        policy = self.options.policy
+        if policy is None or self.asking is not None:
+            return
+        where = location_of_repo(served(self.repo), self.path)
+        asking = Request(self.service, where, road, user, address)
+        self.hidden = admit(policy, asking)
+        self.asking = asking
+
+    repo: Any = None
+    """What the backend gave."""
+    path: Any = ""
+    """By the name that the client has for it."""
+
     def handle(self) -> None:
         """Serves the one request."""
         raise NotImplementedError(self.handle)
+
+
+def location_of_repo(repository: NativeRepository | ForeignRepository, path: Any) -> str:
+    """What a policy knows it by: its folder, or, where it has none, the name asked for."""
+    if isinstance(repository, NativeRepository):
+        return repository.git_dir
+    return path.decode("utf-8", "replace") if isinstance(path, bytes) else str(path)
 
 
 class PackHandler(Handler):

@@ -55,6 +55,8 @@ Triple = tuple[bytes, bytes, bytes]
 class ReceivePackHandler(PackHandler):
     """Takes what a client brings."""
 
+    service = "receive-pack"
+
     unset_deny: ClassVar[Deny] = Deny.IGNORE
     """Pushes to the current branch, where ``receive.denyCurrentBranch`` and ``denyDeleteCurrent``
     are not configured: they are done, as ever in dulwich."""
@@ -71,7 +73,8 @@ class ReceivePackHandler(PackHandler):
     ) -> None:
         """As :class:`~gitserve.dropin.upload.UploadPackHandler`."""
         super().__init__(backend, proto, stateless_rpc, http_req=http_req)
-        self.repo = backend.open_repository(repository_path(args))
+        self.path = repository_path(args)
+        self.repo = backend.open_repository(self.path)
         self.advertise_refs = advertise_refs
         self.tally = Tally()
         """What the request cost."""
@@ -96,13 +99,15 @@ class ReceivePackHandler(PackHandler):
 
     def handle(self) -> None:
         """Serves one push. Raises what went wrong, once the client has been told."""
+        self.admit()
         conversation = converse(self.proto, stateless=self.stateless_rpc)
         repository = served(self.repo)
         service: _Service | _ForeignService
         if isinstance(repository, ForeignRepository):
             service = _ForeignService(
-                self, repository, conversation, tally=self.tally, unset_deny=self.unset_deny
-            )
+                self, repository, conversation, tally=self.tally, unset_deny=self.unset_deny,
+                policy=self.options.policy, request=self.asking, hidden=self.hidden,
+            )  # fmt: skip
         else:
             service = _Service(
                 repository,
@@ -112,6 +117,9 @@ class ReceivePackHandler(PackHandler):
                 threads=self.options.threads,
                 ask_also=lambda hooks, push: _Hooks(self, hooks, push),
                 unset_deny=self.unset_deny,
+                policy=self.options.policy,
+                request=self.asking,
+                hidden=self.hidden,
             )
             service.handler = self
         dialogue = receive(self._config(repository), version=1 if self._version == 1 else 0)

@@ -19,10 +19,12 @@ from typing import Any
 
 from gitserve.dropin.archive import UploadArchiveHandler
 from gitserve.dropin.carrier import ReceivableProtocol
+from gitserve.dropin.handlers import Handler
 from gitserve.dropin.receive import ReceivePackHandler
 from gitserve.dropin.upload import UploadPackHandler
 from gitserve.dropin.words import TCP_GIT_PORT
 from gitserve.errors import GitProtocolError, HangupException, NotGitRepository, Refused
+from gitserve.service.permission import NotPermitted
 from gitserve.wire import error_line
 from gitserve.wire.malformed import quoted
 
@@ -80,6 +82,12 @@ class TCPGitRequestHandler(socketserver.StreamRequestHandler):
         except (NotGitRepository, Refused):
             self._refuse(DENIED + quoted(args[0]).encode())
             raise
+        if isinstance(handler, Handler):
+            try:
+                handler.admit("git", address=str(self.client_address[0]))
+            except NotPermitted as error:
+                self._refuse(error.told or DENIED + quoted(args[0]).encode())
+                raise
         try:
             handler.handle()
         except Exception:

@@ -36,6 +36,7 @@ from gitserve.dropin.words import (
 )
 from gitserve.errors import GitProtocolError
 from gitserve.repository.foreign import ForeignRepository
+from gitserve.repository.hiderefs import without
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.driver import drive
@@ -52,6 +53,8 @@ from gitserve.session.upload_v2 import upload_v2
 class UploadPackHandler(PackHandler):
     """Sends a client what it lacks."""
 
+    service = "upload-pack"
+
     def __init__(
         self,
         backend: Any,
@@ -65,7 +68,8 @@ class UploadPackHandler(PackHandler):
         """``args``: the repository's path, then git://'s parameters. Raises NotGitRepository.
         ``advertise_refs``: tell the refs and end."""
         super().__init__(backend, proto, stateless_rpc, http_req=http_req)
-        self.repo = backend.open_repository(repository_path(args))
+        self.path = repository_path(args)
+        self.repo = backend.open_repository(self.path)
         self.advertise_refs = advertise_refs
         self.tally = Tally()
         """What the request cost."""
@@ -120,6 +124,7 @@ class UploadPackHandler(PackHandler):
 
     def handle(self) -> None:
         """Serves one fetch or clone. Raises what went wrong, once the client has been told."""
+        self.admit()
         conversation = converse(self.proto, stateless=self.stateless_rpc)
         repository = served(self.repo)
         version = self._version
@@ -141,7 +146,8 @@ class UploadPackHandler(PackHandler):
     ) -> None:
         choose = chooser(self.repo)
         if choose is not None:
-            config = self._config(repository, repository.refs.snapshot())
+            refs = without(repository.refs.snapshot(), self.hidden)
+            config = self._config(repository, refs)
             serve_asking(self, repository, conversation, config, version, choose)
             return
         service = _Service(self, repository, conversation)
@@ -152,7 +158,9 @@ class UploadPackHandler(PackHandler):
     def _config(self, repository: ReadableRepository, refs: RefSnapshot) -> UploadConfig:
         """dulwich offers filters always; here too, unless the repository says no, or chooses itself
         what is sent."""
-        manner = Manner(self._version, self.stateless_rpc, self.advertise_refs)
+        manner = Manner(
+            self._version, self.stateless_rpc, self.advertise_refs, self.asking, self.hidden
+        )
         config = upload_config(repository, refs, manner, self.options)
         if chooser(self.repo) is not None:
             config = config.but(allow_filter=False)
@@ -193,7 +201,11 @@ class _Service(UploadService):
     ) -> None:
         self._handler = handler
         super().__init__(
-            repository, conversation, tally=handler.tally, threads=handler.options.threads
+            repository,
+            conversation,
+            tally=handler.tally,
+            threads=handler.options.threads,
+            hidden=handler.hidden,
         )
 
     def agreed(self, effect: Agreed) -> None:

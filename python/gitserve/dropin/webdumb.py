@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
+from gitserve.dropin.guard import admit_files
 from gitserve.dropin.lines import write_info_refs
-from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, url_prefix
+from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, logger, url_prefix
 from gitserve.errors import NoRepository, NotGitRepository
 from gitserve.repo import Repo
+from gitserve.repository.hiderefs import is_hidden
+from gitserve.repository.serverinfo import pack_lines
+from gitserve.service.permission import NotPermitted
 from gitserve.transport import httpfiles
+from gitserve.transport.httpapp import OBJECT_FILES
 from gitserve.transport.httprequest import Resource
 
 PIECE = 10240
@@ -31,16 +36,33 @@ def get_repo(backend: Any, mat: Match) -> Any:
 
 def generate_info_refs(repo: Any) -> Iterator[bytes]:
     """The lines of ``info/refs``."""
+    yield from visible_info_refs(repo, ())
+
+
+def visible_info_refs(repo: Any, hidden: Sequence[bytes]) -> Iterator[bytes]:
+    """The same for a client from whom a policy hides refs: their patterns."""
     if isinstance(repo, Repo):
-        yield from httpfiles.info_refs(repo.native).splitlines(keepends=True)
+        yield from httpfiles.info_refs(repo.native, hidden).splitlines(keepends=True)
     else:
-        yield from write_info_refs(repo.get_refs(), repo.object_store)
+        refs = {n: value for n, value in repo.get_refs().items() if not is_hidden(n, hidden)}
+        yield from write_info_refs(refs, repo.object_store)
+
+
+def open_for(req: HTTPGitRequest, backend: Any, mat: Match) -> tuple[Any, tuple[bytes, ...]]:
+    """The repository, if a policy lets this client have its files, and the refs that it hides.
+    Raises one of :data:`ABSENT`."""
+    repo = get_repo(backend, mat)
+    try:
+        return repo, admit_files(req.handlers, req.environ, repo, url_prefix(mat))
+    except NotPermitted as error:
+        logger.warning("%s", error)
+        raise NoRepository("as if there were none") from error
 
 
 def generate_objects_info_packs(repo: Any) -> Iterator[bytes]:
     """The lines of ``objects/info/packs``."""
     if isinstance(repo, Repo):
-        yield httpfiles.info_packs(repo.native.objects_dir)
+        yield pack_lines(repo.native.objects_dir)
         return
     for pack in repo.object_store.packs:
         yield b"P %b\n" % os.fsencode(os.path.basename(pack.data.filename))
@@ -82,13 +104,16 @@ def _send(
     req: HTTPGitRequest, backend: Any, mat: Match, resource: Resource, content_type: str
 ) -> Iterator[bytes]:
     try:
-        repo = get_repo(backend, mat)
+        repo, hidden = open_for(req, backend, mat)
     except ABSENT:
         yield no_repository(req, mat)
         return
     path = mat.group().lstrip("/")
+    if hidden and (resource in OBJECT_FILES or not isinstance(repo, Repo)):
+        yield req.not_found("File not found")
+        return
     if isinstance(repo, Repo):
-        file = httpfiles.dumb_file(repo.native, resource, path, time.time())
+        file = httpfiles.dumb_file(repo.native, resource, path, time.time(), hidden)
         if file is None:
             yield req.not_found("File not found")
             return
@@ -132,9 +157,12 @@ def get_idx_file(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[byte
 def get_loose_object(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[bytes]:
     """A loose object, compressed."""
     try:
-        repo = get_repo(backend, mat)
+        repo, hidden = open_for(req, backend, mat)
     except ABSENT:
         yield no_repository(req, mat)
+        return
+    if hidden:
+        yield req.not_found("Object not found")
         return
     if isinstance(repo, Repo):
         req.cache_forever()
@@ -158,7 +186,7 @@ def get_info_packs(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[by
     """Which packs there are."""
     req.nocache()
     try:
-        repo = get_repo(backend, mat)
+        repo, _hidden = open_for(req, backend, mat)
     except ABSENT:
         yield no_repository(req, mat)
         return

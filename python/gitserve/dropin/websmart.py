@@ -12,11 +12,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gitserve.dropin.carrier import ReceivableProtocol
+from gitserve.dropin.guard import admit_files, client_of
+from gitserve.dropin.handlers import Handler
 from gitserve.dropin.lines import pkt_line
-from gitserve.dropin.webdumb import ABSENT, generate_info_refs, get_repo, no_repository
+from gitserve.dropin.webdumb import ABSENT, get_repo, no_repository, visible_info_refs
 from gitserve.dropin.webinput import body_of
 from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, logger, url_prefix
 from gitserve.errors import GitProtocolError, GitServeError
+from gitserve.service.permission import NotPermitted
 from gitserve.transport.httpbody import BadBody
 from gitserve.wire.protocol_version import split_parameters
 
@@ -35,40 +38,53 @@ def get_info_refs(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[byt
         yield no_repository(req, mat)
         return
     if not service or req.dumb:
+        try:
+            hidden = admit_files(req.handlers, req.environ, repo, url_prefix(mat))
+        except NotPermitted:
+            yield no_repository(req, mat)
+            return
         req.nocache()
         req.respond(HTTP_OK, "text/plain")
-        yield from generate_info_refs(repo)
+        yield from visible_info_refs(repo, hidden)
         return
     name = service[0]
     handler_class = _handler_class(req, name)
     if isinstance(handler_class, bytes):
         yield handler_class
         return
-    req.nocache()
-    write = req.respond(HTTP_OK, f"application/x-{name}-advertisement")
-    said = _Advertised(b"# service=%b\n" % name.encode("ascii"), write)
+
+    def begin() -> Callable[[bytes], object]:
+        req.nocache()
+        return req.respond(HTTP_OK, f"application/x-{name}-advertisement")
+
+    said = _Advertised(b"# service=%b\n" % name.encode("ascii"), begin)
     proto = ReceivableProtocol(BytesIO().read, said.write)
     args = [url_prefix(mat), *_parameters(req)]
     handler = handler_class(backend, args, proto, stateless_rpc=True, advertise_refs=True)
+    refusal = _refusal(req, handler, mat)
+    if refusal is not None:
+        yield refusal
+        return
     _handle(handler)
     said.write(b"")
 
 
 class _Advertised:
     """Names the service in front, which version 2 leaves out; a handler may have chosen another
-    version than the client asked for."""
+    version than the client asked for. The answer begins with its first bytes."""
 
-    def __init__(self, service: bytes, write: Callable[[bytes], object]) -> None:
-        self._service: bytes | None = service
-        self._write = write
+    def __init__(self, service: bytes, begin: Callable[[], Callable[[bytes], object]]) -> None:
+        self._service = service
+        self._begin = begin
+        self._to: Callable[[bytes], object] | None = None
 
     def write(self, data: bytes) -> int:
-        if self._service is not None:
+        if self._to is None:
+            self._to = self._begin()
             if not data.startswith(VERSION_2):
-                self._write(pkt_line(self._service) + pkt_line(None))
-            self._service = None
+                self._to(pkt_line(self._service) + pkt_line(None))
         if data:
-            self._write(data)
+            self._to(data)
         return len(data)
 
 
@@ -93,7 +109,12 @@ def handle_service_request(req: HTTPGitRequest, backend: Any, mat: Match) -> Ite
     try:
         proto = ReceivableProtocol(answer.reading(body_of(req.environ)), answer.write)
         args = [url_prefix(mat).encode("utf-8"), *_parameters(req)]
-        _handle(handler_class(backend, args, proto, stateless_rpc=True))
+        handler = handler_class(backend, args, proto, stateless_rpc=True)
+        refusal = _refusal(req, handler, mat)
+        if refusal is not None:
+            yield refusal
+            return
+        _handle(handler)
     except BadBody as error:
         answer.failure = error
     if answer.failure is not None and not answer.begun:
@@ -144,6 +165,20 @@ def _handler_class(req: HTTPGitRequest, service: str) -> Any:
         return req.forbidden("No handlers configured")
     found = req.handlers.get(service.encode("ascii", "replace"))
     return req.forbidden("Unsupported service") if found is None else found
+
+
+def _refusal(req: HTTPGitRequest, handler: Any, mat: Match) -> bytes | None:
+    """The text of a policy's no, whose answer has begun; None: it may go on."""
+    if not isinstance(handler, Handler):
+        return None
+    try:
+        handler.admit("http", *client_of(req.environ))
+    except NotPermitted as error:
+        logger.warning("%s", error)
+        if error.told is None:
+            return no_repository(req, mat)
+        return req.forbidden(error.told.decode())
+    return None
 
 
 def _parameters(req: HTTPGitRequest) -> list[bytes]:

@@ -103,7 +103,7 @@ class Config:
             return True
         if lowered in _FALSE:
             return False
-        number = _parse_int(value)
+        number = parse_int(value)
         if number is None:
             raise _wrong("boolean", found[-1])
         return number != 0
@@ -117,7 +117,7 @@ class Config:
         found = self._values.get(key)
         if not found:
             return default
-        number = _parse_int(found[-1][1] or "")
+        number = parse_int(found[-1][1] or "")
         if number is None:
             raise _wrong("numeric", found[-1])
         return number
@@ -303,7 +303,7 @@ def _wrong(kind: str, origin: Origin) -> ConfigError:
     return ConfigError(f"bad {kind} config value '{value}' for '{key}' {_place(origin)}")
 
 
-def _parse_int(value: str) -> int | None:
+def parse_int(value: str) -> int | None:
     digits = value.strip()
     factor = _UNITS.get(digits[-1:].lower(), 1)
     if factor != 1:

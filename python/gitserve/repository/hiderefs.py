@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from gitserve._core import RefSnapshot
 from gitserve.repository.config import Config
 
 
@@ -40,6 +41,16 @@ def _within(pattern: bytes, namespace: bytes) -> tuple[bytes, ...]:
     if namespace.startswith(full + b"/"):
         return (shows + b"refs", shows + b"HEAD")
     return ()
+
+
+def without(refs: RefSnapshot, patterns: Sequence[bytes]) -> RefSnapshot:
+    """The refs without these. HEAD goes with the branch that it stands for, unless it is named."""
+    if not patterns:
+        return refs
+    branch = refs.symbolic(b"HEAD")
+    if branch is not None and is_hidden(branch, patterns):
+        patterns = (b"HEAD", *patterns)
+    return refs.hidden(patterns)
 
 
 def is_hidden(name: bytes, patterns: Sequence[bytes]) -> bool:

@@ -61,6 +61,7 @@ class Application:
         """Updates of symbolic refs that the same update of their target does too."""
         self.done_by_hook: dict[int, tuple[Rewrite, ...]] = {}
         """Commands that the proc-receive hook has carried out, and what it made of them."""
+        self._known_elsewhere: list[bytes] | None = None
         self.needs_roots: set[int] = set()
         """Commands whose history ends where the pusher's does."""
 
@@ -71,7 +72,7 @@ class Application:
             from gitserve.service.signed_push import SignedPush
 
             push.signed = SignedPush(effect.certificate, effect.nonce, effect.stateless)
-        policy = Policy(self.repository, self.refs, self.remarks, push.unset_deny)
+        policy = Policy(self.repository, self.refs, self.remarks, push.unset_deny, push.hidden)
         stages: tuple[Callable[[], None], ...] = (
             self.refuse_repeated,
             lambda: self.refuse_by(policy.hidden),
@@ -170,7 +171,7 @@ class Application:
             ids = list(dict.fromkeys(tips))
             found, missing = push.open_quarantine().unconnected(
                 ids,
-                alternate_tips(repository),
+                self.known_elsewhere(),
                 [*repository.shallow, *boundary],
                 # as they are now: what a ref named when the client connected may be pruned since
                 refs=repository.refs.snapshot(),
@@ -179,6 +180,12 @@ class Application:
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"
         return frozenset(ids[index] for index in found)
+
+    def known_elsewhere(self) -> list[bytes]:
+        """What the repositories we borrow from have. Asked once: it may mean running a program."""
+        if self._known_elsewhere is None:
+            self._known_elsewhere = alternate_tips(self.repository)
+        return self._known_elsewhere
 
     def refuse_inconsistent_aliases(self) -> None:
         """A symbolic ref and its target in one push: they have to be moved alike."""
@@ -289,7 +296,10 @@ class Application:
         """From here on the objects stay, whatever becomes of the refs."""
         if self.push.quarantine is None or self.push.published:
             return
-        if not any(not command.is_delete for _, command in self.left()):
+        left = self.left()
+        if not left or not (
+            self.push.certificate_kept or any(not command.is_delete for _, command in left)
+        ):
             return
         try:
             self.push.quarantine.publish()

@@ -8,7 +8,7 @@ are hidden from fetches are hidden here too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.archiving import request as requests
@@ -25,7 +25,7 @@ from gitserve.archiving.substitution import Substitution
 from gitserve.archiving.tar import gzipped, tar, umask_of
 from gitserve.archiving.zip import zip_archive
 from gitserve.record import TYPE_CHECKING
-from gitserve.repository.hiderefs import hidden_patterns, is_hidden
+from gitserve.repository.hiderefs import hidden_patterns, is_hidden, without
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.trees import find, tree_of
@@ -47,7 +47,14 @@ JOINED = 60 << 10
 class ArchiveService:
     """One archive."""
 
-    def __init__(self, repository: ReadableRepository, conversation: Conversation) -> None:
+    def __init__(
+        self,
+        repository: ReadableRepository,
+        conversation: Conversation,
+        hidden: Sequence[bytes] = (),
+    ) -> None:
+        """``hidden``: patterns of refs that a policy hides."""
+        self._hidden = hidden
         self._repository = repository
         self._conversation = conversation
         git_dir = repository.git_dir if isinstance(repository, NativeRepository) else None
@@ -79,7 +86,7 @@ class ArchiveService:
         repository = self._repository
         config = repository.config
         objects = repository.objects.snapshot()
-        refs = repository.refs.snapshot()
+        refs = without(repository.refs.snapshot(), self._hidden)
         patterns = hidden_patterns(config, "uploadpack", repository.namespace)
 
         def look_up(name: bytes) -> bytes | None:
@@ -89,7 +96,7 @@ class ArchiveService:
             objects,
             look_up,
             request.tree or b"",
-            any_object=config.get_bool("uploadarchive.allowunreachable"),
+            any_object=not self._hidden and config.get_bool("uploadarchive.allowunreachable"),
         )
         when = chosen.when if request.mtime is None else request.mtime
         big_file = config.get_int("core.bigfilethreshold", BIG_FILE)

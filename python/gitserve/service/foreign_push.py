@@ -17,11 +17,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from gitserve._core import check_connected
-from gitserve.errors import GitServeError, HangupError
+from gitserve._core import Snapshot, check_connected
+from gitserve.errors import GitServeError, HangupError, InternalError
+from gitserve.policy import Policy as OperatorsPolicy
+from gitserve.policy import Request
 from gitserve.repository.foreign import ForeignRepository
-from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.hiderefs import hidden_patterns, without
 from gitserve.service.advertise import receive_advertisement
+from gitserve.service.permission import Judge
 from gitserve.service.policy import Deny, Policy
 from gitserve.service.remarks import Aside, Remarks, nowhere
 from gitserve.service.streams import Conversation
@@ -52,7 +55,11 @@ class ForeignReceiveService:
         tally: Tally | None = None,
         aside: Aside = nowhere,
         unset_deny: Deny = Deny.UNSET,
+        policy: OperatorsPolicy | None = None,
+        request: Request | None = None,
+        hidden: Sequence[bytes] = (),
     ) -> None:
+        """``policy``, ``request``, ``hidden``: as the service for repositories on disk has them."""
         self._repository = repository
         self._repo = repository.repo
         self._conversation = conversation
@@ -61,6 +68,13 @@ class ForeignReceiveService:
         self._unset_deny = unset_deny
         self._done: list[Command] = []
         self.tally = tally or Tally()
+        self._hidden = tuple(hidden)
+        self._judged: Judge | None = None
+        if policy is not None:
+            if request is None:
+                raise InternalError("nobody said whose push this is")
+            self._judged = Judge(policy, request, self._refs, self.tally.warnings.append)
+        self._push_options: tuple[bytes, ...] = ()
         self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
             Agreed: self.agreed,
             AdvertiseRefs: self.advertise_refs,
@@ -75,7 +89,7 @@ class ForeignReceiveService:
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """What the client compares its own refs with."""
         patterns = hidden_patterns(self._repository.config, "receive")
-        refs = self._refs.hidden(patterns) if patterns else self._refs
+        refs = without(self._refs, self._hidden).hidden(patterns)
         objects = self._repository.objects.snapshot()
         said = receive_advertisement(self._repository, refs, objects, effect.capabilities)
         for piece in said:
@@ -125,7 +139,7 @@ class ForeignReceiveService:
         objects = self._repository.objects.snapshot()
         shallow = self._repository.shallow
         now = self._repository.refs.snapshot()  # what refs named at the start may be gone since
-        policy = Policy(self._repository, self._refs, remarks, self._unset_deny)
+        policy = Policy(self._repository, self._refs, remarks, self._unset_deny, self._hidden)
         times = Counter(command.ref for command in effect.commands)
         for index, command in enumerate(effect.commands):
             word = policy.hidden(command)
@@ -140,6 +154,7 @@ class ForeignReceiveService:
                 word = policy.check(command, objects)
             if word is not None:
                 errors[index] = word
+        self._ask_policy(effect, objects, remarks, errors)
         left = [c for index, c in enumerate(effect.commands) if index not in errors]
         if left and not self._hook("pre-receive", remarks, _triples(left)):
             return {i: errors.get(i, b"pre-receive hook declined") for i in _all(effect)}
@@ -149,6 +164,27 @@ class ForeignReceiveService:
             if not self._hook("update", remarks, command.ref, command.old, command.new):
                 errors[index] = b"hook declined"
         return errors
+
+    def _ask_policy(
+        self,
+        effect: ApplyCommands,
+        objects: Snapshot,
+        remarks: Remarks,
+        errors: dict[int, bytes],
+    ) -> None:
+        """The operator's rules, before any hook."""
+        judge, options = self._judged, effect.push_options
+        left = [index for index in _all(effect) if index not in errors]
+        if judge is None or not left:
+            return
+        self._push_options = options
+        words = judge.update([effect.commands[i] for i in left], objects, options, remarks)
+        errors.update({i: word for i, word in zip(left, words, strict=True) if word is not None})
+        left = [index for index in left if index not in errors]
+        if left and not (effect.atomic and errors):
+            word = judge.before([effect.commands[i] for i in left], objects, options, remarks)
+            if word is not None:
+                errors.update(dict.fromkeys(left, word))
 
     def _move(self, effect: ApplyCommands, errors: dict[int, bytes]) -> None:
         moved: list[Command] = []
@@ -186,6 +222,9 @@ class ForeignReceiveService:
         if self._done:
             remarks = Remarks(self._conversation, effect.framing, self._aside)
             self._hook("post-receive", remarks, _triples(self._done))
+            if self._judged is not None:
+                objects = self._repository.objects.snapshot()
+                self._judged.after(self._done, objects, self._push_options, remarks)
 
     def _hook(self, name: str, remarks: Remarks, *arguments: object) -> bool:
         """Asks one of ``repo.hooks``, where there is one; whatever it raises is a no."""

@@ -1,4 +1,4 @@
-"""A :class:`~gitserve.policy.Policy`, asked at the five moments when it has a say.
+"""A :class:`~gitserve.policy.Policy`, asked at the six moments when it has a say.
 
 In: the operator's policy and what is about to happen. Out: yes, or a refusal with what the client
 may read of it. A policy that fails has refused. Must not know which road the bytes take.
@@ -6,7 +6,8 @@ may read of it. A policy that fails has refused. Must not know which road the by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
 
 from gitserve._core import RefSnapshot
 from gitserve.errors import Refused
@@ -22,6 +23,10 @@ MAX_LINKS = 5
 """Symbolic refs that stand for symbolic refs; git follows as many."""
 
 
+MAX_PATTERNS = 10_000
+"""Of refs hidden by a policy: each ref is compared with each."""
+
+
 class NotPermitted(Refused):
     """The policy says no. ``told``: in these words; None: the client is to learn nothing."""
 
@@ -30,16 +35,46 @@ class NotPermitted(Refused):
         self.told = told
 
 
-def admit(policy: Policy | None, request: Request) -> None:
-    """Asks at the door. Raises :class:`NotPermitted`."""
+def admit(policy: Policy | None, request: Request) -> tuple[bytes, ...]:
+    """Asks at the door. The patterns of refs that are not there for this request.
+
+    Raises :class:`NotPermitted`.
+    """
     if policy is None:
-        return
+        return ()
     ask = policy.may_write if request.service == RECEIVE_PACK else policy.may_read
-    said_no = _answer(lambda: ask(request))
+    hidden: tuple[bytes, ...] = ()
+
+    def ask_both() -> bool:
+        nonlocal hidden
+        answer = ask(request)
+        if answer is True:
+            hidden = _patterns(policy.hidden_refs(request))
+        return answer
+
+    said_no = _answer(ask_both)
     if said_no is not None:
         who = request.user or request.address or "somebody"
         reason, told = said_no
         raise NotPermitted(f"policy: {request.service} for {who}: {reason}", told)
+    return hidden
+
+
+def _patterns(given: object) -> tuple[bytes, ...]:
+    """Checked: what hides nothing by mistake would show everything."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise TypeError("hidden_refs must give several patterns")
+    patterns: list[bytes] = []
+    for pattern in given:
+        if not isinstance(pattern, str | bytes):
+            raise TypeError(f"hidden_refs gave a {type(pattern).__name__}")
+        bare = os.fsencode(pattern).rstrip(b"/")
+        if not bare.removeprefix(b"!").removeprefix(b"^"):
+            raise ValueError("hidden_refs gave an empty pattern")
+        patterns.append(bare)
+    if len(patterns) > MAX_PATTERNS:
+        raise ValueError(f"hidden_refs gave {len(patterns)} patterns")
+    return tuple(patterns)
 
 
 def _answer(ask: Callable[[], bool]) -> tuple[str, bytes | None] | None:

@@ -8,6 +8,7 @@ git-config(1). Must not change anything.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 
 from gitserve._core import RefSnapshot, Snapshot, all_reachable
@@ -84,10 +85,15 @@ class Policy:
         refs: RefSnapshot,
         remarks: Remarks,
         unset: Deny = Deny.UNSET,
+        also_hidden: Sequence[bytes] = (),
     ) -> None:
-        """``unset``: what holds for the current branch where nothing is configured."""
+        """``unset``: what holds for the current branch where nothing is configured.
+        ``also_hidden``: patterns beside ``receive.hideRefs``; nothing there shows again what these
+        hide, nor the other way round."""
         config = repository.config
         self._hidden_patterns = hidden_patterns(config, "receive", repository.namespace)
+        self._also_hidden = also_hidden
+        self._refs = refs
         self._remarks = remarks
         self._shallow = repository.shallow
         self._deny_deletes = config.get_bool("receive.denydeletes")
@@ -103,7 +109,13 @@ class Policy:
 
     def hidden(self, command: Command) -> bytes | None:
         """The refusal of an update to a ref that the client is not to know of."""
-        if not self._hidden_patterns or not is_hidden(command.ref, self._hidden_patterns):
+        # who pushes to a symbolic ref moves what it stands for
+        target = self._refs.symbolic(command.ref) if self._also_hidden else None
+        if not (
+            is_hidden(command.ref, self._hidden_patterns)
+            or is_hidden(command.ref, self._also_hidden)
+            or (target is not None and is_hidden(target, self._also_hidden))
+        ):
             return None
         if command.is_delete:
             return b"deny deleting a hidden ref"

@@ -56,6 +56,8 @@ class Push:
         self.unset_deny = unset_deny
         """What happens to the current branch where the repository is not configured."""
         self.check_connectivity = check_connectivity
+        self.hidden: tuple[bytes, ...] = ()
+        """Patterns of refs that the operator's policy hides from this pusher."""
         self.judge: Judge | None = None
         """Speaks for the operator's policy."""
         self.quarantine: Quarantine | None = None
@@ -63,6 +65,10 @@ class Push:
         """What was in quarantine is in the repository."""
         self.push_options: tuple[bytes, ...] = ()
         self.signed: SignedPush | None = None
+        self.certificate_kept = False
+        """There is a certificate among what waits in quarantine."""
+        self.decided = False
+        """Whatever was to be done has been done or refused."""
         self._certificate_variables: Mapping[bytes, bytes] | None = None
         self.done: list[Command] = []
         """What was asked for and has been done, for the hooks that follow."""
@@ -104,6 +110,8 @@ class Push:
 
     def own_hooks(self) -> Hooks:
         """The same without those of whoever embeds the server."""
+        if self.signed is not None and not self.decided:
+            self.open_quarantine()  # hooks find the certificate there
         quarantine = None if self.published else self.quarantine
         waiting = None if quarantine is None else quarantine.path
         return Hooks(
@@ -121,8 +129,19 @@ class Push:
         if self._certificate_variables is None:
             from gitserve.service.signed_push import hook_variables
 
-            self._certificate_variables = hook_variables(self.repository, self.signed)
+            blob = self._keep_certificate(self.signed.certificate.text)
+            self._certificate_variables = hook_variables(self.repository, self.signed, blob)
         return self._certificate_variables
+
+    def _keep_certificate(self, text: bytes) -> bytes:
+        """As a blob, for hooks to read; its id. Until the push is accepted it waits like the rest.
+
+        Hooks that run afterwards alone belong to a push that was accepted.
+        """
+        if not self.decided:
+            self.open_quarantine()
+            self.certificate_kept = True
+        return self.objects().write_loose("blob", text, sharing=sharing(self.repository.config))
 
     def discard(self) -> None:
         """Removes what still waits in quarantine. Safe to call at any time."""

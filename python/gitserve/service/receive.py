@@ -16,14 +16,14 @@ names nothing, never an answer that is not true.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from gitserve._core import PackReceiver, Quarantine
 from gitserve.errors import InternalError, PackError, RepositoryError
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.config import Config
-from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.hiderefs import hidden_patterns, without
 from gitserve.repository.native import NativeRepository
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
@@ -81,8 +81,10 @@ class ReceiveService:
         unset_deny: Deny = Deny.UNSET,
         policy: Policy | None = None,
         request: Request | None = None,
+        hidden: Sequence[bytes] = (),
     ) -> None:
-        """``policy`` needs to know whose ``request`` it is."""
+        """``policy`` needs to know whose ``request`` it is; ``hidden``: patterns of refs that it
+        hides from him."""
         self._push = Push(
             repository=repository,
             conversation=conversation,
@@ -94,6 +96,7 @@ class ReceiveService:
             unset_deny=unset_deny,
             check_connectivity=check_connectivity,
         )
+        self._push.hidden = tuple(hidden)
         if policy is not None:
             from gitserve.service.permission import Judge
 
@@ -121,7 +124,7 @@ class ReceiveService:
         """What the client compares its own refs with."""
         push = self._push
         patterns = hidden_patterns(push.repository.config, "receive", push.repository.namespace)
-        refs = push.refs.hidden(patterns) if patterns else push.refs
+        refs = without(push.refs, push.hidden).hidden(patterns)
         objects = push.repository.objects.snapshot()
         said = receive_advertisement(push.repository, refs, objects, effect.capabilities)
         for piece in said:
@@ -197,6 +200,7 @@ class ReceiveService:
             results = Application(push, effect).run()
         finally:
             push.discard()
+            push.decided = True
         push.tally.refused = sum(result.error is not None for result in results)
         push.tally.updated = len(results) - push.tally.refused
         return results
@@ -211,6 +215,16 @@ class ReceiveService:
             hooks.post_update(push.done, remarks)
             if push.judge is not None:
                 push.judge.after(push.done, push.objects(), push.push_options, remarks)
+            if push.repository.config.get_bool("receive.updateserverinfo"):
+                self._update_server_info()
+
+    def _update_server_info(self) -> None:
+        from gitserve.repository.serverinfo import update_server_info
+
+        try:
+            update_server_info(self._push.repository)
+        except OSError as error:
+            self._push.tally.warnings.append(f"receive.updateServerInfo: {error}")
 
     def close(self) -> None:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""

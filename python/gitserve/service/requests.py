@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import count
 
 from gitserve import __version__
@@ -73,6 +73,10 @@ class Manner(Record):
     advertise_only: bool = False
     request: Request | None = None
     """Who this is, for a policy."""
+    hidden: tuple[bytes, ...] = ()
+    """Refs that the policy hides from him, as patterns."""
+    gives_bundles: bool = False
+    """He gets files of the repository at its address, too."""
 
 
 def serve_upload(
@@ -103,7 +107,8 @@ def upload_steps(
         fetch_missing = PromisedObjects(repository, options.lazy_environ, tally).fetch
     service = UploadService(
         repository, conversation, tally=tally, threads=options.threads,
-        fetch_missing=fetch_missing, pack_cache=options.pack_cache,
+        fetch_missing=fetch_missing, pack_cache=options.pack_cache, hidden=manner.hidden,
+        gives_bundles=manner.gives_bundles,
     )  # fmt: skip
     config = upload_config(repository, service.refs, manner, options)
     if manner.version == 2:
@@ -153,18 +158,25 @@ def _roll_up(repository: NativeRepository, how: str, tally: Tally) -> None:
         tally.warnings += (f"no roll-up: {error}",)
 
 
-def serve_archive(repository: ReadableRepository, conversation: Conversation) -> None:
-    """An archive of a tree. Raises what went wrong, once the client has been told."""
-    for _ in archive_steps(repository, conversation):
+def serve_archive(
+    repository: ReadableRepository, conversation: Conversation, hidden: Sequence[bytes] = ()
+) -> None:
+    """An archive of a tree. Raises what went wrong, once the client has been told.
+
+    ``hidden``: patterns of refs that a policy hides.
+    """
+    for _ in archive_steps(repository, conversation, hidden):
         pass
 
 
-def archive_steps(repository: ReadableRepository, conversation: Conversation) -> Iterator[None]:
+def archive_steps(
+    repository: ReadableRepository, conversation: Conversation, hidden: Sequence[bytes] = ()
+) -> Iterator[None]:
     """As :func:`serve_archive`, step by step, for a road whose answers are pulled."""
     from gitserve.service.archive import ArchiveService
     from gitserve.session.archive import archive
 
-    yield from advance(archive(), conversation, ArchiveService(repository, conversation))
+    yield from advance(archive(), conversation, ArchiveService(repository, conversation, hidden))
 
 
 def _receiver(
@@ -182,16 +194,17 @@ def _receiver(
         return ReceiveService(
             repository, conversation, tally=tally, hook_rules=options.hooks, aside=aside,
             threads=options.threads, check_connectivity=options.check_connectivity,
-            policy=options.policy, request=manner.request,
+            policy=options.policy, request=manner.request, hidden=manner.hidden,
         )  # fmt: skip
-    if options.policy is not None:
-        raise InternalError("a policy judges pushes to repositories on disk only")
     from gitserve.repository.foreign import ForeignRepository
     from gitserve.service.foreign_push import ForeignReceiveService
 
     if not isinstance(repository, ForeignRepository):
         raise InternalError(f"cannot push to a {type(repository).__name__}")
-    return ForeignReceiveService(repository, conversation, tally=tally, aside=aside)
+    return ForeignReceiveService(
+        repository, conversation, tally=tally, aside=aside,
+        policy=options.policy, request=manner.request, hidden=manner.hidden,
+    )  # fmt: skip
 
 
 def upload_config(
@@ -210,6 +223,9 @@ def upload_config(
         options.traced,
         options.limits,
     )
+    if manner.hidden:
+        # an id must not open what the policy hides, whatever the repository allows
+        offered = offered.but(allow_any_sha1_in_want=False, v2_reach=WantReach.REACHABLE)
     session_id = _session_id(config)
     return offered if session_id is None else offered.but(session_id=session_id)
 

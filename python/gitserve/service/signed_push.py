@@ -1,8 +1,8 @@
 """A push certificate as hooks get to know it.
 
-In: the certificate, and the nonce that was asked for. Out: the environment variables of
-git-receive-pack(1), "PRE-RECEIVE HOOK"; the certificate's text as a blob of the repository. Decides
-nothing: whether an unsigned or wrongly signed push is welcome is for a hook to say.
+In: the certificate, the nonce that was asked for, the blob that the text has become. Out: the
+environment variables of git-receive-pack(1), "PRE-RECEIVE HOOK". Decides nothing: whether an
+unsigned or wrongly signed push is welcome is for a hook to say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.native import NativeRepository
-from gitserve.repository.sharing import sharing
 from gitserve.service import nonce
 from gitserve.service.signature import verify
 from gitserve.wire.push_certificate import PushCertificate
@@ -28,13 +27,12 @@ class SignedPush(Record):
     stateless: bool
 
 
-def hook_variables(repository: NativeRepository, signed: SignedPush) -> Mapping[bytes, bytes]:
+def hook_variables(
+    repository: NativeRepository, signed: SignedPush, blob: bytes
+) -> Mapping[bytes, bytes]:
     """``GIT_PUSH_CERT`` and its kin."""
     config = repository.config
     certificate = signed.certificate
-    blob = repository.objects.snapshot().write_loose(
-        "blob", certificate.text, sharing=sharing(config)
-    )
     known = verify(certificate.payload, certificate.signature, config, _time_of(certificate.pusher))
     variables = {
         b"GIT_PUSH_CERT": blob,

@@ -21,7 +21,9 @@ from gitserve._core import (
 from gitserve.errors import Busy, InternalError, MissingObject
 from gitserve.options import PackCacheOptions
 from gitserve.record import TYPE_CHECKING
-from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.hiderefs import hidden_patterns, without
+from gitserve.repository.native import NativeRepository
+from gitserve.repository.packrules import pack_rules
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
 from gitserve.service.packcache import opened, shown
@@ -74,16 +76,21 @@ class UploadService:
         threads: int = 0,
         fetch_missing: Callable[[bytes], bool] | None = None,
         pack_cache: PackCacheOptions | None = None,
+        hidden: Sequence[bytes] = (),
+        gives_bundles: bool = False,
     ) -> None:
-        """``fetch_missing``: gets an object that is not here from where it is, if it can."""
+        """``fetch_missing``: gets an object that is not here from where it is, if it can.
+        ``hidden``: patterns of refs that are not there for this client, whatever is configured.
+        """
         self._repository = repository
         self._conversation = conversation
         self._threads = threads
         self._fetch_missing = fetch_missing
         self._pack_cache = pack_cache
+        self._gives_bundles = gives_bundles and not hidden
         self.tally = tally or Tally()
         # refs first: what they name was stored before, so the objects' snapshot has it
-        self._all_refs: RefSnapshot = repository.refs.snapshot()
+        self._all_refs: RefSnapshot = without(repository.refs.snapshot(), hidden)
         self._objects: Snapshot = repository.objects.snapshot()
         patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
         self.refs = self._all_refs.hidden(patterns) if patterns else self._all_refs
@@ -153,8 +160,12 @@ class UploadService:
         return [None if header is None else header[1] for header in headers]
 
     def list_bundles(self, _effect: ListBundles) -> list[bytes]:
-        """v2's bundle-uri: what ``bundle.*`` says, as it stands there."""
+        """v2's bundle-uri: what ``bundle.*`` says, as it stands there; else our own bundle."""
         settings = self._repository.config.section("bundle")
+        if not settings and self._gives_bundles and isinstance(self._repository, NativeRepository):
+            from gitserve.service.bundling import listed
+
+            return listed(self._repository)
         return [os.fsencode(f"{key}={value}") for key, value in settings if value]
 
     def check_wants(self, effect: CheckWants) -> bytes | None:
@@ -302,6 +313,7 @@ class UploadService:
     ) -> PackStream:
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
+        rules = config.derived(pack_rules)
         return PackStream(
             self._objects,
             effect.wants,
@@ -324,6 +336,12 @@ class UploadService:
             leave_missing=effect.leave_missing,
             cache=cache,
             leave_out=leave_out,
+            window=rules.window,
+            depth=rules.depth,
+            window_memory=rules.window_memory,
+            level=rules.level,
+            big_file_threshold=rules.big_file_threshold,
+            reuse_packs=rules.reuse_packs,
         )
 
     def _filter_spec(self, spec: bytes | None) -> bytes | None:

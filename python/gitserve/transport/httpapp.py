@@ -11,8 +11,7 @@ Git's documents: gitprotocol-http; gitprotocol-v2, "HTTP Transport".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import (
@@ -38,10 +37,10 @@ from gitserve.service.requests import (
     upload_steps,
 )
 from gitserve.service.streams import Conversation
-from gitserve.service.tally import Tally
 from gitserve.session.failure import client_text
 from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
+from gitserve.transport.httpanswer import Answer, Exchange, NoBody, Written
 from gitserve.transport.httpbody import (
     BAD_REQUEST,
     REQUEST_TIMEOUT,
@@ -51,13 +50,16 @@ from gitserve.transport.httpbody import (
     open_body,
 )
 from gitserve.transport.httpfiles import File, dumb_file
+from gitserve.transport.httprange import Unsatisfiable, wanted
 from gitserve.transport.httprequest import (
     FORBIDDEN,
     NO_CACHE,
     NOT_FOUND,
     OK,
+    PARTIAL,
     SERVER_ERROR,
     TOO_MANY_REQUESTS,
+    UNSATISFIABLE,
     HttpError,
     Request,
     Resource,
@@ -77,8 +79,6 @@ from gitserve.wire.pktline import FLUSH_PKT, encode
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
-
-    from gitserve.service.streams import Sendable
 
 INTERNAL = "internal server error"
 EMPTY = "empty request body"
@@ -108,100 +108,25 @@ def _client(environ: Mapping[str, Any]) -> int | None:
     return connection.fileno() if connection is not None else None
 
 
-def _may_have(resource: Resource, repository: NativeRepository) -> bool:
+def _may_have(resource: Resource, repository: NativeRepository, hidden: Sequence[bytes]) -> bool:
     """``http.getanyfile``. Files of objects hold those of hidden refs too, and nobody needs an id
-    to get them; so they are to be had beside hidden refs only where that is said."""
+    to get them; so they are to be had beside hidden refs only where that is said, and never beside
+    those that a policy hides (``hidden``)."""
+    if hidden and resource in OBJECT_FILES:
+        return False
     allowed = repository.config.get_optional_bool("http.getanyfile")
     if allowed is not None or resource not in OBJECT_FILES:
         return allowed is not False
     return not hidden_patterns(repository.config, "uploadpack", repository.namespace)
 
 
-class NoBody:
-    """What a GET brings."""
-
-    failure: GitServeError | None = None
-
-    def read(self, _size: int, /) -> bytes:
-        """Nothing."""
-        return b""
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One request and its answer, for the log."""
-
-    environ: Mapping[str, Any]
-    start_response: StartResponse
-    begun: float = field(default_factory=time.perf_counter)
-    tally: Tally = field(default_factory=Tally)
-    request: Request | None = None
-    conversation: Conversation | None = None
-    status: str = ""
-    result: str = "ok"
-
-    def start(self, status: str, headers: list[tuple[str, str]]) -> Callable[[bytes], object]:
-        """Begins the answer."""
-        self.status = status
-        return self.start_response(status, headers)
-
-
-class Answer:
-    """The rest of an answer whose first piece is known; ends what makes it when it is given up."""
-
-    __slots__ = ("_done", "_first", "_rest")
-
-    def __init__(
-        self, first: bytes, rest: Generator[bytes, None, None], done: Callable[[], None]
-    ) -> None:
-        """``done`` is called at the end, whichever it is."""
-        self._first = first
-        self._rest = rest
-        self._done = done
-
-    def __iter__(self) -> Iterator[bytes]:
-        yield self._first
-        yield from self._rest
-
-    def close(self) -> None:
-        """PEP 3333: the server is done with it, or its client is gone."""
-        self._rest.close()
-        self._done()
-
-
-class Written:
-    """A sink on WSGI's ``write``; the answer begins with the first bytes."""
-
-    __slots__ = ("_body", "_exchange", "_write")
-
-    def __init__(self, exchange: Exchange, body: Body) -> None:
-        self._exchange = exchange
-        self._body = body
-        self._write: Callable[[bytes], object] | None = None
-
-    @property
-    def begun(self) -> bool:
-        """Is it too late for another status?"""
-        return self._write is not None
-
-    def begin(self) -> Callable[[bytes], object]:
-        """The status and headers of an answer, if they are not out yet."""
-        if self._write is None:
-            headers = [*NO_CACHE, ("Content-Type", "application/x-git-receive-pack-result")]
-            self._write = self._exchange.start(OK, headers)
-        return self._write
-
-    def write(self, data: Sendable, /) -> None:
-        """See :class:`~gitserve.service.streams.ByteSink`."""
-        if self._write is None and self._body.failure is not None:
-            return  # the status tells it
-        write = self.begin()
-        try:
-            write(bytes(data))
-        except TimeoutError as error:
-            raise PeerTimeout("the client took nothing for too long") from error
-        except OSError as error:
-            raise HangupError(HangupError.GONE) from error
+def _most_wanted(repository: NativeRepository, limits: HttpLimits) -> int:
+    """Bytes of a fetch's request: ``http.maxRequestBuffer``. We do not buffer it, so that more than
+    git's 10 MB may pass where nobody says."""
+    if limits.fetch_bytes_are_final:
+        return limits.max_fetch_bytes
+    configured = repository.config.get_int("http.maxrequestbuffer", 0)
+    return configured if configured > 0 else limits.max_fetch_bytes
 
 
 def shown_error(error: Exception) -> str:
@@ -228,6 +153,23 @@ def _asking(name: str, exchange: Exchange, repository: NativeRepository) -> Aski
     environ = exchange.environ
     user, address = environ.get("REMOTE_USER"), environ.get("REMOTE_ADDR")
     return Asking(name, repository.git_dir, "http", user or None, address or None)
+
+
+def _part_of(file: File, environ: Mapping[str, Any]) -> str | None:
+    """What ``Content-Range`` says, when the file is cut to a part; None: it stays whole."""
+    asked = environ.get("HTTP_RANGE", "")
+    if not asked or isinstance(file.content, bytes) or environ.get("REQUEST_METHOD") != "GET":
+        return None
+    size, condition = file.size, environ.get("HTTP_IF_RANGE", "")
+    try:
+        span = wanted(asked, condition, size=size, tag=file.tag, modified=file.modified)
+    except Unsatisfiable:
+        file.close()
+        raise HttpError(UNSATISFIABLE, content_range=f"bytes */{size}") from None
+    if span is None:
+        return None
+    file.cut(span)
+    return f"bytes {span.start}-{span.end - 1}/{size}"
 
 
 class GitHttp(Record):
@@ -274,7 +216,7 @@ class GitHttp(Record):
             # no browser sends this type without asking first, so no page can push for its reader
             raise HttpError(UNSUPPORTED_MEDIA_TYPE, f"expected POST with Content-Type '{expected}'")
         pushes = name == RECEIVE_PACK
-        most = self.limits.max_push_bytes if pushes else self.limits.max_fetch_bytes
+        most = self.limits.max_push_bytes if pushes else _most_wanted(repository, self.limits)
         body = open_body(exchange.environ, self.limits, most)
         if pushes:
             return self._push(exchange, request, repository, body)
@@ -299,7 +241,7 @@ class GitHttp(Record):
 
     def _permitted(self, name: str, exchange: Exchange, repository: NativeRepository) -> None:
         try:
-            admit(self.options.policy, _asking(name, exchange, repository))
+            exchange.hidden = admit(self.options.policy, _asking(name, exchange, repository))
         except NotPermitted as error:
             if error.told is None:
                 raise HttpError(NOT_FOUND, reason=f"refused: {error}") from error
@@ -313,7 +255,10 @@ class GitHttp(Record):
         outbox = Outbox()
         conversation = exchange.conversation = Conversation(NoBody(), outbox)
         asking = _asking(name, exchange, repository)
-        manner = Manner(request.version, stateless=True, advertise_only=True, request=asking)
+        manner = Manner(
+            request.version, stateless=True, advertise_only=True, request=asking,
+            hidden=exchange.hidden, gives_bundles=True,
+        )  # fmt: skip
         if request.version != 2:
             conversation.write(encode(b"# service=git-%b\n" % name.encode()) + FLUSH_PKT)
         try:
@@ -355,9 +300,9 @@ class GitHttp(Record):
         outbox = Outbox()
         client = _client(exchange.environ)
         conversation = exchange.conversation = Conversation(body, outbox, client)
-        manner = Manner(request.version, stateless=True)
+        manner = Manner(request.version, stateless=True, hidden=exchange.hidden, gives_bundles=True)
         if name == UPLOAD_ARCHIVE:
-            steps = archive_steps(repository, conversation)
+            steps = archive_steps(repository, conversation, exchange.hidden)
         else:
             steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
         pieces = self._pull(exchange, steps, outbox)
@@ -399,7 +344,7 @@ class GitHttp(Record):
         answer = Written(exchange, body)
         conversation = exchange.conversation = Conversation(body, answer)
         asking = _asking(RECEIVE_PACK, exchange, repository)
-        manner = Manner(request.version, stateless=True, request=asking)
+        manner = Manner(request.version, stateless=True, request=asking, hidden=exchange.hidden)
         try:
             serve_receive(repository, conversation, manner, self.options, exchange.tally)
         except Exception as error:  # noqa: BLE001 - the session has told the client what it may know
@@ -419,28 +364,37 @@ class GitHttp(Record):
     def _dumb(
         self, exchange: Exchange, request: Request, repository: NativeRepository
     ) -> Iterable[bytes]:
-        if not _may_have(request.resource, repository):
+        if request.resource in (Resource.BUNDLES, Resource.BUNDLE):
+            self._admitted("git-upload-pack", repository)
+            if exchange.hidden:
+                raise HttpError(NOT_FOUND, reason="a bundle has what the policy hides")
+        elif not _may_have(request.resource, repository, exchange.hidden):
             raise HttpError(FORBIDDEN, "unsupported service: getanyfile")
-        file = dumb_file(repository, request.resource, request.file, time.time())
+        now = time.time()
+        file = dumb_file(repository, request.resource, request.file, now, exchange.hidden)
         if file is None:
             raise HttpError(NOT_FOUND, reason=f"no file {request.file}")
+        status, part = OK, _part_of(file, exchange.environ)
         headers = [
             *file.headers,
             ("Content-Type", file.content_type),
             ("Content-Length", str(file.size)),
         ]
-        exchange.start(OK, headers)
+        if part is not None:
+            status = PARTIAL
+            headers.append(("Content-Range", part))
+        exchange.start(status, headers)
         exchange.tally.pack_bytes = file.size
         self._log(exchange)
-        return self._sent(exchange, request, file)
+        return self._sent(exchange, request, file, whole=part is None)
 
     @staticmethod
-    def _sent(exchange: Exchange, request: Request, file: File) -> Iterable[bytes]:
+    def _sent(exchange: Exchange, request: Request, file: File, *, whole: bool) -> Iterable[bytes]:
         if request.is_head:
             file.close()
             return ()
         wrapper = exchange.environ.get("wsgi.file_wrapper")
-        if wrapper is not None and not isinstance(file.content, bytes):
+        if wrapper is not None and whole and not isinstance(file.content, bytes):
             wrapped: Iterable[bytes] = wrapper(file.content)  # servers know sendfile
             return wrapped
         return file.pieces()
@@ -466,7 +420,11 @@ class GitHttp(Record):
         asked = exchange.request
         found = exchange.status != NOT_FOUND or asked is None or asked.service is not None
         # a dumb client asks for thousands of files that are not there: it is how it looks for them
-        well = exchange.status == OK and exchange.result == "ok" and not exchange.tally.trouble
+        well = (
+            exchange.status in (OK, PARTIAL)
+            and exchange.result == "ok"
+            and not exchange.tally.trouble
+        )
         say = self.log.line if found and (self.log_well or not well) else self.log.detail
         environ, tally, said = exchange.environ, exchange.tally, exchange.conversation
         peer = environ.get("REMOTE_ADDR", "-")

@@ -3,7 +3,7 @@
 In: the environment of RFC 3875 and standard input. Out: one answer on standard output, errors on
 standard error, which web servers put into their logs. Implements git-http-backend(1):
 ``GIT_PROJECT_ROOT``, ``PATH_TRANSLATED``, ``GIT_HTTP_EXPORT_ALL``, ``REMOTE_USER``,
-``GIT_PROTOCOL``. What is answered is :mod:`.httpapp`'s.
+``GIT_PROTOCOL``, ``GIT_HTTP_MAX_REQUEST_BUFFER``. What is answered is :mod:`.httpapp`'s.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gitserve.errors import GitServeError
 from gitserve.options import HookRules, HttpLimits
 from gitserve.policy import Policy
+from gitserve.repository.config import parse_int
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
 from gitserve.service.requests import ServiceOptions
@@ -34,6 +35,8 @@ from gitserve.transport.services import (
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
+
+MAX_REQUEST = "GIT_HTTP_MAX_REQUEST_BUFFER"
 
 HELP = """\
 usage: gitserve http-backend
@@ -81,12 +84,13 @@ def run(environ: Mapping[str, str] | None = None) -> int:
                 raise Unusable("No REQUEST_METHOD from server")
             _check_length(env.get("CONTENT_LENGTH", ""))
             policy = _policy(env)
+            limits = _limits(env)
         except Unusable as error:
             _complain(f"fatal: {error}")
             out.write(f"Status: {error.status}\r\nContent-Type: text/plain\r\n\r\n".encode())
             return 0
         with open(0, "rb", closefd=False) as source:
-            _answer(env, root, path, source, out, policy)
+            _answer(env, root, path, source, out, policy, limits)
     return 0
 
 
@@ -124,6 +128,17 @@ def _policy(environ: Mapping[str, str]) -> Policy | None:
         raise Unusable(str(error)) from error
 
 
+def _limits(environ: Mapping[str, str]) -> HttpLimits:
+    """``GIT_HTTP_MAX_REQUEST_BUFFER``, which goes before what the repository says."""
+    said = environ.get(MAX_REQUEST)
+    if said is None:
+        return HttpLimits()
+    most = parse_int(said)
+    if most is None or most < 0:
+        raise Unusable(f"failed to parse {MAX_REQUEST}: {said}")
+    return HttpLimits(max_fetch_bytes=most or 1, fetch_bytes_are_final=True)
+
+
 def _is_alias(path: str) -> bool:
     return any(part in ("", ".", "..") for part in path[1:].split("/"))
 
@@ -140,6 +155,7 @@ def _answer(
     source: io.BufferedReader,
     out: io.FileIO,
     policy: Policy | None,
+    limits: HttpLimits,
 ) -> None:
     signed_in = bool(environ.get("REMOTE_USER"))
     services = dict(DEFAULT_SERVICES)
@@ -151,7 +167,7 @@ def _answer(
         options=ServiceOptions(
             hooks=HookRules(environ=_hook_environ(environ)), upkeep="process", policy=policy
         ),
-        limits=HttpLimits(),
+        limits=limits,
         log=ErrorLog(),
         log_well=False,
     )

@@ -10,15 +10,18 @@ Git's document: gitprotocol-http, "Dumb Clients"; gitrepository-layout(5).
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from io import BufferedReader
 
-from gitserve.repository.hiderefs import hidden_patterns
+from gitserve.repository.bundles import FOLDER
+from gitserve.repository.hiderefs import hidden_patterns, is_hidden, without
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.serverinfo import pack_lines, ref_lines
+from gitserve.service.bundling import listing, shown_bundles
+from gitserve.transport.httprange import Span
 from gitserve.transport.httprequest import NO_CACHE, Headers, Resource
 
 PIECE = 256 << 10
@@ -30,12 +33,11 @@ MAX_ALTERNATES = 64 << 10
 YEAR = 31_536_000
 """Seconds. An object's content is its name, so it may be kept as long as anyone likes."""
 
-_PACK = re.compile(r"[a-z]+-(?:[0-9a-f]{40}|[0-9a-f]{64})\.pack\Z")
-
 _TYPES = {
     Resource.LOOSE: "application/x-git-loose-object",
     Resource.PACK: "application/x-git-packed-objects",
     Resource.INDEX: "application/x-git-packed-objects-toc",
+    Resource.BUNDLE: "application/x-git-bundle",
 }
 
 
@@ -47,6 +49,15 @@ class File:
     size: int
     content_type: str
     headers: Headers = field(default_factory=list)
+    tag: str = ""
+    """What tells this content from any other, quoted; empty where it may change."""
+    modified: str = ""
+    start: int = 0
+    """Where :meth:`pieces` begins; ``size`` bytes from there on."""
+
+    def cut(self, span: Span) -> None:
+        """Only this part is wanted."""
+        self.start, self.size = span.start, span.end - span.start
 
     def pieces(self) -> Iterator[bytes]:
         """The content; closes the file."""
@@ -54,6 +65,8 @@ class File:
             yield self.content
             return
         with self.content as file:
+            if self.start:
+                file.seek(self.start)
             left = self.size
             while left and (piece := file.read(min(PIECE, left))):
                 left -= len(piece)
@@ -66,19 +79,32 @@ class File:
 
 
 def dumb_file(
-    repository: NativeRepository, resource: Resource, path: str, now: float
+    repository: NativeRepository,
+    resource: Resource,
+    path: str,
+    now: float,
+    hidden: Sequence[bytes] = (),
 ) -> File | None:
-    """``path`` is relative to the repository; ``now`` in seconds since 1970."""
+    """``path`` is relative to the repository; ``now`` in seconds since 1970; ``hidden``: patterns
+    of refs that a policy hides."""
     if resource is Resource.INFO_REFS:
-        return _made(info_refs(repository), "text/plain; charset=utf-8")
+        return _made(info_refs(repository, hidden), "text/plain; charset=utf-8")
     if resource is Resource.HEAD:
-        return _made(head(repository), "text/plain")
+        return _made(head(repository, hidden), "text/plain")
     if resource is Resource.INFO_PACKS:
-        return _made(info_packs(repository.objects_dir), "text/plain; charset=utf-8")
+        return _made(pack_lines(repository.objects_dir), "text/plain; charset=utf-8")
     if resource in (Resource.ALTERNATES, Resource.HTTP_ALTERNATES):
         lines = alternates(repository.objects_dir, os.path.basename(path))
         return None if lines is None else _made(lines, "text/plain")
-    file = _open_regular(os.path.join(repository.objects_dir, path.removeprefix("objects/")))
+    if resource is Resource.BUNDLES:
+        listed = listing(repository)
+        return None if listed is None else _made(listed, "text/plain; charset=utf-8")
+    if resource is Resource.BUNDLE:
+        if not any(path == f"{FOLDER}/{bundle.name}" for bundle in shown_bundles(repository)):
+            return None
+        file = _open_regular(os.path.join(repository.common_dir, path))
+    else:
+        file = _open_regular(os.path.join(repository.objects_dir, path.removeprefix("objects/")))
     if file is None:
         return None
     status = os.fstat(file.fileno())
@@ -87,55 +113,39 @@ def dumb_file(
         ("Expires", formatdate(now + YEAR, usegmt=True)),
         ("Cache-Control", f"public, max-age={YEAR}"),
         ("Last-Modified", formatdate(status.st_mtime, usegmt=True)),
+        ("Accept-Ranges", "bytes"),
     ]
-    return File(file, status.st_size, _TYPES[resource], forever)
+    made = File(file, status.st_size, _TYPES[resource], forever)
+    made.modified = dict(forever)["Last-Modified"]
+    if resource is not Resource.LOOSE:
+        # a pack that is made anew may bear an old one's name, and lie otherwise
+        stamp = "" if resource is Resource.BUNDLE else f"-{status.st_mtime_ns:x}-{status.st_ino:x}"
+        made.tag = f'"{os.path.basename(path).partition(".")[0]}{stamp}"'
+        forever.append(("ETag", made.tag))
+    return made
 
 
-def info_refs(repository: NativeRepository) -> bytes:
+def info_refs(repository: NativeRepository, hidden: Sequence[bytes] = ()) -> bytes:
     """Every visible ref, and what tags peel to."""
-    refs = repository.refs.snapshot()
+    refs = without(repository.refs.snapshot(), hidden)
     patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
     if patterns:
         refs = refs.hidden(patterns)
-    objects = repository.objects.snapshot()
-    lines: list[bytes] = []
-    for name, object_id in refs.items():
-        lines.append(b"%b\t%b\n" % (object_id, name))
-        peeled = refs.peeled(name, objects)
-        if peeled is not None and peeled != object_id:
-            lines.append(b"%b\t%b^{}\n" % (peeled, name))
-    return b"".join(lines)
+    return ref_lines(refs, repository.objects.snapshot())
 
 
-def head(repository: NativeRepository) -> bytes:
+def head(repository: NativeRepository, hidden: Sequence[bytes] = ()) -> bytes:
     """The file HEAD, unless it names a branch that is hidden."""
     everything = repository.refs.snapshot()
     patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
-    visible = everything.hidden(patterns) if patterns else everything
+    visible = without(everything, hidden).hidden(patterns)
     target = everything.symbolic(b"HEAD")
     value = visible.get(b"HEAD")
     if target is None:
         return b"" if value is None else value + b"\n"
-    if value is None and everything.get(target) is not None:
+    if value is None and (everything.get(target) is not None or is_hidden(target, hidden)):
         return b""
     return b"ref: %b\n" % target
-
-
-def info_packs(objects_dir: str) -> bytes:
-    """The packs that are here and complete, newest first: that is where most clients look."""
-    folder = os.path.join(objects_dir, "pack")
-    found: list[tuple[float, str]] = []
-    try:
-        names = set(os.listdir(folder))
-    except FileNotFoundError:
-        names = set()
-    for name in names:
-        if _PACK.match(name) and name.removesuffix("pack") + "idx" in names:
-            try:
-                found.append((-os.stat(os.path.join(folder, name)).st_mtime, name))
-            except FileNotFoundError:
-                continue  # a repack has just removed it
-    return b"".join(b"P %b\n" % name.encode() for _, name in sorted(found)) + b"\n"
 
 
 def alternates(objects_dir: str, name: str) -> bytes | None:

@@ -20,6 +20,8 @@ from gitserve.wire.protocol_version import requested_version, split_parameters
 Headers = list[tuple[str, str]]
 
 OK = "200 OK"
+PARTIAL = "206 Partial Content"
+UNSATISFIABLE = "416 Range Not Satisfiable"
 FORBIDDEN = "403 Forbidden"
 NOT_FOUND = "404 Not Found"
 NOT_ALLOWED = "405 Method Not Allowed"
@@ -49,6 +51,7 @@ class HttpError(Exception):
         *,
         allow: str | None = None,
         retry_after: int | None = None,
+        content_range: str | None = None,
     ) -> None:
         """``reason`` is for the log."""
         super().__init__(reason or text or status)
@@ -56,6 +59,7 @@ class HttpError(Exception):
         self.text = text
         self.allow = allow
         self.retry_after = retry_after
+        self.content_range = content_range
 
     def headers(self) -> Headers:
         """Beside the content's type and length."""
@@ -64,6 +68,8 @@ class HttpError(Exception):
             headers.append(("Allow", self.allow))
         if self.retry_after is not None:
             headers.append(("Retry-After", str(self.retry_after)))
+        if self.content_range is not None:
+            headers.append(("Content-Range", self.content_range))
         return headers
 
 
@@ -78,6 +84,8 @@ class Resource(Enum):
     LOOSE = "loose object"
     PACK = "pack"
     INDEX = "index"
+    BUNDLES = "bundles/list"
+    BUNDLE = "bundle"
     SERVICE = "service"
 
 
@@ -91,6 +99,8 @@ _GETS: tuple[tuple[Resource, str], ...] = (
     # `git maintenance` makes packs that are called loose-<hash>
     (Resource.PACK, r"/objects/pack/[a-z]+-(?:[0-9a-f]{40}|[0-9a-f]{64})\.pack"),
     (Resource.INDEX, r"/objects/pack/[a-z]+-(?:[0-9a-f]{40}|[0-9a-f]{64})\.idx"),
+    (Resource.BUNDLES, "/bundles/list"),
+    (Resource.BUNDLE, r"/bundles/[0-9a-f]{64}\.bundle"),
 )
 _POSTS: tuple[tuple[Resource, str], ...] = (
     (Resource.SERVICE, "/git-upload-pack|/git-receive-pack|/git-upload-archive"),

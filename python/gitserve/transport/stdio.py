@@ -238,8 +238,9 @@ def _serve(
     check_ownership(location, environ)
     repository = NativeRepository(location, environ)
     policy = asking = None
+    hidden: tuple[bytes, ...] = ()
     if call.policy is not None:
-        policy, asking = _admitted(call, service, repository, environ)
+        policy, asking, hidden = _admitted(call, service, repository, environ)
     stream = PipeStream(0, 1, call.timeout) if traced is None else traced
     conversation = Conversation(stream, stream, STANDARD_OUTPUT)
     manner = Manner(
@@ -247,6 +248,7 @@ def _serve(
         stateless=call.stateless,
         advertise_only=call.advertise_only,
         request=asking,
+        hidden=hidden,
     )
     tally = tally or Tally()
     options = ServiceOptions(
@@ -258,7 +260,7 @@ def _serve(
     )
     try:
         if service == "upload-archive":
-            serve_archive(repository, conversation)
+            serve_archive(repository, conversation, hidden)
         elif service == "upload-pack":
             serve_upload(repository, conversation, manner, options, tally)
         else:
@@ -273,8 +275,9 @@ def _serve(
 
 def _admitted(
     call: Call, service: str, repository: NativeRepository, environ: Mapping[str, str]
-) -> tuple[Policy | None, Request]:
-    """The policy, which has let this client in. Raises what it is told otherwise."""
+) -> tuple[Policy | None, Request, tuple[bytes, ...]]:
+    """The policy, which has let this client in, and the refs that it hides from him. Raises what
+    he is told otherwise."""
     from gitserve.policy import Request
     from gitserve.service.permission import NotPermitted, admit
     from gitserve.transport.loadpolicy import load_policy
@@ -287,12 +290,12 @@ def _admitted(
     except ValueError as error:
         raise Refused(str(error)) from error
     try:
-        admit(policy, asking)
+        hidden = admit(policy, asking)
     except NotPermitted as error:
         if error.told is None:
             raise no_repository(call) from error
         raise Refused(error.told.decode()) from error
-    return policy, asking
+    return policy, asking, hidden
 
 
 def no_repository(call: Call) -> NoRepository:

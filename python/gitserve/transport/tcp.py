@@ -149,7 +149,7 @@ class Daemon(Record):
             name = quoted(request.service.removeprefix(b"git-"))
             self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:
-            service, repository = self._admit(request, peer)
+            service, repository, hidden = self._admit(request, peer)
         except NotPermitted as error:
             told = DENIED + b": " + request.path if error.told is None else error.told
             conversation.write(error_line.format(told))
@@ -165,16 +165,19 @@ class Daemon(Record):
             conversation.write(error_line.format(DENIED + b": " + request.path))
             conversation.flush()
             raise
-        manner = Manner(version=request.version, request=_asking(service, repository, peer))
+        asking = _asking(service, repository, peer)
+        manner = Manner(version=request.version, request=asking, hidden=hidden)
         if service == UPLOAD_PACK:
             serve_upload(repository, conversation, manner, self.options, tally)
         elif service == UPLOAD_ARCHIVE:
-            serve_archive(repository, conversation)
+            serve_archive(repository, conversation, hidden)
         else:
             serve_receive(repository, conversation, manner, self.options, tally)
 
-    def _admit(self, request: ProtoRequest, peer: object) -> tuple[str, NativeRepository]:
-        """Service and repository, if this client may have them."""
+    def _admit(
+        self, request: ProtoRequest, peer: object
+    ) -> tuple[str, NativeRepository, tuple[bytes, ...]]:
+        """Service and repository, if this client may have them, and refs that he may not."""
         name = os.fsdecode(request.service).removeprefix("git-")
         rule = self.services.get(name)
         if rule is None or not request.service.startswith(b"git-") or not rule.possible:
@@ -190,9 +193,10 @@ class Daemon(Record):
             reason = ask_access_hook(self.access_hook, name, repository.git_dir, names, peer)
             if reason is not None:
                 raise NotExported(f"access hook: {quoted(reason)}", reason)
+        hidden: tuple[bytes, ...] = ()
         if self.options.policy is not None:
-            admit(self.options.policy, _asking(name, repository, peer))
-        return name, repository
+            hidden = admit(self.options.policy, _asking(name, repository, peer))
+        return name, repository, hidden
 
 
 def _asking(service: str, repository: NativeRepository, peer: object) -> Request:
