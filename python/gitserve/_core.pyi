@@ -13,6 +13,7 @@ from gitserve.options import RefFormat, Reflogs
 
 __all__ = [
     "Chunk",
+    "Client",
     "FileStamps",
     "LockedFile",
     "Negotiation",
@@ -252,8 +253,32 @@ class RefSnapshot:
         """The v2 ls-refs lines as pkt-lines, without the closing flush."""
 
 @final
+class Client:
+    """The other end of a conversation, for whoever works while it waits.
+
+    What gets one raises HangupError soon after nobody reads there any more, and :class:`Busy` when
+    it turns out to be large while too many such wait.
+    """
+
+    def __new__(cls, descriptor: int, *, may_listen: bool) -> Self:
+        """``descriptor``: of a socket or pipe, open for as long as anybody looks.
+
+        ``may_listen``: a client that has ended its side may read still, so a ``0`` is sent to find
+        out, with which every answer begins; else it has gone.
+        """
+
+    def look(self) -> None:
+        """Raises HangupError when it has gone. May be called often."""
+
+    def take_owed(self) -> bool:
+        """Has the ``0`` been sent? Told once, to whoever writes the rest."""
+
+@final
 class Negotiation:
-    """Which of what the client has is common, and whether that is enough."""
+    """Which of what the client has is common, and whether that is enough.
+
+    Raises as :class:`Client` says, and is of no use any more then.
+    """
 
     def __new__(
         cls,
@@ -261,6 +286,8 @@ class Negotiation:
         wants: Sequence[bytes],
         client_shallow: Sequence[bytes] = ...,
         server_shallow: Sequence[bytes] = ...,
+        *,
+        client: Client | None = None,
     ) -> Self: ...
     def add_haves(self, haves: Sequence[bytes]) -> list[bytes]:
         """Those of ``haves`` that the repository has, in order."""
@@ -277,6 +304,7 @@ def all_reachable(
     server_shallow: Sequence[bytes] = ...,
     *,
     refs: RefSnapshot | None = None,
+    client: Client | None = None,
 ) -> bytes | None:
     """The first of ``ids`` that no tip reaches (commits by ancestry), None when all are reached.
 
@@ -306,12 +334,13 @@ def deepen(
     relative: bool = False,
     since: int | None = None,
     exclude: Sequence[bytes] = ...,
+    client: Client | None = None,
 ) -> tuple[list[bytes], list[bytes]]:
     """(shallow, unshallow): the new boundary against what the client said. ``exclude``: ids."""
 
 @final
 class PackCache:
-    """A folder of remembered packs, shared by all processes that open it."""
+    """A folder of remembered packs, shared by all processes that open it. So are the counts."""
 
     @staticmethod
     def open(directory: str, size: int) -> PackCache:
@@ -374,7 +403,7 @@ class PackStream(Iterator[Chunk]):
         threads: int = 0,
         sideband_all: bool = False,
         use_bitmaps: bool = True,
-        client: int | None = None,
+        client: Client | None = None,
         leave_missing: bool = False,
         cache: PackCache | None = None,
         leave_out: Sequence[bytes] = ...,
@@ -385,8 +414,8 @@ class PackStream(Iterator[Chunk]):
         big_file_threshold: int | None = None,
         reuse_packs: bool = True,
     ) -> Self:
-        """``client``: the descriptor of the socket or pipe that the buffers go to, open for as long
-        as the stream is. When nobody reads there any more, HangupError is raised within 100 ms.
+        """``client``: whom the buffers go to. When nobody reads there any more, HangupError is
+        raised within 100 ms.
         ``leave_missing``: what the repository lacks is left out instead of being an error.
         ``cache``: where packs are remembered; whether the client may have what it wants has been
         decided by now. ``leave_out``: ids of objects that the client gets elsewhere.

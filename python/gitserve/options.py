@@ -68,7 +68,8 @@ class DaemonOptions(Record):
     small ones never do."""
     learnt_memory: int | None = None
     """Bytes for what is kept of requests so that the next one need not walk or search again, over
-    all workers, which do not share it; None: 384 MB each. 0: nothing is kept."""
+    all workers, which do not share it; None: 384 MB each, together at most an eighth of the
+    machine's. 0: nothing is kept."""
     max_waiting: int = 0
     """Large requests in that line; one more is told to come again. 0: any number. A client that
     waits is shown that the server lives, and may go away at any time."""

@@ -10,6 +10,7 @@
 
 pub mod bitmap;
 pub mod cache;
+pub mod client;
 pub mod commitgraph;
 pub mod delta;
 pub mod durable;

@@ -75,6 +75,9 @@ pub enum SourceError {
         /// The limit.
         seconds: u64,
     },
+    /// Whoever was to have the answer closed the connection.
+    #[error("the remote end hung up unexpectedly")]
+    ClientGone,
     /// Too many large requests wait already.
     #[error("the server is busy")]
     Busy,

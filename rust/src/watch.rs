@@ -1,9 +1,10 @@
 //! How long work reports what it has done, and learns that it should stop.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::client::Client;
 use crate::source::SourceError;
 use crate::turns::Turn;
 
@@ -67,6 +68,7 @@ pub struct Watch {
     done: AtomicU64,
     stages: Mutex<Vec<Standing>>,
     turn: Option<Turn>,
+    client: Option<Arc<Client>>,
     limit: Option<Limit>,
 }
 
@@ -85,6 +87,12 @@ impl Watch {
     /// For work that is to leave room for others.
     pub fn taking_turns(turn: Turn) -> Self {
         Self { turn: Some(turn), ..Self::default() }
+    }
+
+    /// For work of which only this client will have something: it stops when the client goes.
+    pub fn of_client(mut self, client: Option<Arc<Client>>) -> Self {
+        self.client = client;
+        self
     }
 
     /// For work that may take so long; 0 for ever.
@@ -122,10 +130,24 @@ impl Watch {
         {
             return Err(SourceError::TooLong { seconds });
         }
-        match &self.turn {
-            Some(turn) => turn.step(&|| self.is_cancelled()),
+        let outcome = match &self.turn {
+            Some(turn) => turn.step(&|| self.is_cancelled() || self.is_for_nobody()),
             None => Ok(()),
+        };
+        if self.is_for_nobody() {
+            return Err(SourceError::ClientGone);
         }
+        outcome
+    }
+
+    #[inline]
+    fn is_for_nobody(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.has_gone())
+    }
+
+    /// For a loop of small steps.
+    pub fn pace(&self) -> Pace<'_> {
+        Pace { watch: self, steps: 0 }
     }
 
     /// Ends the current phase, begins another.
@@ -168,6 +190,30 @@ impl Watch {
     fn stages(&self) -> std::sync::MutexGuard<'_, Vec<Standing>> {
         // a worker that panicked while pushing leaves a valid list
         self.stages.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Looks at a watch every so many steps of a loop.
+#[derive(Debug)]
+pub struct Pace<'w> {
+    watch: &'w Watch,
+    steps: u32,
+}
+
+impl Pace<'_> {
+    /// Steps between two looks: each reads an object at most, and a look costs as much as ten
+    /// commits that are known.
+    pub const STEPS: u32 = 256;
+
+    /// One step is done; true when it has looked.
+    #[inline]
+    pub fn step(&mut self) -> Result<bool, SourceError> {
+        self.steps += 1;
+        if self.steps < Self::STEPS {
+            return Ok(false);
+        }
+        self.steps = 0;
+        self.watch.check().map(|()| true)
     }
 }
 

@@ -14,6 +14,12 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 """Where Linux says how much of the machine's memory is ours."""
 
 
+LEARNT_EACH = 384 << 20
+"""Bytes for what the requests of one process leave behind, where there is enough memory."""
+
+LEARNT_PART = 8
+"""One part of so many of the memory is for that in all processes, or less."""
+
 SPARE_SECONDS = 5.0
 """How long memory that requests gave back waits for others: a burst of requests has its heap at
 hand, and a server at rest has none."""
@@ -34,13 +40,15 @@ def share(*, memory: int, workers: int, max_waiting: int, learnt_memory: int | N
 
     ``memory``: bytes for all workers; 0: half of what there is. ``max_waiting``: large requests
     that may wait, over all workers; 0: any number. ``learnt_memory``: bytes of what they leave
-    behind, over all workers; None: what the core thinks best.
+    behind, over all workers, each of which learns for itself; None: :data:`LEARNT_EACH`, or less
+    where that were more than a part of what there is.
     """
     each = max(1, (memory or available_memory() // 2) // workers)
     waiting = -(-max_waiting // workers) if max_waiting else None
     share_out(memory=each, waiting=waiting)
-    if learnt_memory is not None:
-        limit_learning(learnt_memory // workers)
+    if learnt_memory is None:
+        learnt_memory = min(LEARNT_EACH * workers, available_memory() // LEARNT_PART)
+    limit_learning(learnt_memory // workers)
 
 
 def available_memory() -> int:

@@ -6,6 +6,8 @@ what the bytes mean beyond the packets in which they are cut.
 
 from __future__ import annotations
 
+from gitserve._core import Client
+from gitserve.errors import HangupError
 from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
@@ -49,9 +51,21 @@ class Conversation:
         "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "received", "sent",
     )  # fmt: skip
 
-    def __init__(self, source: ByteSource, sink: ByteSink, client: int | None = None) -> None:
-        """``client``: the descriptor behind the sink, where its reader can be seen to go."""
-        self.client = client
+    def __init__(
+        self,
+        source: ByteSource,
+        sink: ByteSink,
+        descriptor: int | None = None,
+        *,
+        may_listen: bool = True,
+    ) -> None:
+        """``descriptor``: that behind the sink, where its reader can be seen to go.
+
+        ``may_listen``: what is written to it directly is as good as what is written to the sink, so
+        that a reader who has ended his own side can be asked whether he is there.
+        """
+        self.client = None if descriptor is None else Client(descriptor, may_listen=may_listen)
+        """The other end, for who works while it waits."""
         self._source = source
         self._sink = sink
         self._decoder = PktDecoder()
@@ -105,8 +119,7 @@ class Conversation:
         """Sends, now or with what comes next. Large buffers are passed on as they are."""
         if len(data) >= JOIN_BELOW:
             self.flush()
-            self._sink.write(data)
-            self.sent += len(data)
+            self._send(data)
             return
         self._held.append(data)
         self._held_bytes += len(data)
@@ -119,8 +132,18 @@ class Conversation:
             held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
-            self._sink.write(held)
-            self.sent += len(held)
+            self._send(held)
+
+    def _send(self, data: Sendable) -> None:
+        size = len(data)
+        if self.client is not None and self.client.take_owed():
+            # it was sent the first byte, to see whether it is there
+            data = bytes(data)
+            if data[:1] != b"0":
+                raise HangupError(HangupError.GONE)
+            data = data[1:]
+        self._sink.write(data)
+        self.sent += size
 
     def _read(self, size: int) -> bytes:
         self.flush()

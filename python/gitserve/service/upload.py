@@ -7,7 +7,8 @@ Must not know which protocol version asks, nor over which road.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from gitserve._core import (
     Negotiation,
@@ -175,7 +176,7 @@ class UploadService:
         if not others or effect.reach is WantReach.TIPS:
             return others[0] if others else None
         walked: list[bytes] = []
-        for want in others:
+        for want in self._watched(others):
             header = self._objects.header(want)
             if header is None:
                 return want
@@ -186,7 +187,10 @@ class UploadService:
         if effect.reach is WantReach.ANY or not walked:
             return None
         shallow = self._repository.shallow
-        return all_reachable(self._objects, walked, (), shallow, refs=tips)
+        with self._at_work():
+            return all_reachable(
+                self._objects, walked, (), shallow, refs=tips, client=self._conversation.client
+            )
 
     def deepen(self, effect: Deepen) -> ShallowUpdate:
         """Where the history that the client gets will end."""
@@ -206,34 +210,41 @@ class UploadService:
             depth = INFINITE_DEPTH
             # who asks for no other depth keeps what he has, shallow as it is
             ends = (*ends, *effect.client_shallow)
-        shallow, unshallow = deepen(
-            self._objects,
-            effect.wants,
-            effect.client_shallow,
-            ends,
-            depth=depth,
-            relative=effect.relative,
-            since=effect.since,
-            exclude=exclude,
-        )
+        with self._at_work():
+            shallow, unshallow = deepen(
+                self._objects,
+                effect.wants,
+                effect.client_shallow,
+                ends,
+                depth=depth,
+                relative=effect.relative,
+                since=effect.since,
+                exclude=exclude,
+                client=self._conversation.client,
+            )
         return ShallowUpdate(tuple(shallow), tuple(unshallow))
 
     def begin_negotiation(self, effect: BeginNegotiation) -> None:
         """Fixes what is wanted."""
         wants = [*effect.wants]
         own = self._repository.shallow
-        for commit_id in effect.unshallow:
+        for commit_id in self._watched(effect.unshallow):
             if commit_id not in own:
                 wants += _parents(self._objects, commit_id)
-        self._negotiation = Negotiation(self._objects, wants, effect.boundary, own)
+        client = self._conversation.client
+        with self._at_work():
+            self._negotiation = Negotiation(
+                self._objects, wants, effect.boundary, own, client=client
+            )
 
     def add_haves(self, effect: AddHaves) -> Common:
         """Which of these are common, and whether that is enough now."""
         negotiation = self._begun()
-        if not effect.find_ready_at:
-            common = negotiation.add_haves(effect.haves)
-            return Common(common, negotiation.ready())
-        return _add_in_order(negotiation, self._objects, effect.haves)
+        with self._at_work():
+            if not effect.find_ready_at:
+                common = negotiation.add_haves(effect.haves)
+                return Common(common, negotiation.ready())
+            return _add_in_order(negotiation, self._objects, self._watched(effect.haves))
 
     def leave_to_uris(self, effect: LeaveToUris) -> Sequence[PackfileUri]:
         """Which objects go another way; the pack without them is begun."""
@@ -352,6 +363,23 @@ class UploadService:
 
         return settled(spec, self._objects, self.refs)
 
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """While the core walks, which may find that it would have to wait too long for its turn."""
+        try:
+            yield
+        except Busy:
+            self.tally.busy = True
+            raise
+
+    def _watched(self, ids: Iterable[bytes]) -> Iterator[bytes]:
+        """The same, for as long as there is a client."""
+        client = self._conversation.client
+        for object_id in ids:
+            if client is not None:
+                client.look()
+            yield object_id
+
     def _begun(self) -> Negotiation:
         if self._negotiation is None:
             raise InternalError("haves before the negotiation has begun")
@@ -369,7 +397,7 @@ def _parents(objects: Snapshot, commit_id: bytes) -> list[bytes]:
     return [line[len(b"parent ") :] for line in lines if line.startswith(b"parent ")]
 
 
-def _add_in_order(negotiation: Negotiation, objects: Snapshot, haves: Sequence[bytes]) -> Common:
+def _add_in_order(negotiation: Negotiation, objects: Snapshot, haves: Iterable[bytes]) -> Common:
     """As :meth:`UploadService.add_haves`, and at which unknown have it became enough.
 
     v0 answers each have by itself: one that the server lacks gets an ACK too once the rest is

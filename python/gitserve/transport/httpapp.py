@@ -88,7 +88,7 @@ RETRY_AFTER = 10
 """Seconds: what a client is told that came when too many waited already."""
 
 CLIENT_SOCKET = "gitserve.socket"
-"""Where our own server puts the connection in a request's environment."""
+"""Where our own servers put the connection, or the pipe, in a request's environment."""
 
 OBJECT_FILES = frozenset((Resource.LOOSE, Resource.PACK, Resource.INDEX))
 """What the dumb protocol gives away whole."""
@@ -298,8 +298,9 @@ class GitHttp(Record):
     ) -> Iterable[bytes]:
         """A fetch, or an archive."""
         outbox = Outbox()
-        client = _client(exchange.environ)
-        conversation = exchange.conversation = Conversation(body, outbox, client)
+        # who ends his side of HTTP has gone: no client reads on, and other servers think so too
+        conversation = Conversation(body, outbox, _client(exchange.environ), may_listen=False)
+        exchange.conversation = conversation
         manner = Manner(request.version, stateless=True, hidden=exchange.hidden, gives_bundles=True)
         if name == UPLOAD_ARCHIVE:
             steps = archive_steps(repository, conversation, exchange.hidden)

@@ -22,7 +22,7 @@ from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports, NotExported
-from gitserve.transport.httpapp import Find, GitHttp
+from gitserve.transport.httpapp import CLIENT_SOCKET, Find, GitHttp
 from gitserve.transport.httpbody import MAX_LENGTH_DIGITS
 from gitserve.transport.httprequest import BAD_REQUEST, OK, SERVER_ERROR
 from gitserve.transport.log import Log
@@ -176,6 +176,7 @@ def _answer(
         # PEP 3333: each byte in the place of the Latin-1 character of its number
         "PATH_INFO": os.fsencode(path).decode("latin-1"),
         "wsgi.input": source,
+        CLIENT_SOCKET: out,  # a pipe, which the web server closes when its client goes
         # without a length the web server ends the body by closing the pipe
         "wsgi.input_terminated": not environ.get("CONTENT_LENGTH"),
     }

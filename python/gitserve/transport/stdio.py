@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from gitserve.policy import Policy, Request
     from gitserve.transport.tracing import TracedStream
 
-STANDARD_OUTPUT = 1
-
 _HARMLESS = frozenset("\n\t").union(map(chr, range(0xDC80, 0xDD00)))
 """What is no text but may be shown: bytes that are no UTF-8 are how some spell their names."""
 
@@ -242,7 +240,7 @@ def _serve(
     if call.policy is not None:
         policy, asking, hidden = _admitted(call, service, repository, environ)
     stream = PipeStream(0, 1, call.timeout) if traced is None else traced
-    conversation = Conversation(stream, stream, STANDARD_OUTPUT)
+    conversation = Conversation(stream, stream, stream.fileno())
     manner = Manner(
         version=_version(environ),
         stateless=call.stateless,

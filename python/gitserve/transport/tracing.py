@@ -17,7 +17,8 @@ from contextlib import suppress
 from gitserve import __version__
 from gitserve.errors import GitServeError
 from gitserve.record import TYPE_CHECKING
-from gitserve.service.streams import ByteSink, ByteSource
+from gitserve.service.streams import ByteSource
+from gitserve.transport.pipes import PipeStream
 from gitserve.wire.pktline import NEED_MORE, Marker, PktDecoder, chomp
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class TracedStream:
     def __init__(
         self,
         source: ByteSource,
-        sink: ByteSink,
+        sink: PipeStream,
         service: str,
         target: Target,
         environ: Mapping[str, str],
@@ -94,6 +95,10 @@ class TracedStream:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         self._follow(b">", bytes(data))
         self._sink.write(data)
+
+    def fileno(self) -> int:
+        """The descriptor that is written to."""
+        return self._sink.fileno()
 
     def _follow(self, direction: bytes, data: bytes) -> None:
         decoder = self._seen[direction]

@@ -6,7 +6,6 @@
 //! The pack follows `gitformat-pack`, the bands `gitprotocol-pack` ("Packfile Data"). Sockets,
 //! and what is said before and after the pack, are not known here.
 
-mod client;
 mod follow;
 mod frame;
 mod producer;

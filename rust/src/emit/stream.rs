@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
-use super::client::Presence;
 use super::follow::{Follower, Received};
 use super::frame::{BAND_DATA, BAND_PROGRESS, max_data, packets};
 use super::producer::{self, BYTES_A_REQUEST, BYTES_WALKED, Handed, LOOK, Producer, Shared};
 use super::{EmitError, PackStats, StreamOptions};
 use crate::cache::{Begun, Flight, Gone, Key, PackCache, Reader};
+use crate::client::Presence;
 use crate::graph::{self, CommitTable, WalkRequest};
 use crate::hash::ObjectId;
 use crate::malloc;

@@ -10,7 +10,7 @@ use super::walk::CommitWalk;
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 use crate::source::ObjectSource;
-use crate::watch::Watch;
+use crate::watch::{Pace, Watch};
 
 /// The depth that means everything (`--unshallow`).
 pub const INFINITE_DEPTH: u32 = 0x7fff_ffff;
@@ -46,30 +46,36 @@ pub fn deepen(
     wants: &[ObjectId],
     shallow: &Shallow,
     spec: DeepenSpec,
+    watch: &Watch,
 ) -> Result<(Vec<ObjectId>, Vec<ObjectId>), GraphError> {
     let mut reader = CommitReader::new(source);
-    let client = client_boundary(commits, &mut reader, shallow)?;
+    let mut pace = watch.pace();
+    let client = client_boundary(commits, &mut reader, shallow, &mut pace)?;
     let (border, marks) = match spec {
         DeepenSpec::Depth(INFINITE_DEPTH) if shallow.server.is_empty() => {
             return Ok((Vec::new(), client.iter().map(|&commit| commits.id(commit)).collect()));
         }
         DeepenSpec::Depth(depth) => {
-            let heads = commits_of(commits, &mut reader, wants)?;
-            by_depth(commits, &mut reader, heads, depth, shallow)?
+            let heads = commits_of(commits, &mut reader, wants, &mut pace)?;
+            by_depth(commits, &mut reader, heads, depth, shallow, &mut pace)?
         }
         DeepenSpec::Relative(depth) => {
             let depth = depth.saturating_add(1);
-            by_depth(commits, &mut reader, client.clone(), depth, shallow)?
+            by_depth(commits, &mut reader, client.clone(), depth, shallow, &mut pace)?
         }
         DeepenSpec::SinceNot { since, exclude } => {
-            let heads = commits_of(commits, &mut reader, wants)?;
-            let exclude = commits_of(commits, &mut reader, &exclude)?;
-            by_selection(commits, &mut reader, heads, exclude, since, shallow)?
+            let heads = commits_of(commits, &mut reader, wants, &mut pace)?;
+            let exclude = commits_of(commits, &mut reader, &exclude, &mut pace)?;
+            by_selection(commits, &mut reader, heads, exclude, since, shallow, watch)?
         }
     };
     let ids = |list: Vec<CommitNumber>| list.into_iter().map(|c| commits.id(c)).collect();
     let unshallow = client.iter().copied().filter(|&c| marks.get(c) & INSIDE != 0).collect();
-    let new = border.into_iter().filter(|commit| !client.contains(commit)).collect();
+    let mut is_old = Marks::new();
+    for &commit in &client {
+        is_old.set(commit, MET);
+    }
+    let new = border.into_iter().filter(|&commit| is_old.get(commit) == 0).collect();
     Ok((ids(new), ids(unshallow)))
 }
 
@@ -78,11 +84,13 @@ fn client_boundary(
     table: &CommitTable,
     reader: &mut CommitReader<'_>,
     shallow: &Shallow,
+    pace: &mut Pace<'_>,
 ) -> Result<Vec<CommitNumber>, GraphError> {
     let mut ids: Vec<_> = shallow.client.iter().collect();
     ids.sort_unstable();
     let mut client = Vec::with_capacity(ids.len());
     for id in ids {
+        pace.step()?;
         let Some(number) = reader.source.lookup(id)? else { continue };
         if reader.objects().header(number)?.0 != ObjectKind::Commit {
             return Err(GraphError::InvalidShallow(*id));
@@ -97,9 +105,11 @@ fn commits_of(
     table: &CommitTable,
     reader: &mut CommitReader<'_>,
     ids: &[ObjectId],
+    pace: &mut Pace<'_>,
 ) -> Result<Vec<CommitNumber>, GraphError> {
     let mut commits = Vec::new();
     for id in ids {
+        pace.step()?;
         if let Some(Root::Commit(commit)) = resolve(table, reader, id, |_| true)? {
             commits.push(commit);
         }
@@ -114,12 +124,14 @@ fn by_depth(
     heads: Vec<CommitNumber>,
     depth: u32,
     shallow: &Shallow,
+    pace: &mut Pace<'_>,
 ) -> Result<(Vec<CommitNumber>, Marks), GraphError> {
     let (mut marks, mut border) = (Marks::new(), Vec::new());
     let (mut level, mut next) = (heads, Vec::new());
     let mut at = 1;
     while !level.is_empty() {
         for commit in level.drain(..) {
+            pace.step()?;
             if marks.set(commit, MET) & MET != 0 {
                 continue;
             }
@@ -147,6 +159,7 @@ fn by_selection(
     exclude: Vec<CommitNumber>,
     since: Option<u64>,
     shallow: &Shallow,
+    watch: &Watch,
 ) -> Result<(Vec<CommitNumber>, Marks), GraphError> {
     let source = reader.source;
     let mut walk = CommitWalk::new(table, reader);
@@ -162,13 +175,16 @@ fn by_selection(
             cut.set(commit, MET);
         }
     }
+    let mut pace = watch.pace();
     for commit in exclude {
+        pace.step()?;
         walk.have(commit)?;
     }
     for commit in heads {
+        pace.step()?;
         walk.want(commit)?;
     }
-    let walked = walk.run(&Watch::new())?;
+    let walked = walk.run(watch)?;
     if walked.commits.is_empty() {
         return Err(GraphError::NothingSelected);
     }

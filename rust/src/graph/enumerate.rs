@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use super::GraphError;
+use super::asked::{Had, Wanted, sort_haves, sort_wants};
 use super::edges::{BoundaryNames, mark_whole};
 use super::marks::Marks;
 use super::parallel::{Shared, walk_trees};
 use super::paths::Paths;
 use super::request::{ClientHas, Enumeration, Found, WalkRequest};
-use super::roots::{Root, resolve};
 use super::scan::{Roots, Scan};
 use super::seen::{Lowest, SeenSet};
 use super::sieve::Sieve;
@@ -67,22 +67,6 @@ struct Until<'a> {
     told: Option<&'a AtomicUsize>,
 }
 
-/// The wanted ids, sorted by what they are.
-#[derive(Default)]
-struct Wanted {
-    commits: Vec<CommitNumber>,
-    tags: Vec<Found>,
-    trees: Vec<ObjectNumber>,
-    blobs: Vec<ObjectNumber>,
-}
-
-/// The ids that the client has.
-#[derive(Default)]
-struct Had {
-    commits: Vec<CommitNumber>,
-    trees: Vec<ObjectNumber>,
-}
-
 /// Finds the objects that `request` asks for.
 ///
 /// A wanted object that is missing is an error; what is missing behind a have is ignored, as
@@ -121,8 +105,8 @@ pub(super) fn enumerate_within(
     }
     let mut reader = CommitReader::new(source);
     let has = SeenSet::new();
-    let had = sort_haves(commits, &mut reader, request, &has)?;
-    let wanted = sort_wants(commits, &mut reader, request, &has)?;
+    let had = sort_haves(commits, &mut reader, request, &has, watch)?;
+    let wanted = sort_wants(commits, &mut reader, request, &has, watch)?;
     let until = Until { enough: may_ask.then_some(limits.bitmap_min), told: None };
     let mut sieve = Sieve::new(&request.filter);
     let is_whole = suited && request.haves.is_empty() && sieve.lets_all_through();
@@ -146,7 +130,7 @@ pub(super) fn enumerate_within(
         settle_generations(commits, &walked.commits);
     }
     sieve.leave_missing = request.leave_missing;
-    let mut objects = emit_commits(commits, source, &walked.commits, &wanted, sieve)?;
+    let mut objects = emit_commits(commits, source, &walked.commits, &wanted, sieve, watch)?;
     watch.add(objects.len() as u64);
     objects.extend_from_slice(&wanted.tags);
 
@@ -157,7 +141,7 @@ pub(super) fn enumerate_within(
         let roots = Roots { commits: &walked.commits, trees: &wanted.trees, blobs: &wanted.blobs };
         scan.reach(reader, commits, listings, &roots, &mut objects)?;
     } else if !nothing_new {
-        let edge_trees = edge_trees(commits, &mut reader, &walked, &had, &has)?;
+        let edge_trees = edge_trees(commits, &mut reader, &walked, &had, &has, watch)?;
         let work = Work { source, table: commits, request, sieve, has: &has, watch, limits };
         let trees = work.trees(reader, &walked.commits, &wanted, edge_trees, &had, &mut bases)?;
         objects.extend(trees.0);
@@ -184,7 +168,7 @@ pub(super) fn enumerate_within(
         for found in &objects {
             sent.insert(found.number);
         }
-        let tags = tags_of(commits, source, request, |number| sent.contains(number))?;
+        let tags = tags_of(commits, source, request, watch, |number| sent.contains(number))?;
         insert_tags(&mut objects, tags);
     }
     let mut preferred_bases = Vec::new();
@@ -212,7 +196,7 @@ fn by_bitmaps(
             listed.insert(found.number);
         }
         let stored = found.stored.as_ref();
-        let mut tags = tags_of(commits, source, request, |number| {
+        let mut tags = tags_of(commits, source, request, watch, |number| {
             listed.contains(number) || stored.is_some_and(|stored| stored.contains(number))
         })?;
         if let Some(stored) = &mut found.stored {
@@ -240,67 +224,6 @@ fn counted(
     Ok(found)
 }
 
-fn sort_wants(
-    table: &CommitTable,
-    reader: &mut CommitReader<'_>,
-    request: &WalkRequest,
-    has: &SeenSet,
-) -> Result<Wanted, GraphError> {
-    let mut wanted = Wanted::default();
-    let seen = SeenSet::new();
-    for id in &request.wants {
-        let tags = &mut wanted.tags;
-        let root = resolve(table, reader, id, |number| {
-            let new = !has.contains(number) && seen.insert(number);
-            if new {
-                tags.push(Found { number, name_hash: 0, kind: ObjectKind::Tag });
-            }
-            new
-        })?;
-        match root {
-            Some(Root::Commit(commit)) => wanted.commits.push(commit),
-            Some(Root::Tree(tree)) if seen.insert(tree) => wanted.trees.push(tree),
-            Some(Root::Blob(blob)) if seen.insert(blob) => wanted.blobs.push(blob),
-            _ => {}
-        }
-    }
-    for id in &request.shallow.unshallow {
-        // the client has the commit and lacks its parents; ours may be lacking, too
-        if request.shallow.server.contains(id) {
-            continue;
-        }
-        let commit = table.number(id)?;
-        wanted.commits.extend(table.load(commit, reader)?.parents());
-    }
-    Ok(wanted)
-}
-
-fn sort_haves(
-    table: &CommitTable,
-    reader: &mut CommitReader<'_>,
-    request: &WalkRequest,
-    has: &SeenSet,
-) -> Result<Had, GraphError> {
-    let mut had = Had::default();
-    let shallow = &request.shallow;
-    for id in request.haves.iter().chain(&shallow.unshallow) {
-        let root = match resolve(table, reader, id, |tag| has.insert(tag)) {
-            Ok(root) => root,
-            Err(GraphError::Source(SourceError::Missing(_))) => continue,
-            Err(other) => return Err(other),
-        };
-        match root {
-            Some(Root::Commit(commit)) => had.commits.push(commit),
-            Some(Root::Tree(tree)) => had.trees.push(tree),
-            Some(Root::Blob(blob)) => {
-                has.insert(blob);
-            }
-            None => {}
-        }
-    }
-    Ok(had)
-}
-
 fn walk_commits(
     table: &CommitTable,
     reader: &mut CommitReader<'_>,
@@ -310,20 +233,23 @@ fn walk_commits(
     until: Until<'_>,
     watch: &Watch,
 ) -> Result<Walked, GraphError> {
-    let shallow = &request.shallow;
-    let source = reader.source;
+    let (shallow, source) = (&request.shallow, reader.source);
     let mut walk = CommitWalk::new(table, reader);
     walk.stop_at(until.enough.unwrap_or(usize::MAX));
     walk.tell(until.told);
+    let mut pace = watch.pace();
     for id in shallow.client.iter().chain(&shallow.server).chain(&shallow.new_boundary) {
+        pace.step()?;
         if source.lookup(id)?.is_some() {
             walk.cut(table.number(id)?);
         }
     }
     for &commit in &had.commits {
+        pace.step()?;
         walk.have(commit)?;
     }
     for &commit in &wanted.commits {
+        pace.step()?;
         walk.want(commit)?;
     }
     walk.run(watch)
@@ -336,8 +262,10 @@ fn emit_commits(
     commits: &[CommitNumber],
     wanted: &Wanted,
     sieve: Sieve,
+    watch: &Watch,
 ) -> Result<Vec<Found>, GraphError> {
     let mut by_id = Marks::new();
+    let mut pace = watch.pace();
     if !sieve.commits {
         for &commit in &wanted.commits {
             by_id.set(commit, 1);
@@ -345,6 +273,7 @@ fn emit_commits(
     }
     let mut out = Vec::with_capacity(commits.len());
     for &commit in commits {
+        pace.step()?;
         if !sieve.commits && by_id.get(commit) == 0 {
             continue;
         }
@@ -363,10 +292,13 @@ fn edge_trees(
     walked: &Walked,
     had: &Had,
     has: &SeenSet,
+    watch: &Watch,
 ) -> Result<Vec<ObjectNumber>, GraphError> {
     let source = reader.source;
     let (mut trees, listed) = (Vec::new(), SeenSet::new());
+    let mut pace = watch.pace();
     for &commit in walked.boundary.iter().chain(&had.commits) {
+        pace.step()?;
         let Some(number) = source.lookup(&table.id(commit))? else { continue };
         has.insert(number);
         let tree = table.load(commit, reader)?.tree();

@@ -8,6 +8,7 @@
 //! Git's documents: `git-rev-list` (what is reachable, object filters), `gitprotocol-pack` and
 //! `gitprotocol-v2` (negotiation, shallow), `git-pack-objects` (`--thin`, `--include-tag`).
 
+mod asked;
 mod bitmapped;
 mod connected;
 mod deepen;

@@ -14,6 +14,7 @@ use super::table::{CommitNumber, CommitReader, CommitTable, GENERATION_UNKNOWN};
 use crate::hash::{IdSet, ObjectId};
 use crate::object::ObjectKind;
 use crate::source::{ObjectSource, SourceError};
+use crate::watch::{Pace, Watch};
 
 /// The client has it: a have, or a parent of one.
 const COMMON: u8 = 1;
@@ -24,7 +25,7 @@ const ENTERED: u8 = 4;
 /// History is walked as if it had no parents.
 const CUT: u8 = 8;
 
-/// The state of one negotiation.
+/// The state of one negotiation; it means nothing any more once a call was cancelled.
 pub struct Negotiation {
     source: Arc<dyn ObjectSource>,
     commits: Arc<CommitTable>,
@@ -54,9 +55,12 @@ impl Negotiation {
         commits: Arc<CommitTable>,
         wants: &[ObjectId],
         shallow: &Shallow,
+        watch: &Watch,
     ) -> Result<Self, GraphError> {
         let mut marks = Marks::new();
+        let mut pace = watch.pace();
         for id in shallow.client.iter().chain(&shallow.server) {
+            pace.step()?;
             if source.lookup(id)?.is_some() {
                 marks.set(commits.number(id)?, CUT);
             }
@@ -76,16 +80,22 @@ impl Negotiation {
     }
 
     /// Takes one have; true when the repository has it.
-    pub fn add_have(&mut self, id: &ObjectId) -> Result<bool, GraphError> {
-        Ok(!self.add_haves(std::slice::from_ref(id))?.is_empty())
+    pub fn add_have(&mut self, id: &ObjectId, watch: &Watch) -> Result<bool, GraphError> {
+        Ok(!self.add_haves(std::slice::from_ref(id), watch)?.is_empty())
     }
 
     /// Takes several haves; those of them that the repository has, in order.
-    pub fn add_haves(&mut self, ids: &[ObjectId]) -> Result<Vec<ObjectId>, GraphError> {
+    pub fn add_haves(
+        &mut self,
+        ids: &[ObjectId],
+        watch: &Watch,
+    ) -> Result<Vec<ObjectId>, GraphError> {
         let (source, commits) = (Arc::clone(&self.source), Arc::clone(&self.commits));
         let mut reader = CommitReader::new(&*source);
         let mut had = Vec::new();
+        let mut pace = watch.pace();
         for id in ids {
+            pace.step()?;
             let Some(number) = source.lookup(id)? else { continue };
             had.push(*id);
             if !self.listed.insert(*id) {
@@ -126,12 +136,13 @@ impl Negotiation {
     ///
     /// Wants that lead to no commit have no history and count as reaching; without a common
     /// object nothing reaches.
-    pub fn ready(&mut self) -> Result<bool, GraphError> {
+    pub fn ready(&mut self, watch: &Watch) -> Result<bool, GraphError> {
         if self.common.is_empty() {
             return Ok(false);
         }
         let source = Arc::clone(&self.source);
         let mut reader = CommitReader::new(&*source);
+        let mut pace = watch.pace();
         let mut unsatisfied = match self.unsatisfied.take() {
             Some(unsatisfied) => {
                 if !self.changed {
@@ -141,13 +152,13 @@ impl Negotiation {
                 }
                 unsatisfied
             }
-            None => self.wanted_commits(&mut reader)?,
+            None => self.wanted_commits(&mut reader, &mut pace)?,
         };
         self.changed = false;
         let mut entered = Vec::new();
         // the one that failed last comes first: as long as it fails the others need no look
         while let Some(&want) = unsatisfied.last() {
-            if !self.reaches(want, &mut reader, &mut entered)? {
+            if !self.reaches(want, &mut reader, &mut entered, &mut pace)? {
                 break;
             }
             unsatisfied.pop();
@@ -163,9 +174,11 @@ impl Negotiation {
     fn wanted_commits(
         &self,
         reader: &mut CommitReader<'_>,
+        pace: &mut Pace<'_>,
     ) -> Result<Vec<CommitNumber>, GraphError> {
         let mut wanted = Vec::new();
         for id in &self.wants {
+            pace.step()?;
             if let Some(Root::Commit(commit)) = resolve(&self.commits, reader, id, |_| true)? {
                 wanted.push(commit);
             }
@@ -179,9 +192,11 @@ impl Negotiation {
         want: CommitNumber,
         reader: &mut CommitReader<'_>,
         entered: &mut Vec<CommitNumber>,
+        pace: &mut Pace<'_>,
     ) -> Result<bool, GraphError> {
         let mut path = vec![want];
         while let Some(&commit) = path.last() {
+            pace.step()?;
             let flags = self.marks.get(commit);
             if flags & (COMMON | REACHES) != 0 {
                 for &commit in &path {

@@ -9,6 +9,7 @@ use super::table::{CommitNumber, CommitReader, CommitTable, GENERATION_UNKNOWN};
 use super::walk::settle_generations;
 use crate::hash::{IdSet, ObjectId};
 use crate::source::{ObjectSource, SourceError};
+use crate::watch::Watch;
 
 /// Was put into the queue.
 const MET: u8 = 1;
@@ -27,6 +28,7 @@ pub fn all_reachable(
     ids: &[ObjectId],
     tips: &[ObjectId],
     server_shallow: &IdSet,
+    watch: &Watch,
 ) -> Result<Option<ObjectId>, GraphError> {
     let known: IdSet = tips.iter().copied().collect();
     let asked: Vec<_> = ids.iter().filter(|id| !known.contains(*id)).collect();
@@ -35,9 +37,11 @@ pub fn all_reachable(
     }
     let mut reader = CommitReader::new(source);
     let mut marks = Marks::new();
+    let mut pace = watch.pace();
     let mut open = 0usize;
     let mut lowest = GENERATION_UNKNOWN;
     for id in &asked {
+        pace.step()?;
         if source.lookup(id)?.is_none() {
             return Ok(Some(**id));
         }
@@ -54,12 +58,14 @@ pub fn all_reachable(
         }
     }
     for id in server_shallow {
+        pace.step()?;
         if source.lookup(id)?.is_some() {
             marks.set(commits.number(id)?, CUT);
         }
     }
     let mut walk = Walk { commits, marks, queue: BinaryHeap::new(), order: Vec::new(), lowest };
     for tip in tips {
+        pace.step()?;
         match resolve(commits, &mut reader, tip, |_| true) {
             Ok(Some(Root::Commit(commit))) => walk.push(commit, &mut reader)?,
             Ok(_) | Err(GraphError::Source(SourceError::Missing(_))) => {}
@@ -67,6 +73,7 @@ pub fn all_reachable(
         }
     }
     while open > 0 {
+        pace.step()?;
         let Some(commit) = walk.next(&mut reader)? else { break };
         if walk.marks.get(commit) & ASKED != 0 {
             open -= 1;

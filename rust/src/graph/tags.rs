@@ -7,17 +7,21 @@ use super::seen::SeenSet;
 use super::table::{CommitReader, CommitTable};
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
+use crate::watch::Watch;
 
 /// The tags that are to go along because their targets are sent, with the tags between.
 pub(super) fn tags_of(
     table: &CommitTable,
     source: &dyn ObjectSource,
     request: &WalkRequest,
+    watch: &Watch,
     is_sent: impl Fn(ObjectNumber) -> bool,
 ) -> Result<Vec<Found>, GraphError> {
     let mut reader = CommitReader::new(source);
     let (mut tags, added) = (Vec::new(), SeenSet::new());
+    let mut pace = watch.pace();
     for (tag, peeled) in &request.tags {
+        pace.step()?;
         if !source.lookup(peeled)?.is_some_and(&is_sent) {
             continue;
         }

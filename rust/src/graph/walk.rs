@@ -11,7 +11,7 @@ use super::GraphError;
 use super::marks::Marks;
 use super::table::{CommitNumber, CommitReader, CommitTable, Fields, GENERATION_UNKNOWN};
 use crate::source::SourceError;
-use crate::watch::Watch;
+use crate::watch::{Pace, Watch};
 
 /// Was put into the queue as wanted.
 const WANTED: u8 = 1;
@@ -29,8 +29,6 @@ const LISTED: u8 = 32;
 /// Commits painted beyond the oldest wanted one when only plain times are known: clocks lie.
 /// Reading these costs a fraction of a millisecond, once.
 const SLOP: u32 = 32;
-/// How often a walk looks whether it should stop.
-const CHECK_EVERY: usize = 256;
 
 /// Place in the queue: corrected date (unknown ones are newest), time, first come first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,17 +179,15 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
     /// Walks until no commit of the result can be painted any more.
     pub(super) fn run(mut self, watch: &Watch) -> Result<Walked, GraphError> {
         let mut slop = SLOP;
-        let mut steps = 0usize;
+        let mut pace = watch.pace();
         while let Some(place) = self.queue.pop() {
             if self.pending == 0 && !self.may_paint(&place, &mut slop) {
                 break;
             }
-            steps += 1;
-            if steps.is_multiple_of(CHECK_EVERY) {
-                watch.check()?;
-                if let Some(told) = self.told {
-                    told.store(self.taken.len(), Ordering::Relaxed);
-                }
+            if pace.step()?
+                && let Some(told) = self.told
+            {
+                told.store(self.taken.len(), Ordering::Relaxed);
             }
             self.step(&place)?;
             if self.taken.len() >= self.enough {
@@ -199,7 +195,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
                 return Ok(Walked { commits, boundary, complete: false, stopped: true });
             }
         }
-        Ok(self.finish())
+        self.finish(&mut pace)
     }
 
     /// Could this painted commit, the newest that is left, still reach one that was taken?
@@ -248,7 +244,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         Ok(())
     }
 
-    fn finish(self) -> Walked {
+    fn finish(self, pace: &mut Pace<'_>) -> Result<Walked, GraphError> {
         let by_generation = self.lowest_generation != GENERATION_UNKNOWN;
         let Self { table, mut marks, heads, mut taken, .. } = self;
         let mut boundary = Vec::new();
@@ -263,6 +259,7 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
         });
         let mut complete = true;
         for &commit in &taken {
+            pace.step()?;
             let Some(fields) = table.loaded(commit) else { continue };
             if marks.get(commit) & CUT != 0 {
                 complete = false;
@@ -278,9 +275,9 @@ impl<'t, 'a, 'r> CommitWalk<'t, 'a, 'r> {
             }
         }
         if by_generation {
-            taken = by_time(table, &mut marks, &heads, &taken);
+            taken = by_time(table, &mut marks, &heads, &taken, pace)?;
         }
-        Walked { commits: taken, boundary, complete, stopped: false }
+        Ok(Walked { commits: taken, boundary, complete, stopped: false })
     }
 }
 
@@ -293,7 +290,8 @@ fn by_time(
     marks: &mut Marks,
     heads: &[CommitNumber],
     taken: &[CommitNumber],
-) -> Vec<CommitNumber> {
+    pace: &mut Pace<'_>,
+) -> Result<Vec<CommitNumber>, GraphError> {
     let mut queue = BinaryHeap::new();
     let mut turn = 0u32;
     let mut push = |marks: &mut Marks, queue: &mut BinaryHeap<Place>, commit| {
@@ -311,6 +309,7 @@ fn by_time(
     }
     let mut ordered = Vec::with_capacity(taken.len());
     while let Some(Place { commit, .. }) = queue.pop() {
+        pace.step()?;
         ordered.push(commit);
         if marks.get(commit) & CUT != 0 {
             continue;
@@ -323,7 +322,7 @@ fn by_time(
     }
     // where painting ended early, a commit may be left behind a painted one: it is sent all the same
     ordered.extend(taken.iter().copied().filter(|&commit| marks.get(commit) & LISTED == 0));
-    ordered
+    Ok(ordered)
 }
 
 /// Gives generations to commits of a complete walk, so that later ones are exact.

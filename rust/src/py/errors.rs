@@ -77,6 +77,7 @@ pub fn source_error(error_: SourceError) -> PyErr {
         | SourceError::Foreign(_) => Class::Repository,
         SourceError::TooLarge { .. } | SourceError::TooLong { .. } => Class::Refused,
         SourceError::Cancelled => Class::Cancelled,
+        SourceError::ClientGone => Class::Hangup,
         SourceError::Busy => Class::Busy,
     };
     error(class, error_.to_string())

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList};
 
+use super::client::{Client, watch};
 use super::errors::{Class, detached, error, source_error, wire_error};
 use super::ids;
 use super::objects::Snapshot;
@@ -30,10 +31,16 @@ pub fn graph_error(error_: GraphError) -> PyErr {
 #[pyclass(frozen, module = "gitserve._core")]
 pub struct Negotiation {
     source: Arc<dyn ObjectSource>,
+    client: Option<Arc<crate::client::Client>>,
     inner: Mutex<graph::Negotiation>,
 }
 
 impl Negotiation {
+    /// For one call: a client that says its haves little by little has a place only while we work.
+    fn watch(&self) -> Watch {
+        watch(&*self.source, self.client.clone())
+    }
+
     fn locked(&self) -> std::sync::MutexGuard<'_, graph::Negotiation> {
         // a panic in a walk leaves marks that are still true of the objects they are on
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,13 +50,16 @@ impl Negotiation {
 #[pymethods]
 impl Negotiation {
     #[new]
-    #[pyo3(signature = (objects, wants, client_shallow = vec![], server_shallow = vec![]))]
+    #[pyo3(signature = (
+        objects, wants, client_shallow = vec![], server_shallow = vec![], *, client = None,
+    ))]
     fn new(
         py: Python<'_>,
         objects: &Snapshot,
         wants: Vec<PyBackedBytes>,
         client_shallow: Vec<PyBackedBytes>,
         server_shallow: Vec<PyBackedBytes>,
+        client: Option<&Client>,
     ) -> PyResult<Self> {
         let kind = objects.source.hash_kind();
         let wants = ids::parse_all(&wants, kind)?;
@@ -58,12 +68,15 @@ impl Negotiation {
             server: ids::parse_set(&server_shallow, kind)?,
             ..Shallow::default()
         };
+        let client = client.map(Client::shared);
         detached(py, || {
             let source = Arc::clone(&objects.source);
             let commits = Arc::clone(&objects.commits);
-            let inner = graph::Negotiation::new(Arc::clone(&source), commits, &wants, &shallow)
+            let watch = watch(&*source, client.clone());
+            let shown = Arc::clone(&source);
+            let inner = graph::Negotiation::new(shown, commits, &wants, &shallow, &watch)
                 .map_err(graph_error)?;
-            Ok(Self { source, inner: Mutex::new(inner) })
+            Ok(Self { source, client, inner: Mutex::new(inner) })
         })
     }
 
@@ -73,21 +86,13 @@ impl Negotiation {
         haves: Vec<PyBackedBytes>,
     ) -> PyResult<Bound<'py, PyList>> {
         let haves = ids::parse_all(&haves, self.source.hash_kind())?;
-        let known = detached(py, || {
-            let mut inner = self.locked();
-            let mut known = Vec::new();
-            for have in haves {
-                if inner.add_have(&have).map_err(graph_error)? {
-                    known.push(have);
-                }
-            }
-            Ok(known)
-        })?;
+        let known =
+            detached(py, || self.locked().add_haves(&haves, &self.watch()).map_err(graph_error))?;
         ids::list_to_py(py, &known)
     }
 
     fn ready(&self, py: Python<'_>) -> PyResult<bool> {
-        detached(py, || self.locked().ready().map_err(graph_error))
+        detached(py, || self.locked().ready(&self.watch()).map_err(graph_error))
     }
 
     fn common<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -98,7 +103,9 @@ impl Negotiation {
 
 /// The first of `ids` that no tip reaches.
 #[pyfunction]
-#[pyo3(signature = (objects, ids, tips, server_shallow = vec![], *, refs = None))]
+#[pyo3(signature = (
+    objects, ids, tips, server_shallow = vec![], *, refs = None, client = None,
+))]
 pub fn all_reachable<'py>(
     py: Python<'py>,
     objects: &Snapshot,
@@ -106,15 +113,18 @@ pub fn all_reachable<'py>(
     tips: Vec<PyBackedBytes>,
     server_shallow: Vec<PyBackedBytes>,
     refs: Option<&RefSnapshot>,
+    client: Option<&Client>,
 ) -> PyResult<Option<Bound<'py, PyBytes>>> {
     let kind = objects.source.hash_kind();
     let wanted = self::ids::parse_all(&ids, kind)?;
     let mut tips = self::ids::parse_all(&tips, kind)?;
     let server = self::ids::parse_set(&server_shallow, kind)?;
+    let client = client.map(Client::shared);
     let missing = detached(py, || {
         tips.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
-        graph::all_reachable(objects.source.as_ref(), &objects.commits, &wanted, &tips, &server)
-            .map_err(graph_error)
+        let (source, commits) = (objects.source.as_ref(), &objects.commits);
+        let watch = watch(source, client);
+        graph::all_reachable(source, commits, &wanted, &tips, &server, &watch).map_err(graph_error)
     })?;
     Ok(missing.map(|id| self::ids::to_py(py, &id)))
 }
@@ -147,7 +157,7 @@ pub fn check_connected<'py>(
 #[pyfunction]
 #[pyo3(signature = (
     objects, wants, client_shallow, server_shallow = vec![], *,
-    depth = None, relative = false, since = None, exclude = vec![],
+    depth = None, relative = false, since = None, exclude = vec![], client = None,
 ))]
 #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
 pub fn deepen<'py>(
@@ -160,6 +170,7 @@ pub fn deepen<'py>(
     relative: bool,
     since: Option<u64>,
     exclude: Vec<PyBackedBytes>,
+    client: Option<&Client>,
 ) -> PyResult<(Bound<'py, PyList>, Bound<'py, PyList>)> {
     let kind = objects.source.hash_kind();
     let wants = ids::parse_all(&wants, kind)?;
@@ -173,9 +184,11 @@ pub fn deepen<'py>(
         Some(depth) => DeepenSpec::Depth(depth),
         None => DeepenSpec::SinceNot { since, exclude: ids::parse_all(&exclude, kind)? },
     };
+    let client = client.map(Client::shared);
     let (shallow_now, unshallow) = detached(py, || {
-        graph::deepen(objects.source.as_ref(), &objects.commits, &wants, &shallow, spec)
-            .map_err(graph_error)
+        let source = objects.source.as_ref();
+        let watch = watch(source, client);
+        graph::deepen(source, &objects.commits, &wants, &shallow, spec, &watch).map_err(graph_error)
     })?;
     Ok((ids::list_to_py(py, &shallow_now)?, ids::list_to_py(py, &unshallow)?))
 }

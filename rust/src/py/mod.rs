@@ -7,6 +7,7 @@
 
 mod cache;
 mod chunk;
+mod client;
 mod errors;
 mod foreign;
 mod graph;
@@ -39,6 +40,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(graph::check_connected, module)?)?;
     module.add_function(wrap_pyfunction!(graph::deepen, module)?)?;
     module.add_function(wrap_pyfunction!(ingest::fsck_messages, module)?)?;
+    module.add_class::<client::Client>()?;
     module.add_class::<cache::PackCache>()?;
     module.add_class::<chunk::Chunk>()?;
     module.add_class::<stream::PackStream>()?;

@@ -11,6 +11,7 @@ use super::errors::{Class, detached, error, source_error};
 
 use super::cache::PackCache;
 use super::chunk::Chunk;
+use super::client::Client;
 use super::graph::graph_error;
 use super::ids;
 use super::objects::Snapshot;
@@ -100,7 +101,7 @@ impl PackStream {
         threads: usize,
         sideband_all: bool,
         use_bitmaps: bool,
-        client: Option<i32>,
+        client: Option<&Client>,
         leave_missing: bool,
         cache: Option<&PackCache>,
         leave_out: Vec<PyBackedBytes>,
@@ -132,6 +133,7 @@ impl PackStream {
         };
         let leave_out = ids::parse_all(&leave_out, kind)?;
         let _ = sideband_all;
+        let client = client.map(Client::descriptor);
         detached(py, || {
             let source = Arc::clone(&objects.source);
             let tags = match include_tag {

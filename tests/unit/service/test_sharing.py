@@ -12,9 +12,10 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from gitserve._core import PackStream, large_requests, limit_learning, share_out
+from gitserve._core import Client, PackStream, large_requests, limit_learning, share_out
 from gitserve.errors import Busy, HangupError
 from gitserve.repository.native import NativeRepository
+from gitserve.service import sharing
 from gitserve.service.requests import Manner, ServiceOptions, serve_upload
 from gitserve.service.sharing import available_memory, share
 from gitserve.service.streams import Conversation
@@ -112,9 +113,22 @@ def test_what_requests_leave_behind_has_a_limit(
     share(memory=0, workers=2, max_waiting=0, learnt_memory=0)
     assert [is_known() for _ in range(3)] == [False] * 3
     share(memory=0, workers=2, max_waiting=0)
-    assert not is_known(), "no limit given is no new limit"
-    share(memory=0, workers=2, max_waiting=0, learnt_memory=LEARNT)
     assert [is_known() for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("memory", "workers", "each"),
+    [(64 << 30, 2, LEARNT), (64 << 30, 64, 128 << 20), (1 << 30, 2, 64 << 20)],
+)
+def test_what_is_learnt_is_a_part_of_the_memory(
+    monkeypatch: pytest.MonkeyPatch, memory: int, workers: int, each: int
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(sharing, "available_memory", lambda: memory)
+    monkeypatch.setattr(sharing, "limit_learning", told.append)
+    share(memory=0, workers=workers, max_waiting=0)
+    share(memory=0, workers=workers, max_waiting=0, learnt_memory=each * 3)
+    assert told == [each, each * 3 // workers]
 
 
 def test_small_requests_pass_large_ones_that_wait(
@@ -154,7 +168,7 @@ def test_work_ends_with_its_client(repository: NativeRepository, streams: ExitSt
     next(stalled)
     ours, theirs = socket.socketpair()
     with ours:
-        reader = Reader(clone(repository, client=ours.fileno()))
+        reader = Reader(clone(repository, client=Client(ours.fileno(), may_listen=True)))
         until(lambda: large_requests() == (1, 1))
         theirs.close()
         reader.join()
@@ -170,7 +184,7 @@ def test_a_client_that_only_listens_is_served(
     next(stalled)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        stream = clone(repository, client=ours.fileno())
+        stream = clone(repository, client=Client(ours.fileno(), may_listen=True))
         theirs.shutdown(socket.SHUT_WR)
         assert bytes(next(stream)) == b"0005\x01"  # asks the kernel whether anybody listens
         assert stream.urgent

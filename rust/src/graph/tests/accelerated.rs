@@ -113,7 +113,8 @@ fn cases(full: &TestRepo, seed: u64) -> Vec<Case> {
                     haves.clear();
                     let depth = DeepenSpec::Depth(1 + dice.roll(6) as u32);
                     let (table, none) = (CommitTable::new(full.kind()), Shallow::default());
-                    let border = deepen(&source, &table, &wants, &none, depth).unwrap().0;
+                    let border =
+                        deepen(&source, &table, &wants, &none, depth, &Watch::new()).unwrap().0;
                     asked.haves.clear();
                     asked.shallow.new_boundary = border.into_iter().collect();
                 }

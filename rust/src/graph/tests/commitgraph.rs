@@ -83,7 +83,9 @@ fn check(kind: HashKind, seed: u64, files: &Files) {
         }
         let (from, to) = (pick(1)[0], pick(1)[0]);
         let reached = repo.rev_list(&[], &hex(&[to])).contains(&from);
-        let outcome = all_reachable(&*snapshot, &table, &[from], &[to], &IdSet::default()).unwrap();
+        let none = IdSet::default();
+        let watch = Watch::new();
+        let outcome = all_reachable(&*snapshot, &table, &[from], &[to], &none, &watch).unwrap();
         assert_eq!(outcome.is_none(), reached);
     }
     assert!(snapshot.take_warnings().is_empty());

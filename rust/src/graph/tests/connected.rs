@@ -93,8 +93,9 @@ fn reachability_is_gits() {
     let source = repo.source();
     let table = CommitTable::new(HashKind::Sha1);
     let tips = [repo.id("c60"), repo.id("c62"), repo.id("c5^{tree}")];
-    let ask =
-        |ids: &[ObjectId]| all_reachable(&source, &table, ids, &tips, &IdSet::default()).unwrap();
+    let ask = |ids: &[ObjectId]| {
+        all_reachable(&source, &table, ids, &tips, &IdSet::default(), &Watch::new()).unwrap()
+    };
     let mut unreachable = 0;
     let history = repo.rev_list(&[], &hex(&tips[..2]));
     for id in repo.commits().into_iter().rev() {

@@ -2,6 +2,7 @@
 
 mod accelerated;
 mod bitmapped;
+mod cancelled;
 mod commitgraph;
 mod concurrent;
 mod connected;

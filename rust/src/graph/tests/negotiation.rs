@@ -7,6 +7,7 @@ use super::upload_pack::fetch;
 use crate::graph::{CommitTable, Negotiation, Shallow};
 use crate::hash::{HashKind, ObjectId};
 use crate::source::ObjectSource as _;
+use crate::watch::Watch;
 
 #[test]
 fn git_is_ready_when_we_are() {
@@ -30,10 +31,11 @@ fn git_is_ready_when_we_are() {
         let git = fetch(&repo, &lines);
         let table = Arc::new(CommitTable::new(source.hash_kind()));
         let source: Arc<dyn crate::source::ObjectSource> = source.clone();
-        let mut ours = Negotiation::new(source, table, &wants, &Shallow::default()).unwrap();
-        assert_eq!(ours.add_haves(&haves).unwrap(), haves);
-        assert_eq!(ours.ready().unwrap(), git.ready, "{wants:?} {haves:?}");
-        assert_eq!(ours.ready().unwrap(), git.ready, "asked twice");
+        let mut ours =
+            Negotiation::new(source, table, &wants, &Shallow::default(), &Watch::new()).unwrap();
+        assert_eq!(ours.add_haves(&haves, &Watch::new()).unwrap(), haves);
+        assert_eq!(ours.ready(&Watch::new()).unwrap(), git.ready, "{wants:?} {haves:?}");
+        assert_eq!(ours.ready(&Watch::new()).unwrap(), git.ready, "asked twice");
         ready += usize::from(git.ready);
     }
     assert!((5..35).contains(&ready), "{ready} of 40 tell nothing");
@@ -51,12 +53,15 @@ fn a_client_little_behind_costs_little() {
             Arc::clone(&table),
             &[repo.id("main")],
             &Shallow::default(),
+            &Watch::new(),
         )
         .unwrap();
-        assert!(!ours.ready().unwrap());
-        assert!(!ours.add_have(&ObjectId::null(HashKind::Sha1)).unwrap());
-        assert!(ours.add_have(&have).unwrap() && ours.add_have(&have).unwrap());
-        assert!(ours.ready().unwrap());
+        assert!(!ours.ready(&Watch::new()).unwrap());
+        assert!(!ours.add_have(&ObjectId::null(HashKind::Sha1), &Watch::new()).unwrap());
+        for _ in 0..2 {
+            assert!(ours.add_have(&have, &Watch::new()).unwrap());
+        }
+        assert!(ours.ready(&Watch::new()).unwrap());
         assert_eq!(ours.common(), &[have]);
         assert!(table.len() <= most, "{} commits were met", table.len());
     }
@@ -70,8 +75,9 @@ fn an_unrelated_want_is_not_searched_to_the_root() {
     // the have is newer than the want: nothing as old as the want can reach it
     let wants = [repo.id("main~500"), repo.id("main~499")];
     let mut ours =
-        Negotiation::new(source, Arc::clone(&table), &wants, &Shallow::default()).unwrap();
-    assert!(ours.add_have(&repo.id("main")).unwrap());
-    assert!(!ours.ready().unwrap());
+        Negotiation::new(source, Arc::clone(&table), &wants, &Shallow::default(), &Watch::new())
+            .unwrap();
+    assert!(ours.add_have(&repo.id("main"), &Watch::new()).unwrap());
+    assert!(!ours.ready(&Watch::new()).unwrap());
     assert!(table.len() < 10, "{} commits were met", table.len());
 }

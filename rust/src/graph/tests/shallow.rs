@@ -11,6 +11,7 @@ use crate::graph::{
 };
 use crate::hash::{HashKind, ObjectId};
 use crate::source::ObjectSource as _;
+use crate::watch::Watch;
 
 struct Case<'a> {
     repo: &'a TestRepo,
@@ -38,7 +39,7 @@ impl Case<'_> {
         let table = CommitTable::new(self.source.hash_kind());
         let mut shallow =
             Shallow { client: self.client.iter().copied().collect(), ..Shallow::default() };
-        let ours = deepen(self.source, &table, &self.wants, &shallow, spec.clone());
+        let ours = deepen(self.source, &table, &self.wants, &shallow, spec.clone(), &Watch::new());
         let (new, undone) = match ours {
             Ok(ours) => ours,
             Err(GraphError::NothingSelected) => {
@@ -138,6 +139,7 @@ fn a_shallow_commit_has_to_be_one() {
     let tree = repo.id("c2^{tree}");
     let shallow = Shallow { client: [tree].into_iter().collect(), ..Shallow::default() };
     let table = CommitTable::new(HashKind::Sha1);
-    let result = deepen(&source, &table, &[repo.id("c2")], &shallow, DeepenSpec::Depth(1));
+    let result =
+        deepen(&source, &table, &[repo.id("c2")], &shallow, DeepenSpec::Depth(1), &Watch::new());
     assert!(matches!(result, Err(GraphError::InvalidShallow(id)) if id == tree));
 }
