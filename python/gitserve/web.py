@@ -55,9 +55,11 @@ from gitserve.dropin.webserver import (
 )
 from gitserve.dropin.websmart import get_info_refs, handle_service_request
 from gitserve.policy import Policy
+from gitserve.service import packcache
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import GitHttp, find_exported
+from gitserve.transport.log import Log
 from gitserve.transport.services import service_rules
 
 if TYPE_CHECKING:
@@ -108,16 +110,28 @@ def folder_application(
     export_all: bool = False,
     push: bool = False,
     policy: Policy | None = None,
+    pack_cache: str | None = None,
+    pack_cache_size: int | None = None,
+    verbose: bool = False,
 ) -> WSGIApplication:
     """Serves the repositories below a folder, to run in production:
 
     ``gunicorn -k gthread --threads 16 'gitserve.web:folder_application("/srv/git")'``
+
+    ``pack_cache``: a folder, closed to others, in which packs are remembered, and how many MiB it
+    may take; servers and programs may share it. Otherwise ``GITSERVE_PACK_CACHE`` says it.
+    ``verbose``: log what became of them, too.
     """
+    directory = pack_cache or os.environ.get(packcache.VARIABLE) or packcache.OFF
+    size = str(pack_cache_size or os.environ.get(packcache.SIZE_VARIABLE) or packcache.MEBIBYTES)
     exports = Exports(base_path=os.path.abspath(base_path), export_all=export_all)
     return GitHttp(
         find_exported(exports),
         service_rules(["receive-pack"] if push else ()),
-        options=ServiceOptions(upkeep="thread", policy=policy),
+        options=ServiceOptions(
+            upkeep="thread", policy=policy, pack_cache=packcache.chosen(directory, size)
+        ),
+        log=Log(verbose=verbose),
     )
 
 

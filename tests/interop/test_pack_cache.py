@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,10 +76,15 @@ def serve(tmp_path: Path, packs: Path) -> Serve:
     count = 0
 
     @contextlib.contextmanager
-    def start(*options: str, http: bool = False, cache: str | None = None) -> Iterator[Server]:
+    def start(
+        *options: str, http: bool = False, cache: str | None = None, limited: bool = False
+    ) -> Iterator[Server]:
         nonlocal count
         count += 1
         programs = http_programs() if http else gitserve_programs()
+        if limited:  # files of half of a pack, as on a full disk
+            script = f'ulimit -f {SIZE // 2 // 512}; exec "$@"'
+            programs = replace(programs, daemon=("/bin/sh", "-c", script, "sh", *programs.daemon))
         chosen = f"--pack-cache={packs if cache is None else cache}"
         log = tmp_path / f"server-{count}.log"
         with running_server(
@@ -248,9 +254,9 @@ def outcomes_at_least(server: Server, count: int) -> list[str]:
     return found
 
 
-def pack_of(connection: socket.socket) -> bytes:
-    """The data of band 1, behind whatever comes before it."""
-    pack = b""
+def pack_of(connection: socket.socket, pack: bytearray | None = None) -> bytes:
+    """The data of band 1, behind whatever comes before it; it can be watched as it grows."""
+    pack = bytearray() if pack is None else pack
     with connection, connection.makefile("rb") as stream:
         while head := stream.read(4):
             length = int(head, 16)
@@ -259,7 +265,7 @@ def pack_of(connection: socket.socket) -> bytes:
             payload = stream.read(length - 4)
             if payload[:1] == b"\1":
                 pack += payload[1:]
-    return pack
+    return bytes(pack)
 
 
 def check_pack(git: Git, repository: Path, pack: bytes, tmp_path: Path) -> None:
@@ -285,14 +291,58 @@ def test_a_killed_maker(newest_git: Git, serve: Serve, tmp_path: Path, packs: Pa
                 assert first.recv(1)
                 wait_for(lambda: bool(list(packs.glob("*.tmp"))))
                 time.sleep(0.02 * nth)
-                children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
-                for worker in Path(children).read_text().split():
-                    os.kill(int(worker), signal.SIGKILL)
+                for worker in workers_of(server):
+                    os.kill(worker, signal.SIGKILL)
             to = clone(newest_git, url(server, repository), tmp_path / f"after-{nth}.git")
             assert object_ids(newest_git, to) == want
             wait_for(lambda: not list(packs.glob("*.tmp")))
             for pack in packs.glob("*.pack"):
                 pack.unlink()
+
+
+def workers_of(server: Server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+    return [int(worker) for worker in children.read_text().split()]
+
+
+def test_readers_outlive_the_maker(
+    newest_git: Git, serve: Serve, tmp_path: Path, packs: Path
+) -> None:
+    """It is killed when they have half of the pack; they get the rest."""
+    repository = filled(newest_git, tmp_path / "served" / "large.git", blobs=48, size=1 << 20)
+    with serve("--workers=1") as makers, serve("--workers=1") as readers:
+        with makers.connect() as first, ThreadPoolExecutor(3) as pool:
+            first.sendall(request_lines(newest_git, repository))
+            wait_for(lambda: any(file.stat().st_size > 1 << 20 for file in packs.glob("*.tmp")))
+            for worker in workers_of(makers):
+                os.kill(worker, signal.SIGSTOP)
+            (half,) = packs.glob("*.tmp")
+            assert half.stat().st_size < 40 << 20, "it was too fast"
+            grown = [bytearray() for _ in range(3)]
+            wanted = []
+            for pack in grown:
+                other = readers.connect()
+                other.sendall(request_lines(newest_git, repository))
+                wanted.append(pool.submit(pack_of, other, pack))
+            wait_for(lambda: all(len(pack) > 1 << 19 for pack in grown))
+            for worker in workers_of(makers):
+                os.kill(worker, signal.SIGKILL)
+            received = [future.result() for future in wanted]
+        assert len(set(received)) == 1
+        check_pack(newest_git, repository, received[0], tmp_path)
+        assert sorted(outcomes(readers, 3)) == ["followed", "followed", "made"]
+
+
+def test_a_disk_that_is_full_in_the_middle(
+    newest_git: Git, repository: Path, serve: Serve, tmp_path: Path, packs: Path
+) -> None:
+    """The file of the pack cannot grow; who waits for the pack gets it."""
+    with serve("--workers=1", limited=True) as server:
+        for nth in range(3):
+            to = clone(newest_git, url(server, repository), tmp_path / f"{nth}.git")
+            assert object_ids(newest_git, to) == object_ids(newest_git, repository)
+        assert outcomes(server, 3) == ["not remembered"] * 3
+    assert [path.name for path in packs.iterdir()] == ["seen"]
 
 
 def wait_for(condition: Callable[[], bool]) -> None:

@@ -11,8 +11,9 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions, PackCacheOptions
+from gitserve.options import DEFAULT_PORT, ConnectionOptions, DaemonOptions
 from gitserve.record import Record
+from gitserve.service import packcache
 from gitserve.transport.exports import Exports
 from gitserve.transport.loadpolicy import load_policy
 from gitserve.transport.services import (
@@ -24,7 +25,6 @@ from gitserve.transport.services import (
 HTTP_PORT = 8000
 """Of no meaning; those below 1024 are not for everyone to listen on."""
 
-PACK_CACHE_MIB = PackCacheOptions("").size >> 20
 
 _RULES = """\
 Nothing may be pushed unless --enable=receive-pack says so: nobody is asked who he is{here}.
@@ -179,19 +179,22 @@ def server_parser(command: Command = DAEMON) -> argparse.ArgumentParser:
     )  # fmt: skip
     limits.add_argument(
         "--learnt-memory", type=_count, metavar="MIB", default=None,
-        help="for bitmaps and deltas that requests leave behind; 0: none (384 a worker)",
+        help="for bitmaps and deltas that requests leave behind; 0: none (384 a worker, or"
+        " less: an eighth of the machine's)",
     )  # fmt: skip
     limits.add_argument(
         "--max-waiting", type=_count, metavar="N", default=defaults.max_waiting,
         help="large requests that wait so; one more is told to come again (any number)",
     )  # fmt: skip
     limits.add_argument(
-        "--pack-cache", metavar="DIR|off", default="off",
+        "--pack-cache", metavar="DIR|off",
+        default=os.environ.get(packcache.VARIABLE) or packcache.OFF,
         help="remember packs in this folder, which must be closed to others: a pack asked for again"
         " is copied, and one asked for by many at once is made once (%(default)s)",
     )  # fmt: skip
     limits.add_argument(
-        "--pack-cache-size", type=_count, metavar="MIB", default=PACK_CACHE_MIB,
+        "--pack-cache-size", metavar="MIB",
+        default=os.environ.get(packcache.SIZE_VARIABLE) or packcache.MEBIBYTES,
         help="that the folder may take (%(default)s)",
     )  # fmt: skip
     limits.add_argument(
@@ -265,7 +268,7 @@ def configured(
         memory=namespace.memory << 20,
         learnt_memory=None if namespace.learnt_memory is None else namespace.learnt_memory << 20,
         max_waiting=namespace.max_waiting,
-        pack_cache=_pack_cache(namespace.pack_cache, namespace.pack_cache_size),
+        pack_cache=packcache.chosen(namespace.pack_cache, namespace.pack_cache_size),
         grace=float(namespace.grace),
         pid_file=namespace.pid_file,
         verbose=namespace.verbose,
@@ -295,14 +298,6 @@ def configured(
 
 def _absolute(path: str) -> str:
     return os.path.normpath(os.path.join(os.getcwd(), path))
-
-
-def _pack_cache(directory: str, mebibytes: int) -> PackCacheOptions | None:
-    if directory == "off":
-        return None
-    if not directory:
-        raise ValueError("--pack-cache= needs a folder, or off")
-    return PackCacheOptions(_absolute(directory), mebibytes << 20)
 
 
 def _seconds(name: str, text: str) -> float:

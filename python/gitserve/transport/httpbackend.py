@@ -15,11 +15,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import GitServeError
-from gitserve.options import HookRules, HttpLimits
+from gitserve.options import HookRules, HttpLimits, PackCacheOptions
 from gitserve.policy import Policy
 from gitserve.repository.config import parse_int
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
+from gitserve.service import packcache
 from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports, NotExported
 from gitserve.transport.httpapp import CLIENT_SOCKET, Find, GitHttp
@@ -48,7 +49,9 @@ Answers one HTTP request as a CGI program. Not for people: a web server calls it
     ScriptAlias /git/ /path/to/gitserve-http-backend/
 
 where that program is a script with the line `exec gitserve http-backend`. With GITSERVE_POLICY set
-to MODULE:NAME or FILE.py:NAME, these rules in Python are asked what may be done.
+to MODULE:NAME or FILE.py:NAME, these rules in Python are asked what may be done. In the folder
+GITSERVE_PACK_CACHE, which must be closed to others, packs are remembered (GITSERVE_PACK_CACHE_SIZE:
+how many MiB it may take).
 """
 
 
@@ -85,12 +88,13 @@ def run(environ: Mapping[str, str] | None = None) -> int:
             _check_length(env.get("CONTENT_LENGTH", ""))
             policy = _policy(env)
             limits = _limits(env)
+            pack_cache = _pack_cache(env)
         except Unusable as error:
             _complain(f"fatal: {error}")
             out.write(f"Status: {error.status}\r\nContent-Type: text/plain\r\n\r\n".encode())
             return 0
         with open(0, "rb", closefd=False) as source:
-            _answer(env, root, path, source, out, policy, limits)
+            _answer(env, root, path, source, out, policy, limits, pack_cache)
     return 0
 
 
@@ -139,6 +143,17 @@ def _limits(environ: Mapping[str, str]) -> HttpLimits:
     return HttpLimits(max_fetch_bytes=most or 1, fetch_bytes_are_final=True)
 
 
+def _pack_cache(environ: Mapping[str, str]) -> PackCacheOptions | None:
+    directory = environ.get(packcache.VARIABLE)
+    if not directory:
+        return None
+    try:
+        size = environ.get(packcache.SIZE_VARIABLE) or packcache.MEBIBYTES
+        return packcache.chosen(directory, size)
+    except ValueError as error:
+        raise Unusable(str(error)) from error
+
+
 def _is_alias(path: str) -> bool:
     return any(part in ("", ".", "..") for part in path[1:].split("/"))
 
@@ -156,6 +171,7 @@ def _answer(
     out: io.FileIO,
     policy: Policy | None,
     limits: HttpLimits,
+    pack_cache: PackCacheOptions | None,
 ) -> None:
     signed_in = bool(environ.get("REMOTE_USER"))
     services = dict(DEFAULT_SERVICES)
@@ -165,7 +181,10 @@ def _answer(
         _find(environ, Exports(base_path=root, export_all="GIT_HTTP_EXPORT_ALL" in environ)),
         services=services,
         options=ServiceOptions(
-            hooks=HookRules(environ=_hook_environ(environ)), upkeep="process", policy=policy
+            hooks=HookRules(environ=_hook_environ(environ)),
+            upkeep="process",
+            policy=policy,
+            pack_cache=pack_cache,
         ),
         limits=limits,
         log=ErrorLog(),

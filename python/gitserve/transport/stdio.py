@@ -18,6 +18,7 @@ from gitserve.record import TYPE_CHECKING, Record
 from gitserve.repository.locate import locate
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.ownership import check_ownership
+from gitserve.service import packcache
 from gitserve.service.requests import (
     Manner,
     ServiceOptions,
@@ -32,6 +33,7 @@ from gitserve.transport.pipes import PipeStream
 from gitserve.wire.protocol_version import requested_version, split_parameters
 
 if TYPE_CHECKING:
+    from gitserve.options import PackCacheOptions
     from gitserve.policy import Policy, Request
     from gitserve.transport.tracing import TracedStream
 
@@ -43,7 +45,8 @@ EXIT_USAGE = 129
 
 HELP = {
     "upload-pack": """\
-usage: gitserve upload-pack [--[no-]strict] [--timeout=<n>] [--stateless-rpc]
+usage: gitserve upload-pack [--policy=<module>:<name>] [--pack-cache=<folder>]
+                            [--[no-]strict] [--timeout=<n>] [--stateless-rpc]
                             [--advertise-refs] <directory>
 
 Sends what a fetch or clone asks for. Not for people: git calls it, as in
@@ -52,6 +55,10 @@ or sshd does, as a forced command.
 
   --policy=<module>:<name>
                         ask these rules in Python; GITSERVE_POLICY in the environment is the same
+  --pack-cache=<folder> remember packs there, which must be closed to others, or off; and
+  --pack-cache-size=<MiB>
+                        that it may take; GITSERVE_PACK_CACHE and GITSERVE_PACK_CACHE_SIZE in the
+                        environment are the same
   --strict              do not try <directory>/.git when <directory> is no repository
   --timeout=<n>         give up after <n> seconds in which the client does nothing
   --stateless-rpc       one request and its answer, for a caller that speaks HTTP
@@ -97,6 +104,8 @@ class Call(Record):
     check_connectivity: bool = True
     policy: str | None = None
     """Where the operator's rules are."""
+    pack_cache: str | None = None
+    pack_cache_size: str | None = None
 
 
 class UsageError(Exception):
@@ -108,7 +117,7 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
     directory: str | None = None
     flags = {"strict": False, "stateless": False, "advertise": False, "trusting": False}
     timeout = 0.0
-    policy: str | None = None
+    policy = pack_cache = pack_cache_size = None
     names = {
         "--stateless-rpc": ("stateless", True),
         "--advertise-refs": ("advertise", True),
@@ -130,6 +139,10 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
             timeout = float(number)
         elif word.startswith("--policy="):
             policy = word.partition("=")[2]
+        elif word.startswith("--pack-cache=") and service == "upload-pack":
+            pack_cache = word.partition("=")[2]
+        elif word.startswith("--pack-cache-size=") and service == "upload-pack":
+            pack_cache_size = word.partition("=")[2]
         elif word == "--":
             rest = list(words)
             if directory is None and len(rest) == 1:
@@ -154,6 +167,8 @@ def parse_arguments(service: str, arguments: Sequence[str]) -> Call:
         flags["advertise"],
         check_connectivity=not flags["trusting"],
         policy=policy,
+        pack_cache=pack_cache,
+        pack_cache_size=pack_cache_size,
     )
 
 
@@ -213,6 +228,8 @@ def _traced(service: str, call: Call, environ: Mapping[str, str], words: list[st
     status, complaint = _guarded(serve)
     for key, value in tally.traced:
         events.data(CATEGORIES.get(key, "transfer"), key, value)
+    if tally.remembered:
+        events.data("pack-cache", "outcome", tally.remembered)
     events.end(status, complaint)
     return status
 
@@ -255,6 +272,7 @@ def _serve(
         lazy_environ=environ,
         upkeep="process",
         policy=policy,
+        pack_cache=_pack_cache(call, environ) if service == "upload-pack" else None,
     )
     try:
         if service == "upload-archive":
@@ -269,6 +287,18 @@ def _serve(
     finally:
         for warning in dict.fromkeys(tally.warnings):
             _complain(f"warning: {warning}\n")
+
+
+def _pack_cache(call: Call, environ: Mapping[str, str]) -> PackCacheOptions | None:
+    """Where packs are remembered; an option says more than the environment."""
+    directory = call.pack_cache or environ.get(packcache.VARIABLE)
+    if not directory and call.pack_cache is None:
+        return None
+    mebibytes = call.pack_cache_size or environ.get(packcache.SIZE_VARIABLE)
+    try:
+        return packcache.chosen(directory or "", mebibytes or packcache.MEBIBYTES)
+    except ValueError as error:
+        raise Refused(str(error)) from error
 
 
 def _admitted(

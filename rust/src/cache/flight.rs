@@ -116,7 +116,7 @@ impl Flight {
 
     /// Leaves everything as it is, as a process does that is killed.
     #[cfg(test)]
-    pub(super) fn abandon(mut self) {
+    pub(crate) fn abandon(mut self) {
         self.is_over = true;
     }
 

@@ -28,7 +28,6 @@ use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use entry::Made;
 pub use flight::Flight;
@@ -47,18 +46,9 @@ pub struct PackCache {
     dir: PathBuf,
     limit: u64,
     seen: Seen,
-    counters: Counters,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    hits: AtomicU64,
-    misses: AtomicU64,
-    followers: AtomicU64,
-    bytes: AtomicU64,
-}
-
-/// What has been done with a cache by this process.
+/// What has been done with a folder, by all processes, since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Requests answered from a pack that was there.
@@ -69,6 +59,25 @@ pub struct Counts {
     pub followers: u64,
     /// Bytes of packs read.
     pub bytes: u64,
+}
+
+impl Counts {
+    const HIT: Self = Self { hits: 1, misses: 0, followers: 0, bytes: 0 };
+    const MISS: Self = Self { hits: 0, misses: 1, followers: 0, bytes: 0 };
+    const FOLLOWER: Self = Self { hits: 0, misses: 0, followers: 1, bytes: 0 };
+
+    fn all(self) -> [u64; 4] {
+        [self.hits, self.misses, self.followers, self.bytes]
+    }
+
+    fn plus(self, more: Self) -> Self {
+        Self {
+            hits: self.hits.wrapping_add(more.hits),
+            misses: self.misses.wrapping_add(more.misses),
+            followers: self.followers.wrapping_add(more.followers),
+            bytes: self.bytes.wrapping_add(more.bytes),
+        }
+    }
 }
 
 /// What a request finds.
@@ -107,7 +116,7 @@ impl PackCache {
         }
         let dir = std::fs::canonicalize(dir)?;
         let seen = Seen::open(&dir)?;
-        let cache = Self { dir, limit, seen, counters: Counters::default() };
+        let cache = Self { dir, limit, seen };
         cache.make_room(0)?; // the limit may have been lowered
         Ok(Arc::new(cache))
     }
@@ -115,7 +124,14 @@ impl PackCache {
     /// What there is for this key. Waits for nobody.
     pub fn begin(self: &Arc<Self>, key: &Key) -> Begun {
         // a cache that cannot be read or written is none
-        self.look(key).unwrap_or(Begun::No)
+        let begun = self.look(key).unwrap_or(Begun::No);
+        match begun {
+            Begun::Kept(_) => self.count(Counts::HIT),
+            Begun::Growing(_) => self.count(Counts::FOLLOWER),
+            Begun::Lead(..) => self.count(Counts::MISS),
+            Begun::No => {}
+        }
+        begun
     }
 
     fn look(self: &Arc<Self>, key: &Key) -> std::io::Result<Begun> {
@@ -126,7 +142,6 @@ impl PackCache {
         let (kept, growing) = (self.path(key, "pack"), self.path(key, "tmp"));
         for _ in 0..ATTEMPTS {
             if let Some(reader) = Reader::kept(self, key, &kept)? {
-                self.counters.hits.fetch_add(1, Ordering::Relaxed);
                 return Ok(Begun::Kept(reader));
             }
             match opened(&growing, OpenOptions::new().read(true).write(true).create_new(true)) {
@@ -142,7 +157,6 @@ impl PackCache {
                     }
                     let reader = Reader::growing(self, key, &growing)?;
                     let flight = Flight::new(Arc::clone(self), *key, file, growing);
-                    self.counters.misses.fetch_add(1, Ordering::Relaxed);
                     return Ok(Begun::Lead(flight, reader));
                 }
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -158,18 +172,14 @@ impl PackCache {
                 self.bury(&growing)?;
                 continue;
             }
-            self.counters.followers.fetch_add(1, Ordering::Relaxed);
             return Ok(Begun::Growing(reader));
         }
         Ok(Begun::No)
     }
 
-    /// What this process has done with it.
+    /// What has been done with it.
     pub fn counts(&self) -> Counts {
-        let Counters { hits, misses, followers, bytes } = &self.counters;
-        let [hits, misses, followers, bytes] =
-            [hits, misses, followers, bytes].map(|counter| counter.load(Ordering::Relaxed));
-        Counts { hits, misses, followers, bytes }
+        self.seen.counts().unwrap_or_default()
     }
 
     /// Bytes that it may hold.
@@ -181,8 +191,9 @@ impl PackCache {
         self.dir.join(format!("{}.{extension}", key.hex()))
     }
 
-    fn read_bytes(&self, count: usize) {
-        self.counters.bytes.fetch_add(count as u64, Ordering::Relaxed);
+    fn count(&self, more: Counts) {
+        // a folder that cannot be written is of no use for packs either, which others tell
+        let _ = self.seen.count(more);
     }
 }
 

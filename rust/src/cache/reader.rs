@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::entry::{BLOCK, CHECKSUM, HEADER_LEN, Header, Made, State};
-use super::{Key, PackCache, is_at, lock, opened};
+use super::{Begun, Counts, Key, PackCache, is_at, lock, opened};
 
 /// Why there is no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +77,21 @@ impl Reader {
         Ok(Self { cache, key: *key, file, path, at: 0, kept: None })
     }
 
+    /// Bytes of the pack that were given out.
+    pub fn given(&self) -> u64 {
+        self.at
+    }
+
+    /// Some of those.
+    pub fn read_again(&self, at: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        self.file.read_exact_at(buffer, HEADER_LEN + at)
+    }
+
+    /// What there is now for the same key, when there will be no more of this.
+    pub fn ask_again(&self) -> Begun {
+        self.cache.begin(&self.key)
+    }
+
     /// Does whoever makes it live?
     pub(super) fn is_being_made(&self) -> std::io::Result<bool> {
         lock::is_held(&self.file, lock::MAKER)
@@ -100,7 +115,6 @@ impl Reader {
         };
         if next == Next::Bytes {
             self.at += buffer.len() as u64;
-            self.cache.read_bytes(buffer.len());
         }
         next
     }
@@ -156,6 +170,14 @@ impl Reader {
 
     fn header(&self) -> Option<Header> {
         Header::read(&self.file).filter(|header| header.key == self.key)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if self.at > 0 {
+            self.cache.count(Counts { bytes: self.at, ..Counts::default() });
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::PackStats;
 use super::frame::{BAND_PROGRESS, Framer};
 use super::progress::total_line;
+use super::resume::Sent;
 use crate::cache::{Gone, Made, Next, Reader};
 use crate::source::SourceError;
 
@@ -22,6 +23,8 @@ pub(super) enum Received {
     Chunk(Vec<u8>),
     /// There will be no more of it.
     Gone(Gone),
+    /// It is not the pack that the client has the beginning of.
+    Differs,
 }
 
 /// Reads, frames, waits.
@@ -31,20 +34,36 @@ pub(super) struct Follower {
     framed: Receiver<Vec<u8>>,
     buffer: Vec<u8>,
     progress: bool,
-    /// Pack bytes read so far.
-    bytes: u64,
+    /// What the client has from another file.
+    sent: Option<Sent>,
+    /// This file's pack does not begin with that.
+    differs: bool,
     /// The pack's counts, once it is over.
     made: Option<Made>,
 }
 
 impl Follower {
-    pub(super) fn new(reader: Reader, band_limit: usize, progress: bool) -> Self {
+    pub(super) fn new(
+        reader: Reader,
+        band_limit: usize,
+        progress: bool,
+        sent: Option<Sent>,
+    ) -> Self {
         let (sender, framed) = crossbeam_channel::unbounded();
         let sink: Sink = Box::new(move |chunk| {
             sender.send(chunk).map_err(|_| SourceError::Cancelled) // the receiver lives beside us
         });
         let framer = Framer::new(band_limit, sink);
-        Self { reader, framer, framed, buffer: Vec::new(), progress, bytes: 0, made: None }
+        Self {
+            reader,
+            framer,
+            framed,
+            buffer: Vec::new(),
+            progress,
+            sent,
+            differs: false,
+            made: None,
+        }
     }
 
     /// Lines of progress, to be sent before what comes next.
@@ -69,10 +88,21 @@ impl Follower {
             }
             match self.reader.next(&mut self.buffer) {
                 Next::Bytes => {
-                    self.bytes += self.buffer.len() as u64;
-                    if self.framer.data(&self.buffer).is_err() {
+                    let lacks = match &mut self.sent {
+                        Some(sent) => sent.lacks(&self.buffer),
+                        None => Some(&self.buffer[..]),
+                    };
+                    let Some(lacks) = lacks else {
+                        self.differs = true;
+                        return Ok(Received::Differs);
+                    };
+                    if self.framer.data(lacks).is_err() {
                         return Err(RecvTimeoutError::Disconnected);
                     }
+                }
+                Next::End(_) if self.sent.as_ref().is_some_and(|sent| !sent.is_met()) => {
+                    self.differs = true;
+                    return Ok(Received::Differs);
                 }
                 Next::End(made) => {
                     self.made = Some(made);
@@ -83,7 +113,15 @@ impl Follower {
                         return Err(RecvTimeoutError::Disconnected);
                     }
                 }
-                Next::Gone(why) => return Ok(Received::Gone(why)),
+                Next::Gone(why) => {
+                    // what was read is sent, so that what was read is what the client has
+                    if self.framer.finish().is_err() {
+                        return Err(RecvTimeoutError::Disconnected);
+                    }
+                    if self.framed.is_empty() {
+                        return Ok(Received::Gone(why));
+                    }
+                }
                 Next::Nothing => {
                     // what there is goes out before we wait
                     if self.framer.finish().is_err() {
@@ -102,9 +140,13 @@ impl Follower {
         }
     }
 
-    /// Was any of the pack given out?
-    pub(super) fn has_begun(&self) -> bool {
-        self.bytes > 0
+    /// What the client has.
+    pub(super) fn into_sent(self) -> Sent {
+        match self.sent {
+            // nothing goes out before all of it was compared
+            Some(sent) if self.differs || sent.len() >= self.reader.given() => sent.afresh(),
+            _ => Sent::of(self.reader),
+        }
     }
 
     /// Has all of it been?
@@ -121,6 +163,6 @@ impl Follower {
     pub(super) fn stats(&self) -> PackStats {
         let Made { objects, deltas, reused, reused_deltas, verbatim } =
             self.made.unwrap_or_default();
-        PackStats { objects, deltas, reused, reused_deltas, verbatim, bytes: self.bytes }
+        PackStats { objects, deltas, reused, reused_deltas, verbatim, bytes: self.reader.given() }
     }
 }

@@ -10,6 +10,7 @@ mod follow;
 mod frame;
 mod producer;
 mod progress;
+mod resume;
 mod stream;
 mod worth;
 mod write;
@@ -47,9 +48,12 @@ pub enum EmitError {
     /// Somebody else made the pack for this client too, and could not go on.
     #[error("the pack that was being made for several clients is lost")]
     Lost,
-    /// A remembered pack turned out to be damaged on its way out.
-    #[error("a remembered pack was damaged; it has been removed")]
-    Broken,
+    /// Made again, it is another pack than the one that the client has the beginning of.
+    #[error("the pack that was being made for several clients comes out otherwise now")]
+    Differs,
+    /// It could not be written for others to read.
+    #[error("remembered pack: {0}")]
+    NotWritten(std::io::Error),
     /// The worker panicked: our bug.
     #[error("pack writer: {0}")]
     Bug(String),
@@ -129,6 +133,8 @@ pub struct PackStats {
 mod elsewhere_tests;
 #[cfg(test)]
 mod remembering_tests;
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod stretches_tests;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use super::frame::{BAND_PROGRESS, Framer};
 use super::progress::{Progress, total_line};
+use super::resume::Sent;
 use super::worth;
 use super::write::PackWriter;
 use super::{EmitError, PackStats, StreamOptions};
@@ -97,6 +98,8 @@ pub(super) struct Producer {
     pub(super) sender: Sender<Result<Handed, EmitError>>,
     pub(super) plan: PlanOptions,
     pub(super) options: StreamOptions,
+    /// What the client has of the pack.
+    pub(super) sent: Option<Sent>,
 }
 
 impl Producer {
@@ -148,8 +151,29 @@ impl Producer {
         if self.options.progress {
             out.message(BAND_PROGRESS, &self.shared.lines());
         }
-        let written = &self.shared.bytes;
-        let mut out = PackWriter::new(source, watch, self.plan.level, written, out).write(plan)?;
+        let (level, written) = (self.plan.level, &self.shared.bytes);
+        match self.sent.clone() {
+            None => out = PackWriter::new(source, watch, level, written, out).write(plan)?,
+            Some(mut sent) => {
+                let mut differs = false;
+                let rest = Framer::new(0, |chunk: Vec<u8>| match sent.lacks(&chunk) {
+                    Some(lacks) => out.data(lacks),
+                    None => {
+                        differs = true;
+                        Err(SourceError::Cancelled)
+                    }
+                });
+                let outcome = PackWriter::new(source, watch, level, written, rest).write(plan);
+                let outcome = outcome.and_then(|mut rest| rest.finish());
+                if differs {
+                    return Err(EmitError::Differs);
+                }
+                outcome?;
+                if !sent.is_met() {
+                    return Err(EmitError::Differs);
+                }
+            }
+        }
         if self.options.progress {
             out.message(BAND_PROGRESS, total_line(&self.shared.stats()).as_bytes());
         }
@@ -167,18 +191,28 @@ impl Producer {
         let watch = &*self.shared.watch;
         // a client that has gone by now may have left others behind
         let _ = self.sender.try_send(Ok(Handed::InFile));
-        let mut out = Framer::new(0, |chunk: Vec<u8>| match flight.as_mut() {
-            Some(task) => watch.check().and_then(|()| task.write(&chunk).map_err(not_written)),
+        let mut failure = None;
+        let out = Framer::new(0, |chunk: Vec<u8>| match flight.as_mut() {
+            Some(task) => watch.check().and_then(|()| {
+                task.write(&chunk).map_err(|error| {
+                    failure = Some(error);
+                    SourceError::Cancelled
+                })
+            }),
             None => Err(SourceError::Cancelled),
         });
         let written = &self.shared.bytes;
-        out = PackWriter::new(source, watch, self.plan.level, written, out).write(plan)?;
-        out.finish()?;
+        let outcome = PackWriter::new(source, watch, self.plan.level, written, out).write(plan);
+        let outcome = outcome.and_then(|mut out| out.finish());
+        if let Some(error) = failure {
+            return Err(EmitError::NotWritten(error));
+        }
+        outcome?;
         let PackStats { objects, deltas, reused, reused_deltas, verbatim, .. } =
             self.shared.stats();
         let made = Made { objects, deltas, reused, reused_deltas, verbatim };
         if let Some(task) = flight.take() {
-            task.finish(made, source.hash_kind().len()).map_err(not_written)?;
+            task.finish(made, source.hash_kind().len()).map_err(EmitError::NotWritten)?;
         }
         needs(watch, 0, 0);
         Ok(())
@@ -215,10 +249,6 @@ fn needs(watch: &Watch, objects: usize, bytes_each: u64) {
     if let Some(turn) = watch.turn() {
         turn.needs((objects as u64).saturating_mul(bytes_each).saturating_add(BYTES_A_REQUEST));
     }
-}
-
-fn not_written(error: std::io::Error) -> SourceError {
-    SourceError::Io { file: "remembered pack".to_owned(), error }
 }
 
 /// The client for whom a pack was made has gone, while others read it: the work goes on for as

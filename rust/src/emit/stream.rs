@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::follow::{Follower, Received};
 use super::frame::{BAND_DATA, BAND_PROGRESS, max_data, packets};
 use super::producer::{self, BYTES_A_REQUEST, BYTES_WALKED, Handed, LOOK, Producer, Shared};
+use super::resume::{Recipe, Sent, Way};
 use super::{EmitError, PackStats, StreamOptions};
 use crate::cache::{Begun, Flight, Gone, Key, PackCache, Reader};
 use crate::client::Presence;
@@ -58,7 +59,11 @@ struct Shelf {
     /// The file that is being sent.
     follower: Option<Follower>,
     /// How to make the pack ourselves, when whoever makes it for us cannot.
-    recipe: Option<Recipe>,
+    recipe: Option<Arc<Recipe>>,
+    /// What to try then.
+    next: Option<Way>,
+    /// What the client has from a file that was not finished.
+    sent: Option<Sent>,
 }
 
 /// Where a pack came from.
@@ -75,14 +80,6 @@ pub enum Remembered {
     Kept,
 }
 
-/// All that a pack is made from.
-struct Recipe {
-    source: Arc<dyn ObjectSource>,
-    commits: Arc<CommitTable>,
-    request: WalkRequest,
-    plan: PlanOptions,
-}
-
 impl PackStream {
     /// Starts to enumerate, plan and write.
     pub fn start(
@@ -92,7 +89,8 @@ impl PackStream {
         plan: PlanOptions,
         options: StreamOptions,
     ) -> Self {
-        Self::making(Recipe { source, commits, request, plan }, options, None, None)
+        let recipe = Arc::new(Recipe { source, commits, request, plan });
+        Self::making(recipe, options, None, Shelf::default())
     }
 
     /// The same from a cache, or for it: the key must be that of the request, and the client must
@@ -105,41 +103,52 @@ impl PackStream {
         options: StreamOptions,
         (cache, key): (&Arc<PackCache>, &Key),
     ) -> Self {
-        let recipe = Recipe { source, commits, request, plan };
-        match cache.begin(key) {
-            Begun::Kept(reader) => Self::reading(recipe, options, reader, Remembered::Kept),
-            Begun::Growing(reader) => Self::reading(recipe, options, reader, Remembered::Followed),
+        let recipe = Arc::new(Recipe { source, commits, request, plan });
+        let shelf = Shelf { next: Some(Way::Cache), ..Shelf::default() };
+        Self::begun(recipe, options, cache.begin(key), shelf)
+    }
+
+    fn begun(recipe: Arc<Recipe>, options: StreamOptions, begun: Begun, shelf: Shelf) -> Self {
+        let shelf = Shelf { recipe: Some(Arc::clone(&recipe)), ..shelf };
+        match begun {
+            Begun::Kept(reader) => Self::reading(options, reader, Remembered::Kept, shelf),
+            Begun::Growing(reader) => Self::reading(options, reader, Remembered::Followed, shelf),
             Begun::Lead(flight, reader) => {
-                Self::making(recipe, options, Some(flight), Some(reader))
+                let shelf = Shelf { reader: Some(reader), ..shelf };
+                Self::making(recipe, options, Some(flight), shelf)
             }
-            Begun::No => Self::making(recipe, options, None, None),
+            Begun::No => Self::making(recipe, options, None, shelf),
         }
     }
 
     /// With a worker, which makes the pack.
     fn making(
-        recipe: Recipe,
+        recipe: Arc<Recipe>,
         options: StreamOptions,
         flight: Option<Flight>,
-        reader: Option<Reader>,
+        shelf: Shelf,
     ) -> Self {
-        let Recipe { source, commits, request, plan } = recipe;
-        let may_leave_out = !request.leave_out.is_empty();
-        let bound = u64::from(source.number_bound()).saturating_mul(BYTES_WALKED);
+        let may_leave_out = !recipe.request.leave_out.is_empty();
+        let bound = u64::from(recipe.source.number_bound()).saturating_mul(BYTES_WALKED);
         let turn = Turns::of_process().turn(bound.saturating_add(BYTES_A_REQUEST));
         let shared = Arc::new(Shared::new(Watch::taking_turns(turn)));
         let (sender, chunks) = crossbeam_channel::bounded(AHEAD);
-        let producer =
-            Producer { shared: Arc::clone(&shared), sender, plan, options: options.clone() };
+        let producer = Producer {
+            shared: Arc::clone(&shared),
+            sender,
+            plan: recipe.plan.clone(),
+            options: options.clone(),
+            sent: shelf.sent.clone(),
+        };
         let spawned = std::thread::Builder::new().name("pack-stream".to_owned()).spawn(move || {
-            producer.run(&*source, &commits, &request, flight);
-            graph::keep_learning(&source, &commits);
+            let Recipe { source, commits, request, .. } = &*recipe;
+            producer.run(&**source, commits, request, flight);
+            graph::keep_learning(source, commits);
         });
         let (worker, failure) = match spawned {
             Ok(worker) => (Some(worker), None),
             Err(error) => (None, Some(EmitError::Thread(error))),
         };
-        let shelf = Shelf { reader, ..Shelf::default() };
         let mut made = Self::new(worker, failure, chunks, shared, options, shelf);
         made.may_leave_out = may_leave_out;
         made
@@ -147,13 +156,14 @@ impl PackStream {
 
     /// From a file.
     fn reading(
-        recipe: Recipe,
         options: StreamOptions,
         reader: Reader,
         remembered: Remembered,
+        mut shelf: Shelf,
     ) -> Self {
-        let follower = Some(Follower::new(reader, options.band_limit, options.progress));
-        let shelf = Shelf { reader: None, follower, recipe: Some(recipe) };
+        let StreamOptions { band_limit, progress, .. } = options;
+        let sent = shelf.sent.take();
+        shelf.follower = Some(Follower::new(reader, band_limit, progress, sent));
         let shared = Arc::new(Shared::new(Watch::new()));
         let (_, chunks) = crossbeam_channel::bounded(0);
         let mut made = Self::new(None, None, chunks, shared, options, shelf);
@@ -229,7 +239,8 @@ impl PackStream {
                     self.last_sent = Instant::now();
                     return Ok(Some(chunk));
                 }
-                Ok(Ok(Received::Gone(why))) => self.go_on_without(why)?,
+                Ok(Ok(Received::Gone(why))) => self.go_on_without(Some(why))?,
+                Ok(Ok(Received::Differs) | Err(EmitError::Differs)) => self.go_on_without(None)?,
                 Ok(Err(error)) => return Err(error),
                 Err(RecvTimeoutError::Timeout) => {
                     let probe = self.look_for_client()?;
@@ -244,23 +255,39 @@ impl PackStream {
         }
     }
 
-    /// The file that was being sent will not be finished.
-    fn go_on_without(&mut self, why: Gone) -> Result<(), EmitError> {
-        let begun = self.shelf.follower.take().is_some_and(|follower| follower.has_begun());
-        if self.worker.is_some() {
-            // our own worker failed, and says why
-            return match self.chunks.recv() {
-                Ok(Err(error)) => Err(error),
-                _ => self.end().and(Err(EmitError::Lost)),
-            };
-        }
-        let Some(recipe) = self.shelf.recipe.take().filter(|_| !begun) else {
-            return Err(match why {
-                Gone::Broken => EmitError::Broken,
-                Gone::Declined | Gone::Maker => EmitError::Lost,
-            });
+    /// The file that was being sent will not be finished, or holds another pack (`None`): goes on
+    /// where it ends.
+    fn go_on_without(&mut self, why: Option<Gone>) -> Result<(), EmitError> {
+        let sent = match self.shelf.follower.take() {
+            Some(follower) => Some(follower.into_sent()),
+            None => self.shelf.sent.take(),
         };
-        let mut made = Self::making(recipe, self.options.clone(), None, None);
+        if why == Some(Gone::Maker) && self.worker.is_some() {
+            match self.chunks.recv() {
+                // the pack can be made, and must not be lost for want of a place for it
+                Ok(Err(EmitError::NotWritten(_))) => {}
+                // our own worker failed, and says why
+                Ok(Err(error)) => return Err(error),
+                _ => return self.end().and(Err(EmitError::Lost)),
+            }
+        }
+        let (recipe, way) = (self.shelf.recipe.take(), self.shelf.next.take());
+        let (Some(recipe), Some(way)) = (recipe, way) else { return Err(EmitError::Lost) };
+        let again = match (way, &sent) {
+            // who is told to make it alone does
+            (Way::Cache, Some(sent)) if why != Some(Gone::Declined) => sent.reader().ask_again(),
+            _ => Begun::No,
+        };
+        let recipe = match way {
+            Way::Cache | Way::Alone => recipe,
+            Way::Walking => {
+                let request = WalkRequest { no_bitmaps: true, ..recipe.request.clone() };
+                Arc::new(Recipe { request, ..Recipe::clone(&recipe) })
+            }
+        };
+        let sent = sent.filter(|sent| sent.len() > 0);
+        let shelf = Shelf { next: way.next(), sent, ..Shelf::default() };
+        let mut made = Self::begun(recipe, self.options.clone(), again, shelf);
         (made.last_sent, made.is_probed) = (self.last_sent, self.is_probed);
         *self = made;
         match self.failure.take() {
@@ -325,7 +352,8 @@ impl PackStream {
     fn turn_to_file(&mut self) -> Result<Result<Received, EmitError>, RecvTimeoutError> {
         let Some(reader) = self.shelf.reader.take() else { return Ok(Err(EmitError::Lost)) };
         let StreamOptions { band_limit, progress, .. } = self.options;
-        let mut follower = Follower::new(reader, band_limit, progress);
+        let sent = self.shelf.sent.take();
+        let mut follower = Follower::new(reader, band_limit, progress, sent);
         if progress {
             follower.tell(&self.shared.lines());
         }
