@@ -1,7 +1,7 @@
 # One target a habit; CI calls the same ones.
 #
 #   make serve [REPOS=folder] [PORT=9418] [HOST=127.0.0.1] [PUSH=1]
-#   make test | lint | fmt | bench | results | crash | fuzz | docs | wheel | lock | clean
+#   make test | lint | fmt | bench | results | crash | soak | fuzz | docs | wheel | lock | clean
 #
 # Needed on the machine: Rust (cargo), Python 3.11 or later, a C compiler, git for the tests.
 # Everything else comes from the lock files into .venv.
@@ -14,6 +14,7 @@ PORT   ?= 9418
 HOST   ?= 127.0.0.1
 PUSH   ?=
 FUZZ_SECONDS ?= 60
+MINUTES ?= 5
 
 # The binding's build looks for an interpreter; it is to be this one, always.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
@@ -25,7 +26,7 @@ CORE  := $(VENV)/.core-built
 
 RUST_SOURCES := $(shell find rust/src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: serve test test-rust test-python lint fmt bench results crash fuzz docs wheel lock clean build
+.PHONY: serve test test-rust test-python lint fmt bench results crash soak fuzz docs wheel lock clean build
 
 build: $(CORE)
 
@@ -79,6 +80,10 @@ results: $(CORE)
 # About an hour.
 crash: $(CORE)
 	CRASH_FULL=1 $(BIN)/python -m pytest -q tests/crash
+
+# Clones, fetches and pushes over every road for MINUTES while git repacks and prunes the repository.
+soak: $(CORE)
+	$(BIN)/python -m tests.soak --minutes $(MINUTES)
 
 # Searches FUZZ_SECONDS on each target: first those of tests/fuzz, then the core's, which need
 # cargo-fuzz and a nightly compiler. All run on mutated seeds in `make test`, everywhere.
