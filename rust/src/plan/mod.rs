@@ -246,7 +246,7 @@ impl PlanOptions {
     /// May what bitmaps name be copied without a look at each object?
     fn takes_stretches(&self) -> bool {
         let as_stored = !self.as_found && self.reused_depth == u32::MAX;
-        self.ofs_delta && self.reuse_deltas && as_stored
+        self.reuse_packs && self.ofs_delta && self.reuse_deltas && as_stored
     }
 }
 
