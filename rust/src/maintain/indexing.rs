@@ -48,6 +48,7 @@ impl Indexing<'_> {
         warnings: &mut Vec<String>,
     ) -> Result<usize, MaintainError> {
         let folder = self.place.objects_dir.join("pack");
+        retire::remove_stale_midx(&folder, self.place.hash);
         let outcome = self.write(&folder, going, new);
         // whatever happened, none is left that names what goes
         let fsync = self.options.sync.any_object();
@@ -158,18 +159,22 @@ impl Indexing<'_> {
         let largest = sizes.max_by_key(|&(_, count)| count).map_or(0, |(at, _)| at);
         let midx = Midx::of(packs, largest);
         let pending = midx.write(folder, self.place.hash, true)?;
-        if pending.is_there() {
+        let checksum = pending.checksum()?;
+        let path = folder.join(format!("multi-pack-index-{checksum}.bitmap"));
+        let has_bitmap = earlier.as_ref().is_some_and(|earlier| Path::new(earlier.name()) == path);
+        if has_bitmap && pending.is_there() {
             return Ok(0);
         }
-        let checksum = pending.checksum()?;
         let id_at = |position| midx.id_at(position);
         let target = Target::of(checksum, midx.order.clone(), id_at, self.source)?;
         let Some(target) = target else { return Ok(0) };
-        let path = folder.join(format!("multi-pack-index-{checksum}.bitmap"));
         let Some((file, count)) = self.bitmaps(&path, &target, earlier)? else { return Ok(0) };
         // it says nothing to anybody before its index is there
         self.put(file, &path)?;
+        midx.check_packs(folder)?;
         pending.place(self.place.sharing, self.options.sync.pack_metadata)?;
+        // a repack beside us looks whether there is one before it removes packs
+        retire::remove_stale_midx(folder, self.place.hash);
         retire::remove_midx_chain(folder, self.options.sync.any_object())?;
         retire::remove_midx_files(folder, Some(&checksum));
         Ok(count)

@@ -234,3 +234,49 @@ fn there_are_no_bitmaps_of_half_a_pack() {
     repo.git(&["rev-list", "--test-bitmap", "main"]);
     repo.git(&["fsck"]);
 }
+
+#[test]
+fn a_bitmap_that_was_lost_is_made_again() {
+    let repo = three_packs();
+    assert!(repo.maintain(&Options::default()).bitmaps > 100);
+    let bitmap = repo.files(".bitmap").pop().unwrap();
+    let before = fs::read(&bitmap).unwrap();
+    fs::remove_file(&bitmap).unwrap();
+    assert!(repo.maintain(&Options::default()).bitmaps > 100);
+    assert!(fs::read(&bitmap).unwrap().starts_with(&before[..12]));
+    check_bitmaps(&repo, &["main", "side"]);
+    // or is no more what it was
+    fs::remove_file(&bitmap).unwrap();
+    fs::write(&bitmap, &before[..before.len() / 2]).unwrap();
+    assert!(repo.maintain(&Options::default()).bitmaps > 100);
+    check_bitmaps(&repo, &["main", "side"]);
+}
+
+#[test]
+fn one_that_names_packs_that_somebody_removed_goes() {
+    let repo = three_packs();
+    repo.maintain(&Options::default());
+    let before = fs::read(midx(&repo)).unwrap();
+    repo.git(&["repack", "-adq"]);
+    // as by a writer who was not quick enough
+    fs::write(midx(&repo), before).unwrap();
+    let report = repo.maintain(&Options::default());
+    assert_eq!(report.after.packs, 1);
+    assert!(!midx(&repo).exists());
+    check_bitmaps(&repo, &["main", "side"]);
+}
+
+#[test]
+fn a_repack_beside_it_leaves_none_that_names_what_is_gone() {
+    let repo = three_packs();
+    let place = repo.place();
+    let packs = repo.files(".idx").into_iter().map(|index| midx::Covered {
+        pack: crate::pack::Pack::open(&index, place.hash).unwrap(),
+        modified: std::time::SystemTime::UNIX_EPOCH,
+    });
+    let made = midx::Midx::of(packs.collect(), 0);
+    let folder = repo.path().join("objects/pack");
+    made.check_packs(&folder).unwrap();
+    repo.git(&["repack", "-adq"]);
+    assert!(made.check_packs(&folder).is_err());
+}

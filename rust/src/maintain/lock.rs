@@ -57,7 +57,7 @@ impl Drop for Turn {
 
 /// Makes the lock of the file and holds it; one that a killed process left is taken away.
 fn create(lock: &Path) -> Result<File, MaintainError> {
-    remove_abandoned(lock, temporary::GRACE);
+    remove_abandoned(lock);
     match OpenOptions::new().write(true).create_new(true).mode(0o644).open(lock) {
         Ok(file) if temporary::hold(&file) => Ok(file),
         Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -67,13 +67,12 @@ fn create(lock: &Path) -> Result<File, MaintainError> {
     }
 }
 
-/// Takes a lock file away that nobody holds and nobody has written to for so long. git holds none of
-/// its own: where it makes such locks too, `rest` is longer than it keeps them.
-pub(super) fn remove_abandoned(lock: &Path, rest: Duration) {
+/// Takes a lock file away that a killed process of ours left.
+fn remove_abandoned(lock: &Path) {
     let Ok(found) = File::open(lock) else { return };
-    let written = found.metadata().and_then(|meta| meta.modified());
-    let age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-    if age.is_some_and(|age| age >= rest) && temporary::maker_of(&found, lock) == Maker::Gone {
+    if found.metadata().is_ok_and(|meta| temporary::is_past_grace(&meta))
+        && temporary::maker_of(&found, lock) == Maker::Gone
+    {
         let _ = fs::remove_file(lock);
     }
 }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use super::MaintainError;
-use super::chunks::{Chunks, Pending};
+use super::chunks::Chunks;
+use super::pending::Pending;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::Pack;
 
@@ -77,6 +78,15 @@ impl Midx {
     /// The name at a position.
     pub(super) fn id_at(&self, position: u32) -> ObjectId {
         self.rows[position as usize].id
+    }
+
+    /// Are its packs there? Somebody may have repacked them while bitmaps were made.
+    pub(super) fn check_packs(&self, folder: &Path) -> Result<(), MaintainError> {
+        for name in &self.names {
+            let path = folder.join(name);
+            std::fs::metadata(&path).map_err(MaintainError::io(&path))?;
+        }
+        Ok(())
     }
 
     /// Writes it beside `folder/multi-pack-index`; with what bitmaps need if there are to be some.

@@ -32,6 +32,7 @@ mod midx;
 mod order;
 mod pack;
 mod partition;
+mod pending;
 mod retire;
 mod rollup;
 mod roots;

@@ -126,6 +126,18 @@ pub(super) fn midx_names(packs: &Path, going: &[&PackFile], hash: HashKind) -> b
     })
 }
 
+/// Removes a multi-pack-index that names packs that are not there: somebody removed them beside us,
+/// or the machine ended between both. Nobody else mends it, and `git fsck` complains.
+pub(super) fn remove_stale_midx(packs: &Path, hash: HashKind) {
+    let path = packs.join("multi-pack-index");
+    // what cannot be read is replaced
+    let Ok(midx) = MultiPackIndex::open(&path, hash) else { return };
+    if midx.packs().iter().any(|name| !packs.join(name).exists()) {
+        let _ = fs::remove_file(path);
+        remove_midx_files(packs, None);
+    }
+}
+
 /// Removes a multi-pack-index that names one of these packs: whoever reads it would look for them.
 pub(super) fn remove_midx(
     packs: &Path,

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::bitmaps::{Known, Target};
-use super::chunks::STALE_LOCK;
 use super::indexing::Indexing;
 use super::pack::Packer;
 use super::partition::{Going, Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
 use super::{MaintainError, Options, Place, Report};
-use super::{bitmaps, choose, commitgraph, cruft, lock, order, retire, roots, sound, sweep};
+use super::{bitmaps, choose, commitgraph, cruft, order, pending, retire, roots, sound, sweep};
 use crate::hash::{HashKind, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
 use crate::pack::Pack;
@@ -28,8 +27,8 @@ pub(super) fn run(
 ) -> Result<Report, MaintainError> {
     // what killed processes left; what cannot be swept must not stop the rest
     let _ = ingest::sweep_stale(&place.objects_dir, STALE_QUARANTINE);
-    for name in ["pack/multi-pack-index.lock", "info/commit-graph.lock"] {
-        lock::remove_abandoned(&place.objects_dir.join(name), STALE_LOCK);
+    for name in ["pack/multi-pack-index", "info/commit-graph"] {
+        pending::sweep(&place.objects_dir.join(name));
     }
     sweep::sweep(&place.objects_dir.join("pack"), place.hash, options.sync.any_object());
     let survey = Survey::of(&place.objects_dir, place.hash)?;

@@ -20,7 +20,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use bloom::FilterVersion;
 pub(crate) use bloom::{BITS_PER_PATH, HASHES};
 
-use super::chunks::{Chunks, Pending};
+use super::chunks::Chunks;
+use super::pending::Pending;
 use super::{MaintainError, Options, Place, partition};
 use crate::commitgraph::CommitGraphs;
 use crate::source::SourceError;
@@ -82,6 +83,7 @@ pub(super) fn write(
         return Ok(0);
     }
     let info = place.objects_dir.join("info");
+    let path = info.join("commit-graph");
     let known =
         CommitGraphs::open(std::slice::from_ref(&place.objects_dir), place.hash, &mut vec![]);
     watch.begin(Phase::Graphing, None);
@@ -101,12 +103,10 @@ pub(super) fn write(
     };
     let file = layout(&rows, graph.dates, filters.as_ref());
     match fs::create_dir(&info) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(MaintainError::io(&info)(error));
-        }
-        _ => {}
+        Ok(()) => place.sharing.share(&info).map_err(MaintainError::io(&info))?,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(MaintainError::io(&info)(error)),
     }
-    let path = info.join("commit-graph");
     let head = [b'C', b'G', b'P', b'H', 1, place.hash.file_version(), file.count(), 0];
     let pending = Pending::write(&path, place.hash, &head, &file)?;
     let is_new = !pending.is_there();
