@@ -13,7 +13,7 @@ pub fn name_hash(path: &[u8]) -> u32 {
 /// The hash of `a/b` is that of `/b` continued from that of `a`, so a walk carries four bytes
 /// down the tree instead of a path.
 #[inline]
-pub(super) fn extend(mut hash: u32, more: &[u8]) -> u32 {
+pub(crate) fn extend(mut hash: u32, more: &[u8]) -> u32 {
     for &byte in more {
         if !is_space(byte) {
             hash = (hash >> 2).wrapping_add(u32::from(byte) << 24);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::target::Target;
 use crate::bitmap::{Bits, Reachability};
-use crate::graph::{Found, name_hash};
+use crate::graph::{Found, extend_name_hash};
 use crate::hash::ObjectId;
 use crate::maintain::MaintainError;
 use crate::object::{Commit, ObjectKind, TreeIter};
@@ -179,7 +179,8 @@ impl<'a> Walk<'a> {
     }
 
     fn add_tree(&mut self, root: ObjectId, reached: &mut Bits) -> Result<bool, MaintainError> {
-        let mut stack: Vec<(ObjectId, bool, Vec<u8>)> = vec![(root, true, Vec::new())];
+        // with the hash of its path, which may be long where folders are deep
+        let mut stack: Vec<(ObjectId, bool, Option<u32>)> = vec![(root, true, None)];
         while let Some((id, is_tree, path)) = stack.pop() {
             let number = self.source.lookup(&id)?;
             let bit = number.and_then(|number| self.target.bit(number));
@@ -188,8 +189,8 @@ impl<'a> Walk<'a> {
                 continue;
             }
             let hash = &mut self.hashes[bit as usize];
-            if *hash == 0 && !path.is_empty() {
-                *hash = name_hash(&path);
+            if *hash == 0 {
+                *hash = path.unwrap_or(0);
             }
             if !is_tree {
                 self.kinds[ObjectKind::Blob as usize - 1].insert(bit);
@@ -205,12 +206,9 @@ impl<'a> Walk<'a> {
                     continue;
                 }
                 let Some(child) = ObjectId::from_bytes(entry.id) else { continue };
-                let mut below = path.clone();
-                if !below.is_empty() {
-                    below.push(b'/');
-                }
-                below.extend_from_slice(entry.name);
-                stack.push((child, entry.mode.is_tree(), below));
+                let folder = path.map_or(0, |path| extend_name_hash(path, b"/"));
+                let below = extend_name_hash(folder, entry.name);
+                stack.push((child, entry.mode.is_tree(), Some(below)));
             }
         }
         Ok(true)

@@ -50,7 +50,7 @@ pub(super) fn of_paths(files: &[Vec<u8>], version: FilterVersion) -> Vec<u8> {
     for file in files {
         let mut path: &[u8] = file;
         // whose folder is there has all folders above it there
-        while paths.insert(path) {
+        while paths.len() <= MOST_PATHS && paths.insert(path) {
             match path.iter().rposition(|&byte| byte == b'/') {
                 Some(slash) => path = &path[..slash],
                 None => break,

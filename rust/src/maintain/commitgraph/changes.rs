@@ -11,16 +11,24 @@ use crate::source::{ObjectReader, ObjectSource, SourceError};
 /// Folders in folders; a deeper one is taken for a change of too much.
 const MAX_DEPTH: u32 = 1000;
 
+/// What one comparison may read and note, in bytes: where more than that leads to few files somebody
+/// has put the same folder, empty, into itself many times over.
+const MOST_BYTES: usize = 128 << 20;
+/// What a tree costs besides its bytes.
+const TREE_COST: usize = 8 << 10;
+
 /// Compares trees for one thread.
 pub(super) struct Comparer<'a> {
     source: &'a dyn ObjectSource,
     reader: Box<dyn ObjectReader + 'a>,
     files: Vec<Vec<u8>>,
+    /// Of [`MOST_BYTES`].
+    left: usize,
 }
 
 /// Why a comparison ends early.
 enum Stop {
-    /// More than [`MOST_PATHS`] files.
+    /// More than [`MOST_PATHS`] files, or [`MOST_BYTES`].
     TooMany,
     Failed(SourceError),
 }
@@ -33,7 +41,7 @@ impl From<SourceError> for Stop {
 
 impl<'a> Comparer<'a> {
     pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, reader: source.reader(), files: Vec::new() }
+        Self { source, reader: source.reader(), files: Vec::new(), left: 0 }
     }
 
     /// The files that are not the same in both trees; `None`: more than are noted.
@@ -43,6 +51,7 @@ impl<'a> Comparer<'a> {
         new: &ObjectId,
     ) -> Result<Option<&[Vec<u8>]>, SourceError> {
         self.files.clear();
+        self.left = MOST_BYTES;
         if old == Some(new) {
             return Ok(Some(&[]));
         }
@@ -98,13 +107,21 @@ impl<'a> Comparer<'a> {
         if self.files.len() >= MOST_PATHS {
             return Err(Stop::TooMany);
         }
+        self.spend(path.len())?;
         self.files.push(path.to_vec());
         Ok(())
     }
 
-    fn read(&mut self, id: &ObjectId) -> Result<Vec<u8>, SourceError> {
+    fn read(&mut self, id: &ObjectId) -> Result<Vec<u8>, Stop> {
         let number = self.source.lookup(id)?.ok_or(SourceError::Missing(*id))?;
-        Ok(self.reader.read_as(self.source, number, ObjectKind::Tree)?.to_vec())
+        let content = self.reader.read_as(self.source, number, ObjectKind::Tree)?.to_vec();
+        self.spend(content.len() + TREE_COST)?;
+        Ok(content)
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.left = self.left.checked_sub(bytes).ok_or(Stop::TooMany)?;
+        Ok(())
     }
 }
 

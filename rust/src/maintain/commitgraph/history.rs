@@ -82,7 +82,9 @@ pub(super) fn gather(
         Row { id, tree: commit.tree, parents, time: commit.time, level: 0, corrected: 0 }
     };
     let mut rows: Vec<Row> = found.into_iter().map(row).collect();
-    number(&mut rows);
+    // commits cannot, but what an earlier file says of them can
+    let circular = |id| SourceError::Malformed { id, kind: ObjectKind::Commit };
+    number(&mut rows).map_err(circular)?;
     Ok(rows)
 }
 
@@ -139,8 +141,9 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Generation numbers of both versions, parents first.
-fn number(rows: &mut [Row]) {
+/// Generation numbers of both versions, parents first. Fails where a commit is its own ancestor.
+fn number(rows: &mut [Row]) -> Result<(), ObjectId> {
+    let mut is_open = vec![false; rows.len()];
     let mut stack = Vec::new();
     for start in 0..rows.len() as u32 {
         stack.push(start);
@@ -154,17 +157,53 @@ fn number(rows: &mut [Row]) {
             let unknown = |parent: &&u32| rows[**parent as usize].level == 0;
             stack.extend(row.parents.iter().filter(unknown));
             if stack.len() > before {
+                // all its parents were numbered when it was seen again
+                if std::mem::replace(&mut is_open[at as usize], true) {
+                    return Err(row.id);
+                }
                 continue;
             }
             stack.pop();
             let parents = || row.parents.iter().map(|&parent| &rows[parent as usize]);
             let level = parents().map(|parent| parent.level).max().unwrap_or(0);
             // zero stands for a date that is not known
-            let earliest = parents().map(|parent| parent.corrected).max().unwrap_or(0) + 1;
-            let corrected = row.time.max(earliest);
+            let latest = parents().map(|parent| parent.corrected).max().unwrap_or(0);
+            let corrected = row.time.max(latest.saturating_add(1));
             let row = &mut rows[at as usize];
             row.level = level.saturating_add(1).min(HIGHEST_LEVEL);
             row.corrected = corrected;
         }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(of: &[(&[u32], u64)]) -> Vec<Row> {
+        let id = ObjectId::from_hex(&[b'1'; 40]).unwrap();
+        let row = |&(parents, time): &(&[u32], u64)| Row {
+            id,
+            tree: id,
+            parents: parents.to_vec(),
+            time,
+            level: 0,
+            corrected: 0,
+        };
+        of.iter().map(row).collect()
+    }
+
+    #[test]
+    fn circles_end_and_so_do_times() {
+        for circle in [rows(&[(&[0], 1)]), rows(&[(&[1], 1), (&[3, 2], 1), (&[0], 1), (&[], 1)])] {
+            let mut circle = circle;
+            assert!(number(&mut circle).is_err());
+        }
+        let mut late = rows(&[(&[1, 1], 5), (&[2], u64::MAX), (&[], 7)]);
+        number(&mut late).unwrap();
+        let levels: Vec<u32> = late.iter().map(|row| row.level).collect();
+        assert_eq!(levels, [3, 2, 1]);
+        assert_eq!(late[0].corrected, u64::MAX);
     }
 }

@@ -261,6 +261,24 @@ fn who_writes_it_already_is_let_be() {
     assert!(!lock.exists());
 }
 
+#[test]
+fn a_folder_put_into_itself_many_times_over_is_not_walked() {
+    let repo = TestRepo::new(HashKind::Sha1);
+    let tree = |entries: String| {
+        String::from_utf8(repo.git_with(&["mktree"], entries.as_bytes())).unwrap().trim().to_owned()
+    };
+    // 10 to the 40 empty folders
+    let mut id = tree(String::new());
+    for _ in 0..40 {
+        id = tree((0..10).map(|nth| format!("040000 tree {id}\t{nth}\n")).collect());
+    }
+    let commit = repo.git(&["commit-tree", "-m", "x", &id]);
+    repo.git(&["update-ref", "refs/heads/main", &commit]);
+    assert_eq!(run(&repo, GraphOptions::default()).graphed, 1);
+    let graphs = CommitGraphs::open(&[repo.objects_dir()], repo.hash, &mut vec![]);
+    assert_eq!(graphs.filter(&repo.id("main")).as_deref(), Some(&[0xff][..]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
