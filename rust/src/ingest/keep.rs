@@ -7,6 +7,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::IngestError;
 use crate::temporary::{self, Maker};
@@ -29,16 +30,48 @@ pub(super) fn write(path: &Path) -> Result<File, IngestError> {
     Ok(file)
 }
 
+/// How often, and for how long each time, whoever sweeps one is waited for.
+const SWEEP_TRIES: u32 = 20;
+const SWEEP_TIME: Duration = Duration::from_millis(10);
+
 /// Puts the one that was written as `from` to its place. `None` when one is there, of somebody
 /// else, who will also take it away.
+///
+/// One whose maker was killed is taken over: who sweeps it would sweep the pack with it, which this
+/// push is about to count on.
 pub(super) fn place(from: &Path, path: PathBuf) -> Result<Option<Keep>, IngestError> {
     let held = File::open(from).map_err(IngestError::io(from))?;
     temporary::hold(&held);
-    match fs::hard_link(from, &path) {
-        Ok(()) => {}
-        Err(_) if path.exists() => return Ok(None),
-        // there may be no second names here
-        Err(_) => fs::rename(from, &path).map_err(IngestError::io(&path))?,
+    let mut tries = 0;
+    while fs::hard_link(from, &path).is_err() {
+        let mut found = match File::open(&path) {
+            Ok(found) => found,
+            Err(_) if path.exists() => return Ok(None),
+            // swept meanwhile, or there may be no second names here
+            Err(_) if tries == 0 => {
+                tries += 1;
+                continue;
+            }
+            Err(_) => {
+                fs::rename(from, &path).map_err(IngestError::io(&path))?;
+                break;
+            }
+        };
+        if !says_so(&mut found) || tries >= SWEEP_TRIES {
+            return Ok(None);
+        }
+        match temporary::maker_of(&found, &path) {
+            Maker::Gone => {
+                let meta = found.metadata().map_err(IngestError::io(&path))?;
+                if temporary::is_still(&path, &meta) {
+                    return Ok(Some(Keep { path, _held: found }));
+                }
+            }
+            // at work, or sweeping
+            Maker::Working => std::thread::sleep(SWEEP_TIME),
+            Maker::Unknown => return Ok(None),
+        }
+        tries += 1;
     }
     Ok(Some(Keep { path, _held: held }))
 }
@@ -83,4 +116,43 @@ fn remove_abandoned(path: &Path) -> bool {
         }
     }
     is_abandoned && fs::remove_file(path).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn one_of_the_killed_is_taken_over_with_its_pack() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        for name in ["a.keep", "b.keep"] {
+            drop(write(&path(name)).unwrap());
+        }
+        fs::write(path("a.pack"), "").unwrap();
+        let make_old = || {
+            let long_ago = SystemTime::now() - temporary::GRACE * 2;
+            for name in ["a.keep", "a.pack"] {
+                File::open(path(name)).unwrap().set_modified(long_ago).unwrap();
+            }
+        };
+        make_old();
+        let keep = place(&path("b.keep"), path("a.keep")).unwrap();
+        assert!(keep.is_some());
+        assert_eq!(sweep(dir.path()), 0);
+        assert!(path("a.pack").exists());
+        // not twice
+        assert!(place(&path("b.keep"), path("a.keep")).unwrap().is_none());
+        drop(keep);
+        assert!(!path("a.keep").exists());
+        // a person's stays a person's
+        fs::write(path("a.keep"), "mine").unwrap();
+        assert!(place(&path("b.keep"), path("a.keep")).unwrap().is_none());
+        fs::remove_file(path("a.keep")).unwrap();
+        drop(write(&path("a.keep")).unwrap());
+        make_old();
+        assert_eq!(sweep(dir.path()), 1);
+        assert!(!path("a.pack").exists());
+    }
 }

@@ -159,23 +159,26 @@ impl Publication {
                 fs::rename(from, to).map_err(IngestError::io(to))
             }
             Ok(_) => {
+                freshen(to);
                 let is_pack = to.extension().is_some_and(|suffix| suffix == "pack");
-                if is_pack && !same_content(from, to)? {
+                if is_pack && !is_same(from, to)? {
                     return Err(IngestError::io(to)(std::io::Error::other(
                         "another pack of this name exists",
                     )));
                 }
-                freshen(to);
-                Ok(())
+                // somebody who swept had not seen yet that it is in use again
+                if to.exists() { Ok(()) } else { self.move_new(from, to) }
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.sharing.share(from).map_err(IngestError::io(from))?;
-                self.rename(from, to)?;
-                self.moved.push(to.to_owned());
-                Ok(())
-            }
+            Err(error) if error.kind() == ErrorKind::NotFound => self.move_new(from, to),
             Err(error) => Err(IngestError::io(to)(error)),
         }
+    }
+
+    fn move_new(&mut self, from: &Path, to: &Path) -> Result<(), IngestError> {
+        self.sharing.share(from).map_err(IngestError::io(from))?;
+        self.rename(from, to)?;
+        self.moved.push(to.to_owned());
+        Ok(())
     }
 }
 
@@ -222,6 +225,14 @@ fn list(folder: &Path) -> Result<Vec<String>, IngestError> {
     }
     names.sort();
     Ok(names)
+}
+
+/// Has the file that is there this content? One that has just gone has.
+fn is_same(from: &Path, to: &Path) -> Result<bool, IngestError> {
+    match same_content(from, to) {
+        Err(_) if !to.exists() => Ok(true),
+        outcome => outcome,
+    }
 }
 
 fn same_content(a: &Path, b: &Path) -> Result<bool, IngestError> {
