@@ -85,14 +85,14 @@ class _Body:
         self._on_room = on_room
         self._timeout = timeout or None
         self._changed = threading.Condition()
-        self._held = b""
+        self._held = memoryview(b"")
         self._ended = False
         self._gone = False
 
     def put(self, piece: bytes, *, ended: bool) -> None:
         """Takes one piece in; there is room for one."""
         with self._changed:
-            self._held += piece
+            self._held = memoryview(bytes(self._held) + piece if self._held else piece)
             self._ended = ended
             self._changed.notify()
 
@@ -113,7 +113,8 @@ class _Body:
                 raise TimeoutError(GONE)
             if self._gone and not self._held and not self._ended:
                 raise ClientGone(GONE)
-            taken = self._held if size < 0 else self._held[:size]
+            # some servers hand over all of it at once: what is left must not be copied each time
+            taken = bytes(self._held if size < 0 else self._held[:size])
             self._held = self._held[len(taken) :]
             is_empty = not self._held and not self._ended
         if is_empty:
@@ -147,7 +148,8 @@ class _Exchange:
         self._send = send
         self._timeout = timeout or None
         self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Future[BaseException | None] = self._loop.create_future()
+        self.done: asyncio.Future[BaseException | None] = self._loop.create_future()
+        """Set when the thread has ended, which may be long after the server gave up."""
         self._room = asyncio.Event()
         self._presence = _Presence()
         self._body = _Body(self._wants_more, timeout)
@@ -169,9 +171,10 @@ class _Exchange:
                 thread.start()
             except BaseException:
                 self._presence.close()
+                self.done.cancel()
                 raise
             # the server may give up on us; the thread still works then, with nobody to send to
-            failure = await asyncio.shield(self._done)
+            failure = await asyncio.shield(self.done)
         except BaseException:
             self._leave()
             raise
@@ -230,8 +233,8 @@ class _Exchange:
             self._loop.call_soon_threadsafe(self._finish, failure)
 
     def _finish(self, failure: BaseException | None) -> None:
-        if not self._done.done():
-            self._done.set_result(failure)
+        if not self.done.done():
+            self.done.set_result(failure)
 
     def _answer(self) -> None:
         environ = {
@@ -327,12 +330,14 @@ class AsgiBridge:
         else:
             user = None if self._user is None else self._user(scope)
             environ = wsgi_environ(scope, user)
+            timeout = self._limits.timeout
+            exchange = _Exchange(self._application, environ, receive, send, timeout)
             self._running += 1
-            try:
-                timeout = self._limits.timeout
-                await _Exchange(self._application, environ, receive, send, timeout).run()
-            finally:
-                self._running -= 1
+            exchange.done.add_done_callback(self._ended)
+            await exchange.run()
+
+    def _ended(self, _done: asyncio.Future[BaseException | None]) -> None:
+        self._running -= 1
 
 
 def wsgi_environ(scope: Mapping[str, Any], user: str | None) -> WSGIEnvironment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import select
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -275,6 +276,50 @@ def test_one_request_too_many() -> None:
         third = Server(b"y")
         await bridge(SCOPE, third.receive, third.send)
         assert third.content == b"y"
+
+    asyncio.run(run())
+
+
+def test_a_request_counts_for_as_long_as_it_has_a_thread() -> None:
+    """Some servers give up on a request whose hook still runs."""
+
+    async def run() -> None:
+        go_on = threading.Event()
+
+        def hook(_environ: Environ, start: Start) -> Iterable[bytes]:
+            go_on.wait(30)
+            return echo({"wsgi.input": io.BytesIO(b"x")}, start)
+
+        bridge = AsgiBridge(hook, limits=BridgeLimits(max_requests=1))
+        first, second = Server(b"x"), Server(b"x")
+        task = asyncio.create_task(bridge(SCOPE, first.receive, first.send))
+        await until(lambda: first.heard == 1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await bridge(SCOPE, second.receive, second.send)
+        assert second.said[0]["status"] == 503
+        go_on.set()
+
+        async def again() -> int:
+            third = Server(b"x")
+            await bridge(SCOPE, third.receive, third.send)
+            return int(third.said[0]["status"])
+
+        async with asyncio.timeout(30):
+            while await again() != 200:
+                await asyncio.sleep(0.005)
+
+    asyncio.run(run())
+
+
+def test_a_body_that_comes_at_once() -> None:
+    """Frameworks that have read it hand it over in one piece."""
+
+    async def run() -> None:
+        server = Server(bytes(range(256)) * 40)
+        await call(echo, server)
+        assert server.content == bytes(range(256)) * 40
 
     asyncio.run(run())
 
