@@ -207,7 +207,8 @@ fn found_within(stored: &Stored, bits: Range<u32>) -> impl Iterator<Item = Found
         .map(|b| stored.found(b))
 }
 
-/// The step, among these of one pack, that copies the entry at this offset.
+/// The step, among these of one pack, that copies the entry at this offset; an index that is not of
+/// this pack may give any.
 fn place_among(steps: &[Step], among: Range<usize>, offset: u64) -> Option<BaseAt> {
     let start = |step: &Step| match *step {
         Step::Run { start, .. } => start,
@@ -217,7 +218,12 @@ fn place_among(steps: &[Step], among: Range<usize>, offset: u64) -> Option<BaseA
     let first = among.start;
     let after = steps.get(among)?.partition_point(|step| start(step) <= offset);
     let at = first + after.checked_sub(1)?;
-    let within = offset - start(&steps[at]);
+    let within = match steps[at] {
+        Step::Run { start, end, .. } if offset < end => offset - start,
+        // it has another header there, so only its beginning is known
+        Step::Moved { offset: start, .. } if offset == start => 0,
+        _ => return None,
+    };
     Some(BaseAt::Sent { step: u32::try_from(at).ok()?, within })
 }
 
@@ -285,5 +291,26 @@ impl<'a> Cutter<'a> {
         }
         self.taken.insert(rank);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_step_copies_has_no_place() {
+        let base = BaseAt::Sent { step: 0, within: 0 };
+        let steps = [
+            Step::Run { pack: 0, start: 12, end: 40, objects: 2 },
+            Step::Moved { pack: 0, offset: 60, end: 80, base },
+            Step::Run { pack: 0, start: 90, end: 100, objects: 1 },
+        ];
+        let place = |offset| match place_among(&steps, 0..3, offset) {
+            Some(BaseAt::Sent { step, within }) => Some((step, within)),
+            _ => None,
+        };
+        assert_eq!([12, 30, 60, 95].map(place), [(0, 0), (0, 18), (1, 0), (2, 5)].map(Some));
+        assert_eq!([0, 11, 40, 61, 80, 100, u64::MAX].map(place), [None; 7]);
     }
 }
