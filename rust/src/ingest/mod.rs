@@ -36,7 +36,7 @@ mod unnamed;
 mod worker;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::{Blame, IngestError};
 pub(crate) use index_writer::{IndexRows, write_idx, write_rev};

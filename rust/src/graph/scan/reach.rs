@@ -23,13 +23,16 @@ const BLOB: u8 = 2;
 const GIVEN: u8 = 4;
 
 /// Where the list of a tree is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 struct Place {
     listing: u32,
     at: u32,
 }
 
 const NOWHERE: Place = Place { listing: u32::MAX, at: 0 };
+/// Of a tree that the pack holds more than once: one copy's list may leave to another's what that
+/// leaves to it, so it is read the ordinary way.
+const TWICE: Place = Place { listing: u32::MAX, at: 1 };
 
 /// What was met.
 pub(super) struct Reach<'w, 'a> {
@@ -56,7 +59,7 @@ impl<'w, 'a> Reach<'w, 'a> {
         for (listing, list) in (0..).zip(listings) {
             for (at, tree) in (0..).zip(&list.trees) {
                 if let Some(place) = places.get_mut(tree.tree as usize) {
-                    *place = Place { listing, at };
+                    *place = if *place == NOWHERE { Place { listing, at } } else { TWICE };
                 }
             }
         }

@@ -11,7 +11,9 @@ use crate::graph::learn::make_asked;
 use crate::graph::scan::Scan;
 use crate::graph::{CommitTable, Enumeration, WalkRequest, name_hash};
 use crate::hash::{HashKind, ObjectId};
-use crate::object::ObjectKind;
+use crate::ingest::tests::Craft;
+use crate::object::{ObjectKind, object_id};
+use crate::pack::entry::EntryKind;
 use crate::source::ObjectSource;
 use crate::store::{Snapshot, Store};
 use crate::watch::Watch;
@@ -197,6 +199,47 @@ fn what_is_wrong_is_told_as_on_a_walk() {
         String::from_utf8(repo.feed(&LITERALLY, b"100644 cut off\x00abc")).unwrap()
     });
     assert!(error(&repo, tip).contains("malformed"));
+}
+
+#[test]
+fn a_tree_that_leads_to_itself_by_deltas_is_read() {
+    let id = |kind, content: &[u8]| object_id(HashKind::Sha1, kind, content);
+    let blob = id(ObjectKind::Blob, b"blob");
+    let tree = |name: &[u8]| [b"100644 ", name, b"\0", blob.as_bytes()].concat();
+    let trees = [tree(b"x"), tree(b"y")];
+    let commits = trees.each_ref().map(|tree| {
+        let tree = id(ObjectKind::Tree, tree);
+        let who = "A <a@x> 1 +0000";
+        format!("tree {tree}\nauthor {who}\ncommitter {who}\n\n").into_bytes()
+    });
+    let wants = commits.each_ref().map(|commit| id(ObjectKind::Commit, commit));
+    // all 29 bytes; the mode, another name, and the rest
+    let copy = vec![29, 29, 0x90, 29];
+    let rename = |name| vec![29, 29, 0x90, 7, 1, name, 0x91, 8, 21];
+    for deltas in [vec![copy], vec![rename(b'y'), rename(b'x')]] {
+        let mut craft = Craft::new(HashKind::Sha1);
+        let wants = &wants[..deltas.len()];
+        for commit in &commits[..deltas.len()] {
+            craft.entry(EntryKind::Whole(ObjectKind::Commit), commit);
+        }
+        let mut base = craft.entry(EntryKind::Whole(ObjectKind::Tree), &trees[0]);
+        for delta in &deltas {
+            base = craft.delta(base, delta);
+        }
+        craft.blob(b"blob");
+        let repo = TestRepo::new(HashKind::Sha1);
+        let path = repo.path().join("objects/pack/pack-1.pack");
+        std::fs::write(&path, craft.done()).unwrap();
+        repo.git(&["index-pack", path.to_str().unwrap()]);
+        for shared_index in [false, true] {
+            if shared_index {
+                repo.git(&["multi-pack-index", "write"]);
+            }
+            let snapshot = snapshot_of(&repo);
+            let found = run(&snapshot, &request(wants, &[]), SCAN);
+            assert!(set(&snapshot, &found) == repo.rev_list(&[], &hex(wants)), "{shared_index}");
+        }
+    }
 }
 
 #[test]

@@ -211,19 +211,19 @@ pub(super) fn whole_pack(repo: &Path, options: &[&str]) -> Vec<u8> {
 }
 
 /// A pack made by hand, that need not be right.
-pub(super) struct Craft {
+pub(crate) struct Craft {
     hash: HashKind,
     bytes: Vec<u8>,
     count: u32,
 }
 
 impl Craft {
-    pub(super) fn new(hash: HashKind) -> Self {
+    pub(crate) fn new(hash: HashKind) -> Self {
         Self { hash, bytes: b"PACK\0\0\0\x02\0\0\0\0".to_vec(), count: 0 }
     }
 
     /// Adds an entry; returns its offset.
-    pub(super) fn entry(&mut self, kind: EntryKind, content: &[u8]) -> u64 {
+    pub(crate) fn entry(&mut self, kind: EntryKind, content: &[u8]) -> u64 {
         self.entry_claiming(kind, content.len() as u64, content)
     }
 
@@ -235,12 +235,12 @@ impl Craft {
         offset
     }
 
-    pub(super) fn blob(&mut self, content: &[u8]) -> u64 {
+    pub(crate) fn blob(&mut self, content: &[u8]) -> u64 {
         self.entry(EntryKind::Whole(ObjectKind::Blob), content)
     }
 
     /// A delta against the entry at `base`.
-    pub(super) fn delta(&mut self, base: u64, delta: &[u8]) -> u64 {
+    pub(crate) fn delta(&mut self, base: u64, delta: &[u8]) -> u64 {
         let distance = self.bytes.len() as u64 - base;
         self.entry(EntryKind::OfsDelta(distance), delta)
     }
@@ -250,7 +250,7 @@ impl Craft {
         self.count += 1;
     }
 
-    pub(super) fn done(mut self) -> Vec<u8> {
+    pub(crate) fn done(mut self) -> Vec<u8> {
         self.bytes[8..12].copy_from_slice(&self.count.to_be_bytes());
         seal(&mut self.bytes, self.hash);
         self.bytes
