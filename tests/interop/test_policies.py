@@ -24,7 +24,7 @@ pytestmark = pytest.mark.ours
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs/POLICIES.md"
 GITSERVE = str(Path(sys.executable).with_name("gitserve"))
-ROADS = ["git", "http", "stdio", "cgi", "own"]
+ROADS = ["git", "inetd", "http", "stdio", "cgi", "own"]
 
 
 @dataclass
@@ -116,6 +116,11 @@ def _cgi(base: Path, rules: str) -> object:
 def _site(road: str, git: Git, base: Path, rules: str, log: Path) -> Iterator[Site]:
     if road == "stdio":
         yield Site(git, base, rules, lambda name: f"{base}/{name}", options=("program",))
+    elif road == "inetd":
+        command = f"{GITSERVE} daemon --inetd --export-all --enable=receive-pack"
+        command += f" --base-path={base} --log-destination=none --policy={rules}"
+        allowed = {"GIT_ALLOW_PROTOCOL": "ext"}
+        yield Site(git, base, rules, lambda name: f"ext::{command} %G/{name}", allowed)
     elif road in ("git", "http"):
         programs = http_programs() if road == "http" else gitserve_programs()
         options = ["--export-all", "--enable=receive-pack", f"--policy={rules}"]
@@ -230,7 +235,7 @@ class AfterAll(Policy):
 """
 
 
-@pytest.mark.parametrize("road", ["git", "http", "stdio"])
+@pytest.mark.parametrize("road", ["git", "inetd", "http", "stdio"])
 @pytest.mark.parametrize("name", ["NoAnswer", "Failing", "LateNo", "LateNothing", "AfterAll"])
 def test_a_broken_policy_lets_nobody_in(
     road: str, name: str, newest_git: Git, base: Path, tmp_path: Path

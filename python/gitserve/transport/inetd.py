@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from gitserve.errors import GitServeError
 from gitserve.options import DaemonOptions
-from gitserve.service.requests import ServiceOptions
 from gitserve.transport.exports import Exports
 from gitserve.transport.pipes import PipeStream
 from gitserve.transport.pool import Connection
@@ -26,9 +25,8 @@ def serve_standard_input(
 ) -> None:
     """Raises nothing that a client could cause."""
     log = opened_log(options)
-    # the process ends with this one client
-    own = ServiceOptions(threads=options.threads, pack_cache=options.pack_cache, upkeep="process")
-    daemon = made_daemon(options, exports, services, own, log)
+    # a thread would end with this one client
+    daemon = made_daemon(options, exports, services, None, log, upkeep="process")
     try:
         accepted = socket.socket(fileno=os.dup(0))
     except OSError:  # two pipes

@@ -244,8 +244,12 @@ def made_daemon(
     services: Mapping[str, ServiceRule] | None,
     service_options: ServiceOptions | None,
     log: Log,
+    upkeep: str = "thread",
 ) -> Daemon:
-    """What :func:`run_daemon` runs; and what serves one connection that somebody else took."""
+    """What :func:`run_daemon` runs; and what serves one connection that somebody else took.
+
+    ``upkeep``: who does it behind a push, unless ``service_options`` says so.
+    """
     return Daemon(
         find=Admission(exports).open,
         services=DEFAULT_SERVICES if services is None else services,
@@ -253,7 +257,7 @@ def made_daemon(
         or ServiceOptions(
             threads=options.threads,
             pack_cache=options.pack_cache,
-            upkeep="thread",
+            upkeep=upkeep,
             policy=options.policy,
         ),
         connections=options.connections,
