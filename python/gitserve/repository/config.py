@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from gitserve.errors import RepositoryError
 from gitserve.record import TYPE_CHECKING
-from gitserve.repository.configcondition import matches_git_dir, wildmatch
+from gitserve.repository.configcondition import is_remote_url, matches_git_dir, wildmatch
 from gitserve.repository.configenv import command_entries
 from gitserve.repository.configsyntax import ConfigSyntaxError, Entry, parse
 from gitserve.repository.files import Witness
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_INCLUDE_DEPTH = 10
 """Git's own limit; it ends files that include each other."""
+
+_BY_REMOTE = "includeif.hasconfig:remote.*.url:"
 
 _TRUE = frozenset(("true", "yes", "on"))
 _FALSE = frozenset(("false", "no", "off", ""))
@@ -200,20 +202,42 @@ class ConfigFiles:
         return config
 
     def _read(self, witness: Witness) -> list[Origin]:
+        entries = self._read_levels(witness, None)
+        if any(key.startswith(_BY_REMOTE) for key, *_ in entries):
+            urls = [value for key, value, *_ in entries if value is not None and is_remote_url(key)]
+            entries = self._read_levels(witness, urls)
+        return entries
+
+    def _read_levels(self, witness: Witness, urls: Sequence[str] | None) -> list[Origin]:
+        """``urls``: of all remotes; None: of none, so that files which depend on them are not read,
+        because those cannot name any."""
         found: list[Origin] = []
         levels = _protected_files(self._environ)
         if self._local is not None:
             levels.append(self._local)
         for path in levels:
-            self._read_file(path, witness, found, 0)
+            self._read_file(path, witness, found, 0, urls)
         if self._worktree is not None and Config(found).get_bool("extensions.worktreeconfig"):
-            self._read_file(self._worktree, witness, found, 0)
+            self._read_file(self._worktree, witness, found, 0, urls)
         found.extend(_command_line(self._environ))
         return found
 
-    def _read_file(self, path: str, witness: Witness, found: list[Origin], depth: int) -> None:
+    def _read_file(
+        self,
+        path: str,
+        witness: Witness,
+        found: list[Origin],
+        depth: int,
+        urls: Sequence[str] | None,
+        may_name_remotes: bool = True,
+    ) -> None:
         entries = _entries(path, witness)
         for key, value, line in entries:
+            if not may_name_remotes and is_remote_url(key):
+                raise ConfigError(
+                    "remote URLs cannot be configured in file directly or indirectly included by "
+                    f"includeIf.hasconfig:remote.*.url: '{key}' in file {path} at line {line}"
+                )
             found.append((key, value, path, line))
             if not key.startswith("include") or not key.endswith(".path"):
                 continue
@@ -221,7 +245,7 @@ class ConfigFiles:
                 raise ConfigError(f"missing value for '{key}' in file {path} at line {line}")
             condition = key[len("includeif.") : -len(".path")]
             if key == "include.path" or (
-                key.startswith("includeif.") and self._holds(condition, path, witness)
+                key.startswith("includeif.") and self._holds(condition, path, witness, urls)
             ):
                 if depth >= MAX_INCLUDE_DEPTH:
                     raise ConfigError(
@@ -229,11 +253,18 @@ class ConfigFiles:
                         f"{value} from {path}: this might be due to circular includes"
                     )
                 target = os.path.join(os.path.dirname(path), os.path.expanduser(value))
-                self._read_file(target, witness, found, depth + 1)
+                stays = may_name_remotes and not key.startswith(_BY_REMOTE)
+                self._read_file(target, witness, found, depth + 1, urls, stays)
 
-    def _holds(self, condition: str, path: str, witness: Witness) -> bool:
-        """``gitdir:``, ``gitdir/i:`` and ``onbranch:``; other conditions never hold."""
+    def _holds(
+        self, condition: str, path: str, witness: Witness, urls: Sequence[str] | None
+    ) -> bool:
+        """``gitdir:``, ``gitdir/i:``, ``onbranch:`` and ``hasconfig:remote.*.url:``; other
+        conditions never hold."""
         kind, _, pattern = condition.partition(":")
+        if kind == "hasconfig":
+            pattern = condition.removeprefix("hasconfig:remote.*.url:")
+            return pattern != condition and any(wildmatch(url, pattern) for url in urls or ())
         if self._git_dir is None:
             return False
         if kind in ("gitdir", "gitdir/i"):

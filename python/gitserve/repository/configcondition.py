@@ -27,6 +27,11 @@ def matches_git_dir(git_dir: str, pattern: str, path: str, *, fold: bool) -> boo
     return False
 
 
+def is_remote_url(key: str) -> bool:
+    """What ``hasconfig:remote.*.url`` asks about."""
+    return key.startswith("remote.") and key.endswith(".url") and key.count(".") > 1
+
+
 def wildmatch(path: str, pattern: str) -> bool:
     """Shell patterns where ``*`` stops at slashes and ``**`` does not."""
     return _match_parts(path.split("/"), pattern.split("/"))

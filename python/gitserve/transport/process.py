@@ -6,10 +6,12 @@ In: the operator's options. Out: nothing, or a reason in words. Implements ``--u
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 
+import gitserve
 from gitserve.record import Record
 
 
@@ -51,6 +53,11 @@ def become(wanted: Credentials) -> None:
         os.setuid(wanted.uid)
     except OSError as error:
         raise OSError(error.errno, f"cannot drop privileges: {error.strerror}") from error
+    # modules are loaded when they are first needed: a server would begin, and fail later
+    for file in (os.__file__, gitserve.__file__):
+        if not os.access(file, os.R_OK):
+            reason = f"user {wanted.user} cannot read {os.path.dirname(file)}, which serving needs"
+            raise OSError(errno.EACCES, reason)
 
 
 def detach() -> None:

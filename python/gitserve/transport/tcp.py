@@ -73,12 +73,14 @@ class Daemon(Record):
 
     def serve(self, connection: Connection) -> None:
         """One connection, from its first packet to its last. Raises nothing."""
+        well = False
         try:
-            self._serve(connection)
+            well = self._serve(connection)
         except GitServeError as error:
             self.log.line(f"{shown_address(connection.peer)} {error}")
         except Exception as error:  # noqa: BLE001 - a bug of ours ends one connection, not all
             self.log.line(f"{shown_address(connection.peer)} {type(error).__name__}: {error}")
+        self.log.detail("Disconnected" if well else "Disconnected (with error)")
 
     def refuse(self, connection: Connection) -> None:
         """One client more than may be."""
@@ -87,17 +89,18 @@ class Daemon(Record):
             stream = SocketStream(connection.socket, REFUSING_SECONDS)
             stream.write(error_line.format(BUSY))
 
-    def _serve(self, connection: Connection) -> None:
+    def _serve(self, connection: Connection) -> bool:
         if self.log.verbose:
             self.log.detail(f"Connection from {shown_address(connection.peer)}")
         limits = self.connections
         stream = SocketStream(connection.socket, limits.timeout, limits.init_timeout)
-        self.serve_on(stream, connection.peer, connection)
+        return self.serve_on(stream, connection.peer, connection)
 
     def serve_on(
         self, stream: ClientStream, peer: object, connection: Connection | None = None
-    ) -> None:
-        """One client over any stream. Raises what went wrong before there was a request."""
+    ) -> bool:
+        """One client over any stream; did all go well? Raises what went wrong before there was a
+        request."""
         begun = time.perf_counter()
         conversation = Conversation(stream, stream, stream.fileno())
         try:
@@ -108,7 +111,7 @@ class Daemon(Record):
             stream.drain()
             raise
         if request is None:
-            return  # somebody looks whether we are there
+            return False  # somebody looks whether we are there
         if connection is not None:
             connection.asked = True
         stream.expect_within(0)
@@ -131,6 +134,7 @@ class Daemon(Record):
         self.log.line(_request_line(peer, request, result, conversation, tally, begun))
         if not well:
             stream.drain()
+        return well
 
     def _read_request(self, conversation: Conversation) -> ProtoRequest | None:
         run = conversation.read_packet()
@@ -146,6 +150,9 @@ class Daemon(Record):
         if self.log.verbose:
             if request.host is not None:
                 self.log.detail(f'Extended attribute "host": {quoted(request.host)}')
+            if request.parameters:
+                protocol = quoted(b":".join(request.parameters))
+                self.log.detail(f'Extended attribute "protocol": {protocol}')
             name = quoted(request.service.removeprefix(b"git-"))
             self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:

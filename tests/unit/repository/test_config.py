@@ -236,6 +236,31 @@ def test_includes(repository: Path) -> None:
         read(repository)
 
 
+def test_includes_by_remote(repository: Path) -> None:
+    """The remote may be named behind the condition, or on another level."""
+    (repository / "theirs").write_text("[x]\na=theirs\n[include]\npath = deeper\n")
+    (repository / "deeper").write_text("[x]\nb=deeper\n")
+    patterns = ["https://example.org/**", "https://*/a/b", "https://*", "**/b", "ssh://**", "*"]
+    condition = '[includeIf "hasconfig:remote.*.url:%s"]\npath = theirs\n'
+    for remote in ("https://example.org/a/b", "ssh://x/y", "b", ""):
+        for pattern in patterns:
+            (repository / "config").write_text(
+                "[core]\nbare = true\n[x]\na=first\n" + condition % pattern
+                + f'[remote "o"]\nurl = {remote}\n[remote]\nurl = x\n'
+            )  # fmt: skip
+            config = read(repository)
+            judged = subprocess.run(
+                ["git", "config", "x.a"], capture_output=True, text=True, env=CLEAN, cwd=repository
+            )
+            assert config.get("x.a") == judged.stdout.strip(), (remote, pattern)
+            assert config.get("x.b") == ("deeper" if config.get("x.a") == "theirs" else None)
+    # what decides must not depend on what is decided
+    (repository / "config").write_text(condition % "**" + '[remote "o"]\nurl = a/b\n')
+    (repository / "deeper").write_text('[remote "other"]\nurl = x\n')
+    with pytest.raises(ConfigError, match="remote URLs cannot be configured in file"):
+        read(repository)
+
+
 def test_is_read_again_only_when_a_file_changes(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
