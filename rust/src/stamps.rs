@@ -1,31 +1,33 @@
-//! Whether small files that decide every request are still what they were when they were read.
+//! What tells one version of a file from another without reading it: its stat data.
 //!
-//! In: paths, each with what told its file from others then, or that there was none. Out: yes or
-//! no, at the price of a `stat` each. Whether a stamp can be trusted at all (a file may change
-//! twice within a tick of the clock) is for whoever took it to say.
+//! In: files and folders, by path. Out: stamps to compare. Whether a stamp can be trusted (a file
+//! may change twice within a tick of the clock, `racy-git` in Git's technical documentation) is for
+//! whoever took it to say: it depends on when the file was read.
 
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// What tells a version of a file from others.
+/// Device, inode, size and times of a file when it was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
-    /// The file system's.
-    pub device: u64,
-    /// Its number there.
-    pub inode: u64,
-    /// Bytes.
-    pub size: u64,
-    /// When the content was changed last, in nanoseconds.
-    pub modified: i128,
-    /// When the inode was, which nobody can set back.
-    pub changed: i128,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: i128,
+    /// The inode's own change time: nobody can set it back.
+    changed: i128,
 }
 
 impl Stamp {
-    fn of(meta: &Metadata) -> Self {
+    /// From stat data that somebody else has asked for; the times are in nanoseconds.
+    pub fn new(device: u64, inode: u64, size: u64, modified: i128, changed: i128) -> Self {
+        Self { device, inode, size, modified, changed }
+    }
+
+    /// Of this file or folder.
+    pub fn of(meta: &Metadata) -> Self {
         let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
         Self {
             device: meta.dev(),
@@ -34,6 +36,32 @@ impl Stamp {
             modified: nanos(meta.mtime(), meta.mtime_nsec()),
             changed: nanos(meta.ctime(), meta.ctime_nsec()),
         }
+    }
+
+    /// Of what is at `path`; `None` when there is no such file.
+    pub fn at(path: &Path) -> io::Result<Option<Self>> {
+        match fs::metadata(path) {
+            Ok(meta) => Ok(Some(Self::of(&meta))),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Device and inode, which a file keeps when it changes.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.device, self.inode)
+    }
+
+    /// When the content and when the inode was changed last, in nanoseconds since 1970.
+    pub fn times(&self) -> (i128, i128) {
+        (self.modified, self.changed)
     }
 }
 
@@ -50,21 +78,13 @@ impl Stamps {
     /// Is each what it was? The error comes with the path that could not be asked.
     pub fn stand(&self) -> Result<bool, (&PathBuf, io::Error)> {
         for (path, stamp) in &self.0 {
-            let now = match fs::metadata(path) {
-                Ok(meta) => Some(Stamp::of(&meta)),
-                Err(error) if is_absence(&error) => None,
-                Err(error) => return Err((path, error)),
-            };
+            let now = Stamp::at(path).map_err(|error| (path, error))?;
             if now != *stamp {
                 return Ok(false);
             }
         }
         Ok(true)
     }
-}
-
-fn is_absence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 #[cfg(test)]

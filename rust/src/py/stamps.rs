@@ -19,12 +19,8 @@ impl FileStamps {
     #[new]
     fn new(seen: Vec<(PathBuf, Option<Identity>)>) -> Self {
         let seen = seen.into_iter().map(|(path, found)| {
-            let stamp = found.map(|(device, inode, size, modified, changed)| Stamp {
-                device,
-                inode,
-                size,
-                modified: modified.into(),
-                changed: changed.into(),
+            let stamp = found.map(|(device, inode, size, modified, changed)| {
+                Stamp::new(device, inode, size, modified.into(), changed.into())
             });
             (path, stamp)
         });

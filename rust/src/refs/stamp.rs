@@ -4,9 +4,9 @@
 //! (`racy-git` in Git's technical documentation). So a stamp is trusted only when the file had
 //! been left alone for a while when it was read; until then the file is read again each time.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+pub(super) use crate::stamps::Stamp;
 
 /// How long a file must have been left alone before its stamp is trusted.
 ///
@@ -16,43 +16,18 @@ const RACY: Duration = Duration::from_secs(2);
 const RACY_BY_TICKS: Duration = Duration::from_millis(50);
 const SECOND: i128 = 1_000_000_000;
 
-/// The stat data of a file when it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: i128,
-    /// The inode's own change time: nobody can set it back.
-    changed: i128,
-}
-
-impl Stamp {
-    /// Of this file or folder.
-    pub(super) fn of(meta: &Metadata) -> Self {
-        let nanos = |secs: i64, nanos: i64| i128::from(secs) * 1_000_000_000 + i128::from(nanos);
-        Self {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.size(),
-            modified: nanos(meta.mtime(), meta.mtime_nsec()),
-            changed: nanos(meta.ctime(), meta.ctime_nsec()),
-        }
-    }
-
-    /// Had the file been left alone for long enough when it was read at `read_at`?
-    ///
-    /// A file from the future is never settled.
-    pub(super) fn is_settled(&self, read_at: SystemTime) -> bool {
-        let Ok(now) = read_at.duration_since(UNIX_EPOCH) else { return false };
-        let last = self.modified.max(self.changed);
-        let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
-        // a fraction that is zero by chance only makes the file be read again
-        let shows_fractions = self.modified % SECOND != 0 && self.changed % SECOND != 0;
-        let racy = if shows_fractions { RACY_BY_TICKS } else { RACY };
-        let racy = i128::try_from(racy.as_nanos()).unwrap_or(i128::MAX);
-        now.saturating_sub(last) > racy
-    }
+/// Had the file been left alone for long enough when it was read at `read_at`?
+///
+/// A file from the future is never settled.
+fn is_settled(stamp: &Stamp, read_at: SystemTime) -> bool {
+    let Ok(now) = read_at.duration_since(UNIX_EPOCH) else { return false };
+    let (modified, changed) = stamp.times();
+    let now = i128::try_from(now.as_nanos()).unwrap_or(i128::MAX);
+    // a fraction that is zero by chance only makes the file be read again
+    let shows_fractions = modified % SECOND != 0 && changed % SECOND != 0;
+    let racy = if shows_fractions { RACY_BY_TICKS } else { RACY };
+    let racy = i128::try_from(racy.as_nanos()).unwrap_or(i128::MAX);
+    now.saturating_sub(modified.max(changed)) > racy
 }
 
 /// A stamp with the verdict on it.
@@ -65,7 +40,7 @@ pub(super) struct Seen {
 impl Seen {
     /// A file with this stamp was read at `read_at` (a time before the first byte was read).
     pub(super) fn new(stamp: Stamp, read_at: SystemTime) -> Self {
-        Self { stamp, settled: stamp.is_settled(read_at) }
+        Self { stamp, settled: is_settled(&stamp, read_at) }
     }
 
     /// Of a file that a stamp does not tell enough about.

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use super::scan::Stamp;
+use super::scan::stamp_at;
 use crate::source::SourceError;
 
 /// Git's own limit on alternates of alternates.
@@ -25,7 +25,7 @@ pub(super) struct Folders {
 /// Follows `extra` and then each `info/alternates`, depth first as git does.
 pub(super) fn resolve(own: &Path, extra: &[PathBuf]) -> Result<Folders, SourceError> {
     let mut found = Found { folders: Folders { paths: vec![], warnings: vec![] }, seen: vec![] };
-    let stamp = Stamp::of(own)?.ok_or_else(|| SourceError::Io {
+    let stamp = stamp_at(own)?.ok_or_else(|| SourceError::Io {
         file: own.display().to_string(),
         error: ErrorKind::NotFound.into(),
     })?;
@@ -45,7 +45,7 @@ struct Found {
 
 impl Found {
     fn add(&mut self, path: &Path, depth: u32) -> Result<(), SourceError> {
-        let Some(stamp) = Stamp::of(path)? else {
+        let Some(stamp) = stamp_at(path)? else {
             return self
                 .warn(format!("{}: alternate object folder does not exist", path.display()));
         };

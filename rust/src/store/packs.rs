@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use super::bitmaps::Candidate;
-use super::scan::{Content, Stamp};
+use super::scan::Content;
 use super::segments::Segments;
 use crate::hash::{HashKind, ObjectId};
 use crate::pack::{FileIdentity, MultiPackIndex, Pack, PackIndex, is_gone};
 use crate::source::SourceError;
+use crate::stamps::Stamp;
 
 /// Open packs by path and identity: forks that borrow from one folder share its mappings and
 /// the tables built over them.
@@ -57,7 +58,7 @@ impl BrokenPack {
         };
         let files = [index_path.to_owned(), index_path.with_extension("pack")];
         let seen = files.map(|path| {
-            let stamp = Stamp::of(&path).ok().flatten();
+            let stamp = Stamp::at(&path).ok().flatten();
             (path, stamp)
         });
         Self { index: PackIndex::open(index_path, hash).ok(), file, what, seen }
@@ -66,7 +67,7 @@ impl BrokenPack {
     /// Are its files still those that could not be used? Somebody may have mended them, which the
     /// folder does not show.
     pub(super) fn is_still(&self) -> bool {
-        self.seen.iter().all(|(path, seen)| Stamp::of(path).ok().flatten() == *seen)
+        self.seen.iter().all(|(path, seen)| Stamp::at(path).ok().flatten() == *seen)
     }
 
     /// The error to give for an object that only this pack should have had.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::Store;
-use super::scan::Stamp;
+use super::scan::stamp_at;
 use crate::hash::HashKind;
 use crate::source::SourceError;
 
@@ -45,7 +45,7 @@ pub(super) fn open(
     hash: HashKind,
     extra: &[PathBuf],
 ) -> Result<Arc<Store>, SourceError> {
-    let stamp = Stamp::of(objects_dir)?.ok_or_else(|| SourceError::Io {
+    let stamp = stamp_at(objects_dir)?.ok_or_else(|| SourceError::Io {
         file: objects_dir.display().to_string(),
         error: std::io::ErrorKind::NotFound.into(),
     })?;
@@ -78,7 +78,7 @@ impl Registry {
             // the folder may have been renamed since; its files are then found by its new path.
             // Two paths that lead to it at once are one store.
             let still_there = || {
-                let stamp = Stamp::of(store.objects_dir()).ok().flatten();
+                let stamp = stamp_at(store.objects_dir()).ok().flatten();
                 stamp.is_some_and(|stamp| stamp.identity() == folder)
             };
             if store.objects_dir() == objects_dir || still_there() {

@@ -6,58 +6,28 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::alternates;
 use crate::source::SourceError;
+use crate::stamps::Stamp;
 
 /// No file system that serves repositories has coarser times than two seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// A folder that changes while it is read is read again, this often.
 const MAX_TRIES: u32 = 20;
 
-/// The identity and times of a file or folder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
+/// `None` when there is no such file.
+pub(super) fn stamp_at(path: &Path) -> Result<Option<Stamp>, SourceError> {
+    Stamp::at(path).map_err(|error| SourceError::Io { file: path.display().to_string(), error })
 }
 
-impl Stamp {
-    /// `None` when there is no such file.
-    pub(super) fn of(path: &Path) -> Result<Option<Self>, SourceError> {
-        match fs::metadata(path) {
-            Ok(metadata) => Ok(Some(Self {
-                device: metadata.dev(),
-                inode: metadata.ino(),
-                size: metadata.len(),
-                modified: (metadata.mtime(), metadata.mtime_nsec()),
-                changed: (metadata.ctime(), metadata.ctime_nsec()),
-            })),
-            Err(error)
-                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(SourceError::Io { file: path.display().to_string(), error }),
-        }
-    }
-
-    pub(super) fn identity(&self) -> (u64, u64) {
-        (self.device, self.inode)
-    }
-
-    fn is_young(&self, read_at: SystemTime) -> bool {
-        let (seconds, nanos) = self.modified.max(self.changed);
-        let Ok(seconds) = u64::try_from(seconds) else { return false };
-        let touched = UNIX_EPOCH + Duration::new(seconds, nanos.clamp(0, 999_999_999) as u32);
-        touched + SETTLED_AFTER > read_at
-    }
+/// Has it changed so lately that it may change again unseen?
+fn is_young(stamp: Stamp, read_at: SystemTime) -> bool {
+    let (modified, changed) = stamp.times();
+    let Ok(touched) = u64::try_from(modified.max(changed)) else { return false };
+    UNIX_EPOCH + Duration::from_nanos(touched) + SETTLED_AFTER > read_at
 }
 
 /// The times of one object folder's parts that can bring or take packs.
@@ -138,7 +108,7 @@ impl Listing {
             .iter()
             .flat_map(|stamps| [stamps.packs, stamps.alternates])
             .flatten()
-            .any(|stamp| stamp.is_young(self.read_at))
+            .any(|stamp| is_young(stamp, self.read_at))
     }
 }
 
@@ -157,10 +127,10 @@ impl Content {
             if extension.is_some_and(|extension| extension == "idx") {
                 self.indexes.push(path);
             } else if extension.is_some_and(|extension| extension == "bitmap") {
-                let stamp = Stamp::of(&path)?;
+                let stamp = stamp_at(&path)?;
                 self.bitmaps.extend(stamp.map(|stamp| (path, stamp)));
             } else if path.file_name().is_some_and(|name| name == "multi-pack-index")
-                && let Some(stamp) = Stamp::of(&path)?
+                && let Some(stamp) = stamp_at(&path)?
             {
                 self.midxs.push((path, stamp));
             }
@@ -176,8 +146,8 @@ fn stamps(folders: &[PathBuf]) -> Result<Vec<FolderStamps>, SourceError> {
         .iter()
         .map(|folder| {
             Ok(FolderStamps {
-                packs: Stamp::of(&folder.join("pack"))?,
-                alternates: Stamp::of(&folder.join("info/alternates"))?,
+                packs: stamp_at(&folder.join("pack"))?,
+                alternates: stamp_at(&folder.join("info/alternates"))?,
             })
         })
         .collect()
@@ -218,9 +188,9 @@ mod tests {
 
     #[test]
     fn old_folders_are_not_read_again() {
-        let stamp = Stamp { device: 1, inode: 1, size: 0, modified: (1000, 0), changed: (1000, 0) };
+        let stamp = Stamp::new(1, 1, 0, 1_000_000_000_000, 1_000_000_000_000);
         let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
-        assert!(stamp.is_young(at(1001)) && stamp.is_young(at(999)));
-        assert!(!stamp.is_young(at(1003)));
+        assert!(is_young(stamp, at(1001)) && is_young(stamp, at(999)));
+        assert!(!is_young(stamp, at(1003)));
     }
 }
