@@ -92,18 +92,21 @@ class Attributes:
         """The last rule that says anything of an attribute counts."""
         found: dict[bytes, Value] = {}
 
-        def fill(values: Values) -> None:
-            for name, value in reversed(values):
-                if name not in found:
-                    found[name] = value
-                    if value is True and name in self._macros:
-                        fill(self._macros[name])
-
         for rules in (self._last.rules, self._rules):
             for rule in reversed(rules):
                 if _matches(rule, path, is_folder=is_folder):
-                    fill(rule.values)
+                    self._fill(found, rule.values)
         return found
+
+    def _fill(self, found: dict[bytes, Value], values: Values) -> None:
+        """What is not known yet; macros may stand for macros, as deep as a file likes."""
+        pending = list(values)
+        while pending:
+            name, value = pending.pop()
+            if name not in found:
+                found[name] = value
+                if value is True:
+                    pending += self._macros.get(name, ())
 
 
 def parse(text: bytes, folder: bytes = b"") -> Text:

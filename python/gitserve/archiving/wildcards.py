@@ -131,7 +131,18 @@ def _set(pattern: bytes, at: int, *, crossing: bool) -> tuple[bytes, int] | None
         chosen.discard(0x2F)
     if not chosen:
         return None
-    return b"[" + b"".join([b"\\x%02x" % byte for byte in sorted(chosen)]) + b"]", at + 1
+    return _expression(chosen), at + 1
+
+
+def _expression(chosen: set[int]) -> bytes:
+    """In ranges: byte by byte, a line full of sets would take long to compile."""
+    ranges: list[bytes] = []
+    for first in sorted(byte for byte in chosen if byte - 1 not in chosen):
+        last = first
+        while last + 1 in chosen:
+            last += 1
+        ranges.append(b"\\x%02x-\\x%02x" % (first, last))
+    return b"[" + b"".join(ranges) + b"]"
 
 
 def _class(word: str) -> frozenset[int]:

@@ -43,6 +43,33 @@ def test_what_can_match_nothing(pattern: bytes) -> None:
     assert not any(map(matcher(pattern), [pattern, b"a", b""]))
 
 
+ALL = set(range(256)) - {0x2F}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (b"[!a]", ALL - {0x61}),
+        (b"[!\xff]", ALL - {0xFF}),
+        (b"[!-.0-9]", ALL - set(b"-.0123456789")),
+        (b"[a-cx]", set(b"abcx")),
+        (b"[]^\\\\-]", set(b"]^\\-")),
+    ],
+)
+def test_a_set_is_written_in_ranges(pattern: bytes, expected: set[int]) -> None:
+    """Its bytes one by one would take long to compile, and a line has room for hundreds."""
+    (part,) = _parts(pattern) or [b""]
+    assert len(part) < 50
+    assert {byte for byte in range(256) if matcher(pattern)(bytes([byte]))} == expected
+
+
+def test_names_that_stand_for_names_without_end() -> None:
+    lines = [b"[attr]a%d a%d\n" % (n, n + 1) for n in range(5000)]
+    found = Attributes().below(b"".join(lines) + b"* a0 -a4999\n", b"").of(b"x", is_folder=False)
+    assert len(found) == 5000
+    assert (found[b"a4998"], found[b"a4999"]) == (True, False)
+
+
 def test_long_paths_match_too() -> None:
     assert matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.o")
     assert not matcher(b"**/*.o")(b"a/" * PATH_MAX + b"b.c")
