@@ -30,9 +30,6 @@ MAX_DEPTH = 500
 SHOWN_MAX = 100
 IGNORE, SUBST = b"export-ignore", b"export-subst"
 
-BIG_FILE = 512 << 20
-"""``core.bigFileThreshold``, where it is not configured."""
-
 _REF_RULES = (
     b"%b", b"refs/%b", b"refs/tags/%b", b"refs/heads/%b", b"refs/remotes/%b",
     b"refs/remotes/%b/HEAD",
@@ -107,8 +104,8 @@ class Selection:
         request: ArchiveRequest,
         own: Attributes,
         converter: Converter,
+        big_file: int,
         substitution: Substitution | None = None,
-        big_file: int = BIG_FILE,
     ) -> None:
         """``own``: attributes of all the repository. ``substitution``: for files that have
         ``export-subst``; others above ``big_file`` bytes stay as they are."""

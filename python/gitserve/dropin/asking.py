@@ -13,7 +13,7 @@ as with dulwich's server. The session is a generator, so it can wait while the r
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha1, sha256
 from typing import Any
 
@@ -27,7 +27,7 @@ from gitserve.errors import GitServeError, InternalError
 from gitserve.repository.foreign import ForeignRepository
 from gitserve.repository.hiderefs import without
 from gitserve.repository.native import NativeRepository
-from gitserve.service.streams import Conversation
+from gitserve.service.streams import Conversation, joined
 from gitserve.service.upload import UploadService
 from gitserve.session.config import UploadConfig
 from gitserve.session.effects import (
@@ -313,7 +313,7 @@ class _Service(UploadService):
             usedforsecurity=False
         )  # fmt: skip
         write = self._writer(framing)
-        for piece in _gathered(_pack(chosen, _reader(self._handler.repo)), _PIECE):
+        for piece in joined(_pack(chosen, _reader(self._handler.repo)), _PIECE):
             hashed.update(piece)
             write(piece)
         write(hashed.digest())
@@ -350,19 +350,6 @@ def _entry_header(kind: int, size: int) -> bytes:
         size >>= 7
     header.append(first)
     return bytes(header)
-
-
-def _gathered(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    held: list[bytes] = []
-    count = 0
-    for piece in pieces:
-        held.append(piece)
-        count += len(piece)
-        if count >= size:
-            yield b"".join(held)
-            held.clear()
-            count = 0
-    yield b"".join(held)
 
 
 def _reader(repo: Any) -> Callable[[bytes], tuple[int, bytes]]:

@@ -45,7 +45,7 @@ def pack_rules(config: Config) -> PackRules:
         depth=pack_depth(config),
         window_memory=max(0, config.get_int("pack.windowmemory", 0)),
         level=compression(config),
-        big_file_threshold=max(0, config.get_int("core.bigfilethreshold", BIG_FILE)),
+        big_file_threshold=big_file_threshold(config),
         reuse_packs=_reuse(config),
     )
 
@@ -58,6 +58,11 @@ def pack_window(config: Config) -> int:
 def pack_depth(config: Config) -> int:
     """``pack.depth``."""
     return min(max(0, config.get_int("pack.depth", 50)), MAX_DEPTH)
+
+
+def big_file_threshold(config: Config) -> int:
+    """``core.bigFileThreshold``."""
+    return max(0, config.get_int("core.bigfilethreshold", BIG_FILE))
 
 
 def compression(config: Config) -> int:

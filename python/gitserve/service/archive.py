@@ -20,25 +20,25 @@ from gitserve.archiving.mailmap import MAX_SIZE as MAX_MAILMAP
 from gitserve.archiving.mailmap import Mailmap
 from gitserve.archiving.placeholders import Formatter
 from gitserve.archiving.request import ArchiveRequest, refusal
-from gitserve.archiving.selection import BIG_FILE, Selection, resolve
+from gitserve.archiving.selection import Selection, resolve
 from gitserve.archiving.substitution import Substitution
 from gitserve.archiving.tar import gzipped, tar, umask_of
 from gitserve.archiving.zip import zip_archive
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns, is_hidden, without
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.packrules import big_file_threshold
 from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.trees import find, tree_of
 from gitserve.service.filters import FilterFailed, Filters
 from gitserve.service.signature import verify
-from gitserve.service.streams import Conversation
+from gitserve.service.streams import Conversation, joined
 from gitserve.session.effects import Effect, SendArchive
 from gitserve.wire import sideband
 from gitserve.wire.sideband import Band
 
 if TYPE_CHECKING:
     from typing import Any
-
 
 JOINED = 60 << 10
 """Bytes that are sent at once: nearly what a packet has room for."""
@@ -72,7 +72,7 @@ class ArchiveService:
             return
         if request.tree is None:
             raise refusal(b"must specify tree-ish")
-        for piece in _joined(self._pieces(request)):
+        for piece in joined(self._pieces(request), JOINED):
             self._send(piece)
             yield
 
@@ -99,7 +99,6 @@ class ArchiveService:
             any_object=not self._hidden and config.get_bool("uploadarchive.allowunreachable"),
         )
         when = chosen.when if request.mtime is None else request.mtime
-        big_file = config.get_int("core.bigfilethreshold", BIG_FILE)
         substitution = None
         if chosen.commit is not None:
             substitution = self._substitution(objects, refs.hidden(patterns), chosen.commit)
@@ -108,8 +107,8 @@ class ArchiveService:
             request,
             self._own_attributes(),
             Converter(config, self._filters.smudge, self._filters.names()),
+            big_file_threshold(config),
             substitution,
-            big_file,
         )
         selected = selection.entries(chosen.tree)
         if request.format == requests.ZIP:
@@ -169,21 +168,6 @@ class ArchiveService:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _joined(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Headers and small files go together; what is large goes as it is."""
-    held: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece)
-        if size >= JOINED:
-            yield b"".join(held)
-            held.clear()
-            size = 0
-    if held:
-        yield b"".join(held)
 
 
 def _user_attributes() -> str | None:

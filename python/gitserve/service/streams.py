@@ -6,6 +6,8 @@ what the bytes mean beyond the packets in which they are cut.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from gitserve._core import Client
 from gitserve.errors import HangupError
 from gitserve.record import TYPE_CHECKING, Protocol
@@ -25,6 +27,21 @@ READ_SIZE = 64 << 10
 JOIN_BELOW = 96 << 10
 """Bytes. Smaller writes wait for each other, because each that leaves costs a system call and, on
 a socket, a packet; copying 90 KB costs less. A pack's buffers are larger, but for the last."""
+
+
+def joined(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Small pieces go together until they are ``size`` bytes; what is large goes as it is."""
+    held: list[bytes] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count >= size:
+            yield b"".join(held)
+            held.clear()
+            count = 0
+    if held:
+        yield b"".join(held)
 
 
 class ByteSource(Protocol):

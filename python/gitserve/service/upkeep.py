@@ -12,7 +12,12 @@ from gitserve._core import Upkeep
 from gitserve.errors import Refused, RepositoryError
 from gitserve.record import Record
 from gitserve.repository.native import NativeRepository
-from gitserve.repository.packrules import compression, pack_depth, pack_window
+from gitserve.repository.packrules import (
+    big_file_threshold,
+    compression,
+    pack_depth,
+    pack_window,
+)
 from gitserve.repository.sharing import sharing
 from gitserve.repository.syncrules import sync_rules
 from gitserve.service.rolling import graph_of, packs_refs, writes_bitmaps
@@ -100,7 +105,7 @@ def maintain(
         window=pack_window(config),
         depth=pack_depth(config),
         level=compression(config),
-        big_file_threshold=max(0, config.get_int("core.bigfilethreshold", 512 << 20)),
+        big_file_threshold=big_file_threshold(config),
         fsync=set(sync_rules(config)),
         pack_refs=packs_refs(repository),
         write_bitmap=writes_bitmaps(repository),
