@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from gitserve.repo import Repo
 from gitserve.server import DictBackend, TCPGitServer
+from gitserve.web import WSGIRequestHandlerLogger, WSGIServerLogger, make_server
 
 from tests.support.gits import Git
 from tests.support.repositories import LITTLE, feed_history, new_bare
@@ -42,6 +43,26 @@ def serve() -> Iterator[Callable[..., str]]:
                 else TCPGitServer(backend, "127.0.0.1", 0, **options)
             )
             return stack.enter_context(serving(server))
+
+        yield start
+
+
+@pytest.fixture
+def serve_http() -> Iterator[Callable[[Any], str]]:
+    """Serves an application until the test ends; its URL."""
+    with ExitStack() as stack:
+
+        def start(application: Any) -> str:
+            server = make_server(
+                "127.0.0.1", 0, application,
+                server_class=WSGIServerLogger, handler_class=WSGIRequestHandlerLogger,
+            )  # fmt: skip
+            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+            thread.start()
+            stack.callback(thread.join, 10)
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_address[1]}"
 
         yield start
 

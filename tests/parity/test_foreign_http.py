@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gitserve.repo import Repo
 from gitserve.server import DictBackend
-from gitserve.web import (
-    WSGIRequestHandlerLogger,
-    WSGIServerLogger,
-    make_server,
-    make_wsgi_chain,
-)
+from gitserve.web import make_wsgi_chain
 
 from tests.parity.test_asking import New, Old
 from tests.support.foreign import FOREIGN
@@ -28,34 +21,20 @@ VERSIONS = pytest.mark.parametrize("version", [0, 1, 2])
 
 
 @pytest.fixture
-def serve_http() -> Iterator[Callable[[Any], str]]:
+def serve_repo(serve_http: Callable[[Any], str]) -> Callable[[Any], str]:
     """Serves one repository until the test ends; its URL."""
-    with ExitStack() as stack:
-
-        def start(repo: Any) -> str:
-            server = make_server(
-                "127.0.0.1", 0, make_wsgi_chain(DictBackend({"/": repo})),
-                server_class=WSGIServerLogger, handler_class=WSGIRequestHandlerLogger,
-            )  # fmt: skip
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-            thread.start()
-            stack.callback(thread.join, 10)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_address[1]}/"
-
-        yield start
+    return lambda repo: serve_http(make_wsgi_chain(DictBackend({"/": repo}))) + "/"
 
 
 @VERSIONS
 @pytest.mark.parametrize("kind", sorted(FOREIGN))
 def test_clone_fetch_and_push(
-    kind: str, version: int, project: Repo, serve_http: Callable[[Any], str], newest_git: Git,
+    kind: str, version: int, project: Repo, serve_repo: Callable[[Any], str], newest_git: Git,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     git, clone, work = newest_git, tmp_path / "clone", tmp_path / "work"
     repo = FOREIGN[kind](git, Path(project.path))
-    url, options = serve_http(repo), ["-c", f"protocol.version={version}"]
+    url, options = serve_repo(repo), ["-c", f"protocol.version={version}"]
     git.run(*options, "clone", "--quiet", "--mirror", url, clone)
     assert_sound(git, clone)
     assert refs(git, clone) == refs(git, Path(project.path))
@@ -76,12 +55,12 @@ def test_clone_fetch_and_push(
 @VERSIONS
 @pytest.mark.parametrize("kind", [New, Old])
 def test_those_that_choose(
-    kind: Any, version: int, project: Repo, serve_http: Callable[[Any], str], newest_git: Git,
+    kind: Any, version: int, project: Repo, serve_repo: Callable[[Any], str], newest_git: Git,
     tmp_path: Path,
 ) -> None:  # fmt: skip
     """Also when the client has much of its own to tell, in several requests."""
     git, clone, original = newest_git, tmp_path / "clone", Path(project.path)
-    url, options = serve_http(kind(project)), ["-c", f"protocol.version={version}"]
+    url, options = serve_repo(kind(project)), ["-c", f"protocol.version={version}"]
     git.run(*options, "clone", "--quiet", "--bare", "--single-branch", url, clone)
     assert object_ids(git, clone, "main") == object_ids(git, original, "main")
     mine = HistoryShape(commits=100, files=3, lines=5, tag_every=0)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,7 @@ from gitserve.server import (
     handlers_with,
     serve_command,
 )
-from gitserve.web import (
-    WSGIRequestHandlerLogger,
-    WSGIServerLogger,
-    make_server,
-    make_wsgi_chain,
-)
+from gitserve.web import make_wsgi_chain
 
 from tests.support.answers import ask
 from tests.support.foreign import FOREIGN
@@ -63,26 +56,6 @@ class Rules(Policy):
 
     def after(self, push: Push) -> None:
         self.after_all.append(tuple(update.ref for update in push.updates))
-
-
-@pytest.fixture
-def serve_http() -> Iterator[Callable[[Any], str]]:
-    """Serves an application until the test ends; its URL."""
-    with ExitStack() as stack:
-
-        def start(application: Any) -> str:
-            server = make_server(
-                "127.0.0.1", 0, application,
-                server_class=WSGIServerLogger, handler_class=WSGIRequestHandlerLogger,
-            )  # fmt: skip
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-            thread.start()
-            stack.callback(thread.join, 10)
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_address[1]}"
-
-        yield start
 
 
 @pytest.fixture
@@ -186,6 +159,24 @@ def test_the_dumb_protocol(serve_http: Callable[[Any], str], original: Path) -> 
         if path.suffix in ("", ".pack", ".idx"):
             answer = ask(f"{url}/open/objects/{path.parent.name}/{path.name}")
             assert answer.status == 404
+
+
+def test_the_policy_is_asked_once_for_a_file(
+    serve_http: Callable[[Any], str], newest_git: Git, original: Path
+) -> None:
+    class Open(Rules):
+        def hidden_refs(self, request: Request) -> list[str]:
+            return []
+
+    rules = Open()
+    backend = DictBackend({"/open": Repo(original)})
+    url = serve_http(make_wsgi_chain(backend, dumb=True, handlers=handlers_with(rules)))
+    secret = newest_git.text("rev-parse", "secret", cwd=original)
+    for path in ("info/refs", "HEAD", "objects/info/packs", f"objects/{secret[:2]}/{secret[2:]}"):
+        assert ask(f"{url}/open/{path}").status == 200, path
+        (asked,) = rules.requests
+        assert (asked.service, asked.road) == ("files", "http")
+        rules.requests.clear()
 
 
 def test_who_asks_nobody_is_asked_all_the_same(original: Path) -> None:

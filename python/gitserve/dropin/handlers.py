@@ -77,6 +77,10 @@ class Handler:
     service: ClassVar[str] = ""
     """As policies call it."""
 
+    repo: Any = None
+    """What the backend gave."""
+    path: Any = ""
+    """By the name that the client has for it."""
     asking: Request | None = None
     """Who has been let in by the policy."""
     hidden: tuple[bytes, ...] = ()
@@ -107,11 +111,6 @@ class Handler:
         asking = Request(self.service, where, road, user, address)
         self.hidden = admit(policy, asking)
         self.asking = asking
-
-    repo: Any = None
-    """What the backend gave."""
-    path: Any = ""
-    """By the name that the client has for it."""
 
     def handle(self) -> None:
         """Serves the one request."""

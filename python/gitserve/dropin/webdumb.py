@@ -108,19 +108,26 @@ def _send(
     except ABSENT:
         yield no_repository(req, mat)
         return
-    path = mat.group().lstrip("/")
     if hidden and (resource in OBJECT_FILES or not isinstance(repo, Repo)):
         yield req.not_found("File not found")
         return
     if isinstance(repo, Repo):
-        file = httpfiles.dumb_file(repo.native, resource, path, time.time(), hidden)
-        if file is None:
-            yield req.not_found("File not found")
-            return
-        req.respond(HTTP_OK, file.content_type, [("Content-Length", str(file.size))])
-        yield from file.pieces()
+        yield from _send_native(req, repo, mat, resource, hidden)
         return
+    path = mat.group().lstrip("/")
     yield from send_file(req, repo.get_named_file(path.replace("/", os.sep)), content_type)
+
+
+def _send_native(
+    req: HTTPGitRequest, repo: Repo, mat: Match, resource: Resource, hidden: Sequence[bytes] = ()
+) -> Iterator[bytes]:
+    path = mat.group().lstrip("/")
+    file = httpfiles.dumb_file(repo.native, resource, path, time.time(), hidden)
+    if file is None:
+        yield req.not_found("File not found")
+        return
+    req.respond(HTTP_OK, file.content_type, [("Content-Length", str(file.size))])
+    yield from file.pieces()
 
 
 def no_repository(req: HTTPGitRequest, mat: Match) -> bytes:
@@ -133,6 +140,18 @@ _TEXTS = {
     "objects/info/alternates": Resource.ALTERNATES,
     "objects/info/http-alternates": Resource.HTTP_ALTERNATES,
 }
+
+
+def get_refs_file(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[bytes]:
+    """``info/refs``, as a file."""
+    try:
+        repo, hidden = open_for(req, backend, mat)
+    except ABSENT:
+        yield no_repository(req, mat)
+        return
+    req.nocache()
+    req.respond(HTTP_OK, "text/plain")
+    yield from visible_info_refs(repo, hidden)
 
 
 def get_text_file(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[bytes]:
@@ -166,7 +185,7 @@ def get_loose_object(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[
         return
     if isinstance(repo, Repo):
         req.cache_forever()
-        yield from _send(req, backend, mat, Resource.LOOSE, "")
+        yield from _send_native(req, repo, mat, Resource.LOOSE)
         return
     sha = (mat.group(1) + mat.group(2)).encode("ascii")
     if not repo.object_store.contains_loose(sha):

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gitserve.dropin.carrier import ReceivableProtocol
-from gitserve.dropin.guard import admit_files, client_of
+from gitserve.dropin.guard import client_of
 from gitserve.dropin.handlers import Handler
 from gitserve.dropin.lines import pkt_line
-from gitserve.dropin.webdumb import ABSENT, get_repo, no_repository, visible_info_refs
+from gitserve.dropin.webdumb import ABSENT, get_refs_file, get_repo, no_repository
 from gitserve.dropin.webinput import body_of
 from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, logger, url_prefix
 from gitserve.errors import GitProtocolError, GitServeError
@@ -32,20 +32,13 @@ def get_info_refs(req: HTTPGitRequest, backend: Any, mat: Match) -> Iterator[byt
         service = parse_qs(req.environ.get("QUERY_STRING", ""), max_num_fields=16).get("service")
     except ValueError:
         service = None
+    if not service or req.dumb:
+        yield from get_refs_file(req, backend, mat)
+        return
     try:
-        repo = get_repo(backend, mat)
+        get_repo(backend, mat)
     except ABSENT:
         yield no_repository(req, mat)
-        return
-    if not service or req.dumb:
-        try:
-            hidden = admit_files(req.handlers, req.environ, repo, url_prefix(mat))
-        except NotPermitted:
-            yield no_repository(req, mat)
-            return
-        req.nocache()
-        req.respond(HTTP_OK, "text/plain")
-        yield from visible_info_refs(repo, hidden)
         return
     name = service[0]
     handler_class = _handler_class(req, name)
