@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.test_bad_input import (
+from tests.support.by_hand import (
     assert_still_serves,
     create,
     path_of,

@@ -1,11 +1,11 @@
 """What gitserve does better than the original, each with the dialogue or the git that shows it.
 
-That an idle client blocks nobody is in test_tcp_server.py, archives are in test_archive.py.
+That an idle client blocks nobody is in test_tcp_server.py, archives are in test_archive.py, large
+blobs in test_large_blobs.py.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import subprocess
@@ -19,42 +19,15 @@ import pytest
 from dulwich.objects import Blob, Commit, Tree
 from dulwich.repo import MemoryRepo
 from dulwich.repo import Repo as DulwichRepo
-from gitserve.errors import GitProtocolError, HookError
+from gitserve.errors import HookError
 from gitserve.protocol import Protocol, ReceivableProtocol, pkt_line
 from gitserve.repo import Repo
 from gitserve.server import DictBackend, ReceivePackHandler, UploadPackHandler
 
-from tests.support.gits import Git, assert_sound, object_ids
+from tests.parity.talks import EMPTY_PACK, ZERO, clone_bytes, pkts, talk, unpkts
+from tests.support.gits import Git, assert_sound
 
-ZERO = b"0" * 40
-EMPTY_PACK = b"PACK" + bytes((0, 0, 0, 2, 0, 0, 0, 0))
-EMPTY_PACK += hashlib.sha1(EMPTY_PACK).digest()
 WHO = b"A Tester <tester@example.org>"
-
-
-def pkts(*lines: bytes | None) -> bytes:
-    return b"".join(pkt_line(line) for line in lines)
-
-
-def unpkts(data: bytes) -> list[bytes | None]:
-    proto = Protocol(io.BytesIO(data).read, lambda _: None)
-    lines: list[bytes | None] = []
-    while not proto.eof():
-        lines.append(proto.read_pkt_line())
-    return lines
-
-
-def talk(
-    handler_class: Any, repo: Any, said: bytes, *, stateless: bool = True, args: Any = ("/",),
-    **options: Any,
-) -> bytes:  # fmt: skip
-    """One request over files; what the handler raises is part of its behaviour, not of ours."""
-    out = io.BytesIO()
-    proto = Protocol(io.BytesIO(said).read, out.write)
-    handler = handler_class(DictBackend({"/": repo}), args, proto, stateless, **options)
-    with contextlib.suppress(GitProtocolError):
-        handler.handle()
-    return out.getvalue()
 
 
 def kinds(project: Repo) -> list[Any]:
@@ -173,13 +146,6 @@ def test_funny_names_are_refused(repo: Any, name: bytes) -> None:
     said = push(repo, b"%b %b %b" % (ZERO, refs[b"refs/heads/a"], name))
     assert said[1] == b"ng %b funny refname" % name
     assert repo.get_refs() == refs
-
-
-def clone_bytes(
-    repo: Any, want: bytes, capabilities: bytes, *more: bytes | None, args: Any = ()
-) -> bytes:
-    said = pkts(b"want %b %b" % (want, capabilities), None, *more, b"done")
-    return talk(UploadPackHandler, repo, said)
 
 
 def objects_of(git: Git, folder: Path, pack: bytes) -> int:
@@ -376,139 +342,6 @@ def test_the_little_web_server_takes_no_pushes_until_told(
                 assert (done.returncode == 0) is well
             finally:
                 server.terminate()
-
-
-def work_for(size: int, folder: Path) -> list[int]:
-    """Calls in Python, and times the road was used, for a push and a fetch of so large a blob."""
-    repo = Repo.init_bare(folder, mkdir=True)
-    content = hashlib.shake_128(b"large").digest(size)
-    pack = (
-        b"PACK" + bytes((0, 0, 0, 2, 0, 0, 0, 1)) + entry_header(3, size) + zlib.compress(content)
-    )
-    pack += hashlib.sha1(pack).digest()
-    blob_id = hashlib.sha1(b"blob %d\0%b" % (size, content)).hexdigest().encode()
-    said = pkts(b"%b %b refs/tags/large\0report-status quiet" % (ZERO, blob_id), None) + pack
-    counts = []
-    for handler_class, words in (
-        (ReceivePackHandler, said),
-        (UploadPackHandler, pkts(b"want %b side-band-64k no-progress" % blob_id, None, b"done")),
-    ):
-        source, written, calls, used = io.BytesIO(words), io.BytesIO(), [0], [0]
-
-        def recv(count: int, source: Any = source, used: Any = used) -> bytes:
-            used[0] += 1
-            data: bytes = source.read(min(count, 1 << 16))
-            return data
-
-        def write(data: bytes, written: Any = written, used: Any = used) -> None:
-            used[0] += 1
-            written.write(data)
-
-        def count(frame: Any, *_: Any, calls: Any = calls) -> None:
-            # not what a collection of garbage happens to end meanwhile
-            calls[0] += "gitserve" in frame.f_code.co_filename
-
-        proto = ReceivableProtocol(recv, write)
-        handler = handler_class(DictBackend({"/": repo}), ["/"], proto, True)
-        sys.setprofile(count)
-        try:
-            handler.handle()
-        finally:
-            sys.setprofile(None)
-        counts += [calls[0], used[0]]
-    assert len(written.getvalue()) > size
-    assert repo.get_refs()[b"refs/tags/large"] == blob_id
-    return counts
-
-
-def entry_header(kind: int, size: int) -> bytes:
-    head, size = bytearray([kind << 4 | size & 15]), size >> 4
-    while size:
-        head[-1] |= 0x80
-        head.append(size & 0x7F)
-        size >>= 7
-    return bytes(head)
-
-
-def test_a_blob_of_twice_the_size_is_twice_the_work(tmp_path: Path) -> None:
-    """Counted, not timed: about twice as much, where going again through what has come would make
-    it four times. The rest up to three is left to what follows the clock."""
-    work_for(1 << 20, tmp_path / "first.git")  # what is imported when it is needed
-    work = [work_for(size << 20, tmp_path / f"{size}.git") for size in (4, 8, 16)]
-    for small, middle, large in zip(*work, strict=True):
-        assert small < middle < 3 * small
-        assert middle < large < 3 * middle
-
-
-MEASURED = """\
-import re, sys, threading, time
-from gitserve.server import DictBackend, TCPGitServer
-from gitserve.repo import Repo
-from gitserve.web import WSGIRequestHandlerLogger, WSGIServerLogger, make_server, make_wsgi_chain
-backend = DictBackend({"/": Repo(sys.argv[1])})
-if sys.argv[2] == "git":
-    server = TCPGitServer(backend, "127.0.0.1", 0)
-else:
-    server = make_server(
-        "127.0.0.1", 0, make_wsgi_chain(backend),
-        server_class=WSGIServerLogger, handler_class=WSGIRequestHandlerLogger,
-    )
-threading.Thread(target=server.serve_forever, daemon=True).start()
-def own():
-    # what is mapped from files is the kernel's to drop
-    return int(re.search(r"RssAnon:\\s+(\\d+)", open("/proc/self/status").read())[1])
-before = peak = own()
-print(server.server_address[1], flush=True)
-def watch():
-    global peak
-    while True:
-        peak = max(peak, own())
-        time.sleep(0.005)
-threading.Thread(target=watch, daemon=True).start()
-sys.stdin.readline()
-print(peak - before, flush=True)
-"""
-
-
-FAST = ("-c", "core.bigFileThreshold=1m", "-c", "core.compression=0")
-
-
-@pytest.fixture(scope="module")
-def large(newest_git: Git, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """256 MB that do not compress."""
-    git, source = newest_git, tmp_path_factory.mktemp("large")
-    git.run("init", "--quiet", "--initial-branch=main", source)
-    with (source / "large").open("wb") as file:
-        for number in range(256):
-            file.write(hashlib.shake_128(b"%d" % number).digest(1 << 20))
-    git.run(*FAST, "add", "large", cwd=source)
-    git.run("commit", "--quiet", "-m", "large", cwd=source)
-    return source
-
-
-@pytest.mark.parametrize("road", ["git", "http"])
-def test_a_large_blob_goes_in_and_out_in_constant_memory(
-    road: str, large: Path, newest_git: Git, tmp_path: Path
-) -> None:
-    """Less than 64 MB more than the server had before."""
-    git = newest_git
-    target = Repo.init_bare(tmp_path / "target.git", mkdir=True)
-    with subprocess.Popen(
-        [sys.executable, "-c", MEASURED, target.path, road],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as server:  # fmt: skip
-        assert server.stdin is not None
-        assert server.stdout is not None
-        url = f"{road}://127.0.0.1:{server.stdout.readline().strip()}/"
-        git.run(*FAST, "push", "--quiet", url, "main", cwd=large)
-        clone = tmp_path / "clone.git"
-        git.run(*FAST, "clone", "--quiet", "--bare", url, clone)
-        server.stdin.write("\n")
-        server.stdin.flush()
-        kilobytes = int(server.stdout.readline())
-        server.stdin.close()
-    assert kilobytes < 64 << 10
-    assert object_ids(git, clone, "main") == object_ids(git, large, "main")
 
 
 def test_a_proto_that_only_reads_exactly_is_not_asked_for_more(

@@ -14,7 +14,7 @@ import pytest
 from dulwich.repo import Repo as DulwichRepo
 from gitserve.repo import Repo
 
-from tests.parity.test_better import EMPTY_PACK, ZERO, pkts, unpkts
+from tests.parity.talks import EMPTY_PACK, ZERO, pkts, unpkts
 from tests.support.gits import Git, object_ids
 
 BANDS = b"side-band-64k thin-pack ofs-delta"

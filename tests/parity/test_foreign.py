@@ -13,7 +13,7 @@ from dulwich.object_format import SHA256
 from dulwich.repo import MemoryRepo
 from gitserve.server import DictBackend, UploadPackHandler
 
-from tests.parity.test_better import clone_bytes, talk
+from tests.parity.talks import clone_bytes, talk
 from tests.support.foreign import FOREIGN, DictRepo, memory_repo
 from tests.support.gits import Git, assert_sound, object_ids, refs
 from tests.support.history import HistoryShape

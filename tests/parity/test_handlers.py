@@ -31,7 +31,7 @@ from gitserve.server import (
     update_server_info,
 )
 
-from tests.parity.test_better import pkts, unpkts
+from tests.parity.talks import pkts, unpkts
 from tests.support.gits import Git, assert_sound
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from gitserve.transport.hostnames import HostNames
 
-from tests.interop.test_bad_input import with_trailer
 from tests.interop.test_hooks import add_hook
 from tests.interop.test_http_backend import PUSH, ours
+from tests.support.by_hand import with_trailer
 from tests.support.gits import Git, refs
 from tests.support.raw import FLUSH, pkt
 from tests.support.server import Programs
