@@ -90,6 +90,19 @@ def call(app: Any, path: str, method: str = "GET", body: bytes = b"", **headers:
     return (*begun, b"".join(written) + rest)
 
 
+def test_an_answer_ends_behind_its_request(repository: Path) -> None:
+    """git takes what it could not send any more for the beginning of its next request."""
+    app = make_wsgi_chain(DictBackend({"/": Repo(repository)}))
+    body = io.BytesIO(b"1c\r\n0014command=ls-refs\n00010000\r\n0\r\n\r\n")
+    status, _, answer = call(
+        app, "/git-upload-pack", "POST", HTTP_TRANSFER_ENCODING="chunked",
+        HTTP_GIT_PROTOCOL="version=2", CONTENT_TYPE="application/x-git-upload-pack-request",
+        **{"wsgi.input": body},
+    )  # fmt: skip
+    assert (status, answer[-4:]) == ("200 OK", b"0000")
+    assert body.tell() == len(body.getvalue())
+
+
 def test_gzip_in_chunks(repository: Path) -> None:
     app = make_wsgi_chain(DictBackend({"/": Repo(repository)}))
     sent = gzip.compress(b"0014command=ls-refs\n00010000")

@@ -20,7 +20,7 @@ from gitserve.dropin.webinput import body_of
 from gitserve.dropin.webrequest import HTTP_OK, HTTPGitRequest, Match, logger, url_prefix
 from gitserve.errors import GitProtocolError, GitServeError
 from gitserve.service.permission import NotPermitted
-from gitserve.transport.httpbody import BadBody
+from gitserve.transport.httpbody import BadBody, read_to_end
 from gitserve.wire.protocol_version import split_parameters
 
 VERSION_2 = b"000eversion 2\n"
@@ -100,14 +100,15 @@ def handle_service_request(req: HTTPGitRequest, backend: Any, mat: Match) -> Ite
     req.nocache()
     answer = _Answer(req, f"application/x-{service}-result")
     try:
-        proto = ReceivableProtocol(answer.reading(body_of(req.environ)), answer.write)
+        read = answer.reading(body_of(req.environ))
+        proto = ReceivableProtocol(read, answer.write)
         args = [url_prefix(mat).encode("utf-8"), *_parameters(req)]
         handler = handler_class(backend, args, proto, stateless_rpc=True)
         refusal = _refusal(req, handler, mat)
         if refusal is not None:
             yield refusal
             return
-        _handle(handler)
+        _handle(handler, read)
     except BadBody as error:
         answer.failure = error
     if answer.failure is not None and not answer.begun:
@@ -179,9 +180,11 @@ def _parameters(req: HTTPGitRequest) -> list[bytes]:
     return list(split_parameters(header))
 
 
-def _handle(handler: Any) -> None:
+def _handle(handler: Any, read: Callable[[int], bytes] | None = None) -> None:
     try:
         handler.handle()
+        if read is not None:
+            read_to_end(read)
     except (GitServeError, GitProtocolError) as error:
         # the session has told the client what it may know
         logger.warning("%s: %s", type(error).__name__, error)

@@ -48,6 +48,7 @@ from gitserve.transport.httpbody import (
     BadBody,
     Body,
     open_body,
+    read_to_end,
 )
 from gitserve.transport.httpfiles import File, dumb_file
 from gitserve.transport.httprange import Unsatisfiable, wanted
@@ -306,7 +307,7 @@ class GitHttp(Record):
             steps = archive_steps(repository, conversation, exchange.hidden)
         else:
             steps = upload_steps(repository, conversation, manner, self.options, exchange.tally)
-        pieces = self._pull(exchange, steps, outbox)
+        pieces = self._pull(exchange, steps, outbox, body)
         # nothing is sent before the first piece is there: until then the status may still change
         first = next(pieces, b"")
         if exchange.tally.busy:
@@ -327,11 +328,12 @@ class GitHttp(Record):
 
     @staticmethod
     def _pull(
-        exchange: Exchange, steps: Iterator[None], outbox: Outbox
+        exchange: Exchange, steps: Iterator[None], outbox: Outbox, body: Body
     ) -> Generator[bytes, None, None]:
         try:
             for _ in steps:
                 yield from outbox.take()
+            read_to_end(body.read)
         except GeneratorExit:
             exchange.result = f"client failed: {HangupError.GONE}"
             raise
@@ -348,6 +350,7 @@ class GitHttp(Record):
         manner = Manner(request.version, stateless=True, request=asking, hidden=exchange.hidden)
         try:
             serve_receive(repository, conversation, manner, self.options, exchange.tally)
+            read_to_end(body.read)
         except Exception as error:  # noqa: BLE001 - the session has told the client what it may know
             exchange.result = shown_error(error)
         if body.failure is not None and not answer.begun:

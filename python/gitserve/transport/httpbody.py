@@ -32,6 +32,10 @@ MAX_TRAILERS = 16 << 10
 """Bytes of what follows the last chunk; read and dropped."""
 
 
+MAX_LEFT = 64 << 10
+"""Bytes behind a request; read and dropped. Nothing is due there, and nobody waits for more."""
+
+
 class BadBody(PeerError):
     """A request that cannot be read as its headers say."""
 
@@ -101,6 +105,18 @@ def open_body(environ: Mapping[str, Any], limits: HttpLimits, max_bytes: int) ->
     else:
         source = Announced(server, 0)
     return Body(decompressed(source, environ, limits), max_bytes)
+
+
+def read_to_end(read: Callable[[int], bytes]) -> None:
+    """Takes what follows a request that has been understood: the end of its chunks, if nothing
+    else. Raises as ``read``.
+
+    To be called before the answer ends: clients break off what they send once they have all of it,
+    and git then takes the rest of one request for the beginning of the next.
+    """
+    left = MAX_LEFT
+    while left > 0 and (data := read(left)):
+        left -= len(data)
 
 
 def decompressed(source: Source, environ: Mapping[str, Any], limits: HttpLimits) -> Source:

@@ -241,3 +241,41 @@ def test_a_client_that_goes_away_ends_the_transfer(root: Path, newest_git: Git) 
     answer.close()  # type: ignore[attr-defined]
     assert len(lines) == 1
     assert "hung up" in lines[0]
+
+
+def in_chunks(*pieces: bytes) -> bytes:
+    return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize("kind", ["ls-refs", "fetch", "v0", "push"])
+def test_an_answer_ends_behind_its_request(root: Path, newest_git: Git, kind: str) -> None:
+    """git takes what it could not send any more for the beginning of its next request."""
+    repository = root / "served/small.git"
+    tip = newest_git.text("rev-parse", "main", cwd=repository).encode()
+    newest_git.run("update-ref", "refs/heads/gone", "main", cwd=repository)
+    zero = b"0" * len(tip)
+    content, headers = {
+        "ls-refs": (V2_REFS, {"HTTP_GIT_PROTOCOL": "version=2"}),
+        "fetch": (
+            pkt(b"command=fetch") + b"0001" + pkt(b"want " + tip) + pkt(b"done") + FLUSH,
+            {"HTTP_GIT_PROTOCOL": "version=2"},
+        ),
+        "v0": (pkt(b"want " + tip + b" ofs-delta") + FLUSH + pkt(b"done"), {}),
+        "push": (pkt(tip + b" " + zero + b" refs/heads/gone\0report-status") + FLUSH, {}),
+    }[kind]
+    service = "git-receive-pack" if kind == "push" else "git-upload-pack"
+    body = io.BytesIO(in_chunks(content))
+    written: list[bytes] = []
+    exports = Exports(base_path=str(root / "served"), export_all=True)
+    app = GitHttp(find_exported(exports), service_rules(["receive-pack"]), log=Log(None))
+    answer = app(
+        {
+            "REQUEST_METHOD": "POST", "PATH_INFO": f"/small.git/{service}",
+            "CONTENT_TYPE": f"application/x-{service}-request",
+            "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": body, **headers,
+        },
+        lambda *_: written.append,
+    )  # fmt: skip
+    written += answer
+    assert b"".join(written)
+    assert body.tell() == len(body.getvalue())
