@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::{Least, choose};
+use super::{Least, choose, retire};
 
 /// Folders of loose objects that are counted, of the 256 there are.
 const SAMPLE: [&str; 4] = ["17", "5a", "9c", "e3"];
@@ -20,7 +20,9 @@ pub fn is_due(objects: &Path, factor: u64, least: Least) -> bool {
         return true;
     }
     let folder = objects.join("pack");
-    let names = names(&folder);
+    let mut names = names(&folder);
+    // being removed just now
+    names.retain(|name| !name.starts_with(retire::GONE));
     let stems = |suffix| names.iter().filter_map(move |name| name.strip_suffix(suffix));
     let indexes = stems(".idx").count();
     if indexes < least.packs {

@@ -428,6 +428,12 @@ fn a_roll_up_becomes_due_and_is_done_in_the_background() {
     assert!(!due());
     assert_eq!(repo.objects(), before);
     repo.check();
+    // packs that are being removed
+    let index = repo.files(".idx").remove(0);
+    for nth in 0..9 {
+        fs::copy(&index, index.with_file_name(format!("tmp_gone_pack-{nth}.idx"))).unwrap();
+    }
+    assert!(!due());
     for nth in 0..200 {
         repo.loose(format!("{nth}").as_bytes());
     }

@@ -15,6 +15,9 @@ use crate::stamps::Stamp;
 
 /// No file system that serves repositories has coarser times than two seconds.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Before the names of files that are being written or removed, git's and ours. The index of a pack
+/// that goes is called so until the rest has gone.
+const TEMPORARY: &str = "tmp_";
 /// A folder that changes while it is read is read again, this often.
 const MAX_TRIES: u32 = 20;
 
@@ -123,13 +126,17 @@ impl Content {
         let start = self.indexes.len();
         for entry in entries {
             let path = entry.map_err(io)?.path();
+            let name = path.file_name().unwrap_or_default();
+            if name.as_encoded_bytes().starts_with(TEMPORARY.as_bytes()) {
+                continue;
+            }
             let extension = path.extension();
             if extension.is_some_and(|extension| extension == "idx") {
                 self.indexes.push(path);
             } else if extension.is_some_and(|extension| extension == "bitmap") {
                 let stamp = stamp_at(&path)?;
                 self.bitmaps.extend(stamp.map(|stamp| (path, stamp)));
-            } else if path.file_name().is_some_and(|name| name == "multi-pack-index")
+            } else if name == "multi-pack-index"
                 && let Some(stamp) = stamp_at(&path)?
             {
                 self.midxs.push((path, stamp));
@@ -177,6 +184,7 @@ mod tests {
         let mut listing = Listing::read(root.path(), &[]).unwrap();
         fs::create_dir(&packs).unwrap();
         fs::write(packs.join("tmp_pack_x"), "x").unwrap();
+        fs::write(packs.join("tmp_gone_pack-1.idx"), "x").unwrap();
         assert!(listing.is_current().unwrap());
         fs::create_dir(root.path().join("info")).unwrap();
         fs::create_dir(root.path().join("other")).unwrap();
