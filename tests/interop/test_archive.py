@@ -141,6 +141,52 @@ def test_pathspecs(newest_git: Git, programs: Programs, tree: Path) -> None:
         assert bool(said) == bool(git.stderr), words
 
 
+BY_ATTRIBUTES = r"""
+:(attr:one) | :(attr:one)docs | :(attr:-one) | :(attr:!one) | :(attr:two=b) | :(attr:two) | :(attr:)
+:(attr:one~two=b) | :(attr:three) | :(exclude,attr:one) | :(attr:one,attr:two) | :(attr) | :(attrx)
+:(attr:no/good) | :(glob,attr:one)**/x.c | :(attr:one)*.c | :(attr:one)*.txt | :(attr:mac)
+:(attr:two=a\,b) | :(attr:-one=1) | :(attr:two=) | :(attr:two=b\~2) | :(attr:two=a.b) | :(attr:-)
+:(attr:~) | :(attr:~one~) | :(attr:=1) | :(attr:two=b)docs/ | :(attr:-one)docs/deep | :(attr:one
+:(attr:two=a\)b) | :(attr:two=a,x) | :(literal,attr:one)d.c | :(icase,attr:one)D.C | :(attr:one,)
+:(attr:three)docs/a.txt | :(,attr:one) | :(ATTR:one) | :(attr:two=a\\b) | :(attr:two=\b)
+:(attr:export-ignore) | :(attr:export-ignore)tests | :!docs :(attr:one) | :(attr:four)docs/tests
+:(attr:five) | :(attr:three)docs | :(top,attr:one)docs | docs/a.txt :(attr:five)
+"""
+"""With ``~`` for blanks within a word."""
+
+
+def test_by_attributes(newest_git: Git, programs: Programs, tree: Path) -> None:
+    git, work = newest_git, tree.parent / "work"
+    (work / "d.c").write_text("x\n")
+    (work / "docs/deep/x.c").write_text("x\n")
+    (work / "docs/x.c").write_text("x\n")
+    with (work / ".gitattributes").open("a") as file:
+        file.write("*.c one\ndocs/*.txt two=b\nrun one two=b\nlink one\ndocs three\nplain mac\n")
+        file.write("docs/tests/* four\n[attr]mac one\nempty two=a,b\n")
+    with (work / "docs/.gitattributes").open("a") as file:
+        file.write("deep/x.c -one !three\n")
+    (tree / "info").mkdir(exist_ok=True)
+    (tree / "info/attributes").write_text("binary five\n")
+    git.run("add", ".", cwd=work)
+    git.run("commit", "-q", "-m", "attributes", cwd=work)
+    git.run("push", "-q", "origin", "main", cwd=work)
+    for words in BY_ATTRIBUTES.replace("|", "\n").strip().split("\n"):
+        asked = [word.replace("~", " ") for word in words.split()]
+        ours, said = remote(programs, git, tree, "main", "--", *asked)
+        judged = git.run("archive", "main", "--", *asked, cwd=tree, check=False)
+        assert ours == judged.stdout, (words, said, judged.stderr)
+        # what is no pathspec at all, the client may say by itself
+        told = [line.removeprefix(b"remote: ").rstrip() for line in said.splitlines()[:1]]
+        assert told == [line.rstrip() for line in judged.stderr.splitlines()], words
+
+
+def test_the_mode_is_an_attribute(newest_git: Git, programs: Programs, tree: Path) -> None:
+    """To pathspecs; git 2.43 and later."""
+    asked = ("main", "--", ":(attr:builtin_objectmode=100755)")
+    ours, said = remote(programs, newest_git, tree, *asked)
+    assert ours == newest_git.run("archive", *asked, cwd=tree).stdout, said
+
+
 def test_one_path(newest_git: Git, programs: Programs, tree: Path) -> None:
     """The others' order is the tree's; patterns that overlap give nothing twice."""
     words = ("main", "docs/*.txt", "docs", "*.txt", ":!docs/deep")

@@ -128,7 +128,7 @@ def _take(line: bytes, folder: bytes, rules: list[Rule], macros: dict[bytes, Val
         return
     if line.startswith(_MACRO) and pattern != _MACRO:
         name = pattern.removeprefix(_MACRO)
-        if _is_name(name):
+        if is_name(name):
             macros[name] = values
         return
     plain = pattern.removesuffix(b"/")
@@ -180,13 +180,14 @@ def _values(words: Iterable[bytes]) -> Values | None:
         value: Value = text if equals else True
         if word[:1] in (b"-", b"!"):
             name, value = name[1:], False if word[:1] == b"-" else None
-        if not _is_name(name):
+        if not is_name(name):
             return None
         values.append((name, value))
     return tuple(values)
 
 
-def _is_name(name: bytes) -> bool:
+def is_name(name: bytes) -> bool:
+    """May an attribute be called so?"""
     return bool(name) and not name.startswith(b"-") and _IN_NAMES.issuperset(name)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from gitserve._core import Snapshot
 from gitserve.archiving.attributes import Attributes
@@ -18,7 +18,7 @@ from gitserve.archiving.pathspecs import Pathspecs
 from gitserve.archiving.request import TIME_END, ArchiveRequest, refusal
 from gitserve.archiving.substitution import MAX_FILE, Substitution
 from gitserve.errors import MissingObject
-from gitserve.record import TYPE_CHECKING, Record
+from gitserve.record import EMPTY, TYPE_CHECKING, Record
 from gitserve.repository.trees import entries
 
 if TYPE_CHECKING:
@@ -133,23 +133,22 @@ class Selection:
         if folder.count(b"/") > MAX_DEPTH:
             raise refusal(b"exceeded maximum allowed tree depth")
         children = list(entries(self._objects, tree_id))
-        for mode, name, object_id in children:
-            if name == b".gitattributes" and stat.S_ISREG(mode):
-                rules = rules.below(self._objects.read(object_id)[1], folder)
+        rules = self._rules_in(children, folder, rules)
         for mode, name, object_id in children:
             path = folder + name
             is_folder = stat.S_ISDIR(mode)
             is_link = stat.S_IFMT(mode) == 0o160000
-            if is_folder and not self._asked.may_match_below(path):
+            asked = self._values(path, mode, rules)
+            if is_folder and not self._asked.may_match_below(path, asked):
                 continue
-            if not is_folder and not self._asked.match(path, is_folder=is_link):
+            if not is_folder and not self._asked.match(path, asked, is_folder=is_link):
                 continue
             told = self._request.prefix + path
             values = rules.of(path, is_folder=is_folder)
             ignored = values.get(IGNORE) is True
             if is_folder:
                 if ignored:
-                    self._look(object_id, path + b"/")
+                    self._look(object_id, path + b"/", rules)
                     continue
                 waiting = [*pending, Entry(told + b"/", mode, object_id)]
                 for entry in self._below(object_id, path + b"/", rules, waiting):
@@ -166,16 +165,35 @@ class Selection:
                 content = self._content(path, mode, object_id, values)
                 yield Entry(told, mode, object_id, content, self._converter.is_text(values))
 
-    def _look(self, tree_id: bytes, folder: bytes) -> None:
+    def _look(self, tree_id: bytes, folder: bytes, rules: Attributes) -> None:
         """Finds what is asked for and ignored, which is no mistake."""
         if self._asked.unmatched is None or folder.count(b"/") > MAX_DEPTH:
             return
-        for mode, name, object_id in entries(self._objects, tree_id):
+        children = list(entries(self._objects, tree_id))
+        rules = self._rules_in(children, folder, rules)
+        for mode, name, object_id in children:
             path = folder + name
+            values = self._values(path, mode, rules)
             if not stat.S_ISDIR(mode):
-                self._asked.match(path)
-            elif self._asked.may_match_below(path):
-                self._look(object_id, path + b"/")
+                self._asked.match(path, values)
+            elif self._asked.may_match_below(path, values):
+                self._look(object_id, path + b"/", rules)
+
+    def _rules_in(
+        self, children: Iterable[tuple[int, bytes, bytes]], folder: bytes, rules: Attributes
+    ) -> Attributes:
+        for mode, name, object_id in children:
+            if name == b".gitattributes" and stat.S_ISREG(mode):
+                return rules.below(self._objects.read(object_id)[1], folder)
+        return rules
+
+    def _values(self, path: bytes, mode: int, rules: Attributes) -> Mapping[bytes, Value]:
+        """For pathspecs, if they ask for any."""
+        if not self._asked.by_attributes:
+            return EMPTY
+        return {
+            b"builtin_objectmode": b"%06o" % mode, **rules.of(path, is_folder=stat.S_ISDIR(mode))
+        }  # fmt: skip
 
     def _content(
         self, path: bytes, mode: int, object_id: bytes, values: Mapping[bytes, Value]
