@@ -1,4 +1,5 @@
-"""What is fuzzed: every parser of :mod:`gitserve.wire`, every session, HTTP requests and bodies.
+"""What is fuzzed: every parser of :mod:`gitserve.wire`, every session, HTTP requests and bodies,
+configuration, attributes and what archives are asked for.
 
 A target takes bytes. It raises what is a bug; the errors that a peer is allowed to cause it takes
 itself, and looks whether they could be told.
@@ -9,12 +10,16 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from gitserve.archiving import attributes, pathspecs, request
+from gitserve.archiving.request import ArchiveRefused
 from gitserve.errors import PeerError, Refused
 from gitserve.options import HttpLimits
-from gitserve.repository import refname
+from gitserve.repository import configenv, configsyntax, refname
+from gitserve.repository.config import Config, ConfigError, parse_int
 from gitserve.session.archive import archive
 from gitserve.session.config import FilterRules, ReceiveConfig, UploadConfig
 from gitserve.session.effects import Dialogue
@@ -31,6 +36,7 @@ from gitserve.wire import (
     command_request,
     error_line,
     fetch_request,
+    filter_process,
     filter_spec,
     haves,
     listed_ref,
@@ -210,6 +216,57 @@ def _http_request(data: bytes) -> None:
     raise AssertionError(f"led out of the root: {found}")
 
 
+def _configuration(data: bytes) -> None:
+    """A file of it, and the values in it as every type."""
+    last = data.count(b"\n") + 1
+    try:
+        entries = configsyntax.parse(data.decode("utf-8", "surrogateescape"))
+    except configsyntax.ConfigSyntaxError as error:
+        if not 0 < error.line <= last:
+            raise ValueError(error.line) from error
+        return
+    config = Config([(key, value, "f", line) for key, value, line in entries])
+    for key, value, line in entries:
+        assert 0 < line <= last
+        for get in (config.get_bool, config.get_int, config.get_path, config.get_all):
+            try:
+                get(key)
+            except ConfigError as error:
+                if key not in str(error):
+                    raise ValueError(key) from error
+        if value is not None and (number := parse_int(value)) is not None:
+            assert -(1 << 63) <= number < 1 << 63
+
+
+def _configuration_in_the_environment(data: bytes) -> None:
+    text = data.decode("utf-8", "surrogateescape").replace("\0", "")
+    try:
+        for key, _ in configenv.command_entries({"GIT_CONFIG_PARAMETERS": text}):
+            assert "." in key
+    except ValueError:
+        pass
+
+
+def _attributes(data: bytes) -> None:
+    rules, _, path = data.rpartition(b"\n")
+    attributes.Attributes(attributes.parse(rules)).of(path, is_folder=False)
+
+
+def _pathspecs(data: bytes) -> None:
+    word, _, path = data.partition(b"\0")
+    try:
+        asked = pathspecs.Pathspecs([word])
+    except ArchiveRefused:
+        return
+    asked.match(path, {b"one": True, b"two": b"b"})
+    asked.may_match_below(path)
+
+
+def _archive_arguments(data: bytes) -> None:
+    with suppress(ArchiveRefused):
+        request.parse(data.split(b"\0"), Config())
+
+
 WANTS = pkts(b"want " + A + b" multi_ack_detailed side-band-64k thin-pack filter agent=x",
              b"want " + B, b"shallow " + A, b"deepen 3", b"filter blob:none", None,
              b"have " + A, b"have " + B, None, b"done")  # fmt: skip
@@ -279,6 +336,17 @@ def _parsers() -> dict[str, tuple[Callable[[list[bytes]], object], Sequence[byte
             lambda lines: (proc_receive.parse_greeting(lines), proc_receive.parse_report(lines)),
             [pkts(b"version=1\0push-options", None), REPORT],
         ),
+        "filter_process": (
+            lambda lines: (
+                filter_process.can_smudge(lines),
+                filter_process.parse_status(lines),
+                filter_process.check_welcome(lines),
+            ),
+            [
+                pkts(b"git-filter-server\n", b"version=2\n", None),
+                pkts(b"capability=smudge\n", b"status=success\n", None),
+            ],
+        ),
         "report": (report.parse, [REPORT]),
         "ref_advertisement": (ref_advertisement.parse, [ADVERTISED]),
         "capabilities": (_each(capabilities.parse_capabilities), [ADVERTISED]),
@@ -324,6 +392,27 @@ TARGETS: dict[str, Target] = {
     ),
     "refname": Target(
         _of_bytes(lambda data: refname.is_well_formed(data, one_level=False)), [b"refs/heads/x"]
+    ),
+    "configuration": Target(
+        _configuration,
+        [
+            b'[core]\n\tbare = true ; so\n[a "q\\"u"]\nn=2k\n m = "x y" \\\n z\nnone\n',
+            b"\xef\xbb\xbf[Remote.x]\r\nurl = ~/x\t#\r\nbig=9223372036854775807g\nneg=-0x10\n",
+        ],
+    ),
+    "configuration_environment": Target(
+        _configuration_in_the_environment, [b"'a.b=c' 'd.e'='it'\\''s' 'f.g'= 'h.i'"]
+    ),
+    "attributes": Target(
+        _attributes,
+        [b'*.c text -diff !x eol=lf\n[attr]m a b\n"q\\101" m\n/d/**/e/ x=y\nd/a.c', b"*\ta\n\na"],
+    ),
+    "pathspecs": Target(
+        _pathspecs, [b":(glob,icase,attr:one -x two=b)d/**/*.c\0d/a.c", b":!^/x[a-c]?\\*\0xb"]
+    ),
+    "archive_arguments": Target(
+        _archive_arguments,
+        [b"--format=tar\0--prefix=x/\0-9\0--mtime=1\0HEAD\0--\0a", b"-l\0-v\0--format\0zip"],
     ),
     "session_v0": Target(_of_session(lambda: upload_v0(OFFERS)), [WANTS]),
     "session_v0_stateless": Target(

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from gitserve.archiving.attributes import Value
 
-    Smudge: TypeAlias = Callable[[bytes, bytes, Content], Content]
-    """(name of the filter, path, content) to content."""
+    Smudge: TypeAlias = Callable[[bytes, bytes, bytes, Content], Content]
+    """(name of the filter, path, id of the stored content, content) to content."""
 
 WHOLE_MAX = 64 << 20
 """Keywords of a larger file stay as they are: a line that may have one has any length."""
@@ -100,7 +100,7 @@ class Converter:
         if how.encoding and content.size:
             content = _encoded(content, how.encoding)
         if how.filter:
-            content = self._smudge(how.filter, path, content)
+            content = self._smudge(how.filter, path, object_id, content)
         return content
 
 

@@ -44,6 +44,8 @@ class Chosen(Record):
     """When it is a commit's whole tree."""
     when: int
     """The time that entries get."""
+    ref: bytes | None = None
+    """The full name of what was asked for, unless that is a part of it or an id."""
 
 
 def resolve(
@@ -55,7 +57,8 @@ def resolve(
 ) -> Chosen:
     """Raises :class:`~gitserve.archiving.request.ArchiveRefused`: "no such ref" for nearly all."""
     name, colon, path = asked.partition(b":")
-    found = next((value for rule in _REF_RULES if (value := look_up(rule % name))), None)
+    ref = next((rule % name for rule in _REF_RULES if look_up(rule % name)), None)
+    found = None if ref is None else look_up(ref)
     if found is None and any_object:
         found = _by_id(objects, name)
     if found is None:
@@ -80,7 +83,7 @@ def resolve(
     header = objects.header(object_id)
     if header is None or header[0] != "tree":
         raise refusal(b"not a tree object: %b" % asked[:SHOWN_MAX])
-    return Chosen(object_id, commit, when)
+    return Chosen(object_id, commit, when, None if colon else ref)
 
 
 def _is_time(stamp: bytes) -> bool:

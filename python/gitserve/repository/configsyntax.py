@@ -88,7 +88,7 @@ class _Parser:
             if char == "\\":  # only \" and \\ mean something; of others the backslash is dropped
                 at += 1
                 char = text[at : at + 1]
-            if char in ("", "\n"):
+            if char in ("", "\n", "\0"):
                 raise ConfigSyntaxError(self.line)
             subsection.append(char)
             at += 1
@@ -154,4 +154,4 @@ class _Parser:
             else:
                 out.append(char)
             kept = len(out)
-        return "".join(out[:kept])
+        return "".join(out[:kept]).partition("\0")[0]  # where a value ends for git, too

@@ -98,6 +98,10 @@ class ArchiveService:
             request.tree or b"",
             any_object=not self._hidden and config.get_bool("uploadarchive.allowunreachable"),
         )
+        about = [b"treeish=" + (chosen.commit or chosen.tree)]
+        if chosen.ref is not None:
+            about.insert(0, b"ref=" + (refs.symbolic(chosen.ref) or chosen.ref))
+        self._filters.begin(about)
         when = chosen.when if request.mtime is None else request.mtime
         substitution = None
         if chosen.commit is not None:
@@ -167,7 +171,8 @@ class ArchiveService:
             raise refusal(b"'%b' filter reported error" % os.fsencode(command)) from None
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Ends the programs that the archive went through."""
+        self._filters.close()
 
 
 def _user_attributes() -> str | None:

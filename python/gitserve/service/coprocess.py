@@ -90,6 +90,12 @@ class Coprocess:
         self._answered.clear()
         return data
 
+    def piece(self) -> bytes:
+        """As :meth:`answer`, for who keeps what it answers elsewhere."""
+        data = self.answer()
+        self._size = 0
+        return data
+
     def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Gives it the pieces and passes on what it makes of them, to the end. It need not read
         all that it gets."""
@@ -139,6 +145,18 @@ class Coprocess:
         while self._open and time.monotonic() < until:
             self._pump(until)
         return self._process.wait(max(0.1, self._deadline - time.monotonic()))
+
+    def dismiss(self) -> None:
+        """Tells it that there is no more, and leaves it a moment to end; then it is ended."""
+        import subprocess
+
+        self._deadline = min(self._deadline, time.monotonic() + LINGER)
+        try:
+            self.finish()
+        except (ProgramTimeout, subprocess.TimeoutExpired):
+            pass
+        finally:
+            self.close()
 
     def close(self) -> None:
         """Ends it, with its process group, if it has not ended."""

@@ -176,7 +176,11 @@ def archive_steps(
     from gitserve.service.archive import ArchiveService
     from gitserve.session.archive import archive
 
-    yield from advance(archive(), conversation, ArchiveService(repository, conversation, hidden))
+    service = ArchiveService(repository, conversation, hidden)
+    try:
+        yield from advance(archive(), conversation, service)
+    finally:
+        service.close()
 
 
 def _receiver(

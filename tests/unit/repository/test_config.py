@@ -37,6 +37,7 @@ GOOD = [
     "[a]\nx = 1 \\\n\n[b]y=2",
     "[a-b.]\nx=1\n",
     "[a]\nx = ''single''\n",
+    '[a]\nx = ~/b\0c # d\ny = "\0"\nz=1\n',
 ]
 
 BAD = [
