@@ -22,6 +22,25 @@ pub struct Outcome {
     pub bytes: u64,
 }
 
+/// What each byte is worth as a hexadecimal digit; more than 15 when it is none.
+const DIGITS: [u8; 256] = {
+    let mut worth = [0xff; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        worth[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        worth[b"0123456789ABCDEF"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    worth
+};
+
+/// The length that a packet begins with.
+fn length(digits: [u8; 4]) -> Option<usize> {
+    let worth = digits.map(|digit| usize::from(DIGITS[usize::from(digit)]));
+    let [a, b, c, d] = worth;
+    (a | b | c | d < 16).then_some(a << 12 | b << 8 | c << 4 | d)
+}
+
 /// Follows pkt-lines through a stream of bytes, without keeping them.
 struct Packets {
     /// Of the packet's four-digit length, what has been seen.
@@ -63,23 +82,32 @@ impl Packets {
                 piece = &piece[step..];
                 continue;
             }
-            self.head[self.head_filled] = piece[0];
-            self.head_filled += 1;
-            piece = &piece[1..];
-            if self.head_filled < 4 {
-                continue;
-            }
-            self.head_filled = 0;
-            let digits = std::str::from_utf8(&self.head).map_err(|_| "no pkt-line".to_string())?;
-            match usize::from_str_radix(digits, 16) {
-                Ok(0) if piece.is_empty() => return Ok(Seen::Flush),
-                Ok(0) => return Err("bytes behind a flush".into()),
-                Ok(1..=3) => {}
-                Ok(length) => {
+            let digits = match (self.head_filled, piece.split_first_chunk::<4>()) {
+                // of a long listing this is most of the work, so no byte is looked at by itself
+                (0, Some((digits, rest))) => {
+                    piece = rest;
+                    *digits
+                }
+                _ => {
+                    self.head[self.head_filled] = piece[0];
+                    self.head_filled += 1;
+                    piece = &piece[1..];
+                    if self.head_filled < 4 {
+                        continue;
+                    }
+                    self.head_filled = 0;
+                    self.head
+                }
+            };
+            match length(digits) {
+                Some(0) if piece.is_empty() => return Ok(Seen::Flush),
+                Some(0) => return Err("bytes behind a flush".into()),
+                Some(1..=3) => {}
+                Some(length) => {
                     self.left = length - 4;
                     self.at_start = self.left > 0;
                 }
-                Err(_) => return Err(format!("no pkt-line: {digits:?}")),
+                None => return Err(format!("no pkt-line: {:?}", text(&digits))),
             }
         }
         Ok(Seen::More)
