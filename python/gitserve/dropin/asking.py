@@ -162,7 +162,8 @@ class _Steps:
             elif isinstance(effect, Flush):
                 self._conversation.flush()
             else:
-                self._reply = self._service.performs[type(effect)](effect)
+                perform = getattr(self._service, self._service.performs[type(effect)])
+                self._reply = perform(effect)
         except GitServeError as error:
             self._thrown = error
 

@@ -8,7 +8,8 @@ are hidden from fetches are hidden here too.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from gitserve._core import RefSnapshot, Snapshot
 from gitserve.archiving import request as requests
@@ -38,7 +39,7 @@ from gitserve.wire import sideband
 from gitserve.wire.sideband import Band
 
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 JOINED = 60 << 10
 """Bytes that are sent at once: nearly what a packet has room for."""
@@ -46,6 +47,12 @@ JOINED = 60 << 10
 
 class ArchiveService:
     """One archive."""
+
+    performs: Mapping[type[Effect], str] = MappingProxyType(
+        {
+            SendArchive: "send_archive",
+        }
+    )
 
     def __init__(
         self,
@@ -58,10 +65,11 @@ class ArchiveService:
         self._repository = repository
         self._conversation = conversation
         git_dir = repository.git_dir if isinstance(repository, NativeRepository) else None
-        self._filters = Filters(repository.config, git_dir, self._said)
-        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
-            SendArchive: self.send_archive
-        }
+
+        def said(words: bytes) -> None:
+            conversation.write(sideband.encode(Band.PROGRESS, words))
+
+        self._filters = Filters(repository.config, git_dir, said)
 
     def send_archive(self, effect: SendArchive) -> Generator[None, None, None]:
         """All of it, in the first band, a piece a step."""
@@ -78,9 +86,6 @@ class ArchiveService:
 
     def _send(self, piece: bytes) -> None:
         self._conversation.write(sideband.encode(Band.DATA, piece))
-
-    def _said(self, words: bytes) -> None:
-        self._conversation.write(sideband.encode(Band.PROGRESS, words))
 
     def _pieces(self, request: ArchiveRequest) -> Iterator[bytes]:
         repository = self._repository

@@ -8,7 +8,7 @@ that push their answers out, and those from which answers are pulled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import GeneratorType
 
@@ -18,18 +18,19 @@ from gitserve.service.streams import Conversation
 from gitserve.session.effects import Dialogue, Effect, Flush, Read, Send
 
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 
 class Performer(Protocol):
-    """What does the work: one callable for each kind of effect it can perform.
+    """What does the work: one method for each kind of effect it can perform, by name.
 
-    Long work that writes as it goes may be a generator, which has written something whenever it
-    yields, and returns the reply.
+    The names are the class's: an instance that held its own methods would stay until garbage is
+    looked for, with all that it has read. Long work that writes as it goes may be a generator,
+    which has written something whenever it yields, and returns the reply.
     """
 
     @property
-    def performs(self) -> Mapping[type[Effect], Callable[[Any], object]]: ...
+    def performs(self) -> Mapping[type[Effect], str]: ...
 
 
 def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> None:
@@ -39,7 +40,10 @@ def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) 
 
 
 def advance(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> Iterator[None]:
-    """As :func:`drive`, step by step: between two, whoever pulls takes what has been written."""
+    """As :func:`drive`, step by step: between two, whoever pulls takes what has been written.
+
+    A step ends where something leaves, and there only: most effects cost less than a step does.
+    """
     performs = performer.performs
     write = conversation.write
     reply: object = None
@@ -64,8 +68,9 @@ def advance(dialogue: Dialogue, conversation: Conversation, performer: Performer
                     reply = conversation.read_run()
                 elif kind is Flush:
                     conversation.flush()
+                    yield
                 else:
-                    reply = performs[kind](effect)
+                    reply = getattr(performer, performs[kind])(effect)
                     if isinstance(reply, GeneratorType):
                         reply = yield from reply
             except GitServeError as error:
@@ -73,7 +78,6 @@ def advance(dialogue: Dialogue, conversation: Conversation, performer: Performer
             except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, told as such
                 failure = InternalError(f"{type(error).__name__}: {error}")
                 failure.__cause__ = error
-            yield
     except BaseException:
         # what the session told the client on its way out; the client may be gone already
         with suppress(GitServeError):

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from gitserve._core import Snapshot, check_connected
 from gitserve.errors import GitServeError, HangupError, InternalError
@@ -47,6 +47,16 @@ ATOMIC_FAILURE = b"atomic push failure"
 class ForeignReceiveService:
     """One push."""
 
+    performs: Mapping[type[Effect], str] = MappingProxyType(
+        {
+            Agreed: "agreed",
+            AdvertiseRefs: "advertise_refs",
+            TakePack: "take_pack",
+            ApplyCommands: "apply_commands",
+            AfterReport: "after_report",
+        }
+    )
+
     def __init__(
         self,
         repository: ForeignRepository,
@@ -75,13 +85,6 @@ class ForeignReceiveService:
                 raise InternalError("nobody said whose push this is")
             self._judged = Judge(policy, request, self._refs, self.tally.warnings.append)
         self._push_options: tuple[bytes, ...] = ()
-        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
-            Agreed: self.agreed,
-            AdvertiseRefs: self.advertise_refs,
-            TakePack: self.take_pack,
-            ApplyCommands: self.apply_commands,
-            AfterReport: self.after_report,
-        }
 
     def agreed(self, effect: Agreed) -> None:
         """Any choice will do."""

@@ -17,6 +17,7 @@ names nothing, never an answer that is not true.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from gitserve._core import PackReceiver, Quarantine
 from gitserve.errors import InternalError, PackError, RepositoryError
@@ -48,8 +49,6 @@ from gitserve.session.effects import (
 from gitserve.wire.report import CommandResult
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from gitserve.policy import Policy, Request
 
 NO_QUARANTINE = b"unable to create temporary object directory"
@@ -66,6 +65,16 @@ ENTRY_BYTES = 9
 
 class ReceiveService:
     """One push."""
+
+    performs: Mapping[type[Effect], str] = MappingProxyType(
+        {
+            Agreed: "agreed",
+            AdvertiseRefs: "advertise_refs",
+            TakePack: "take_pack",
+            ApplyCommands: "apply_commands",
+            AfterReport: "after_report",
+        }
+    )
 
     def __init__(
         self,
@@ -105,13 +114,6 @@ class ReceiveService:
             log = self._push.tally.warnings.append
             self._push.judge = Judge(policy, request, self._push.refs, log)
         self._threads = threads
-        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
-            Agreed: self.agreed,
-            AdvertiseRefs: self.advertise_refs,
-            TakePack: self.take_pack,
-            ApplyCommands: self.apply_commands,
-            AfterReport: self.after_report,
-        }
 
     def agreed(self, effect: Agreed) -> None:
         """Any choice will do."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 
 from gitserve._core import (
     Negotiation,
@@ -55,7 +56,7 @@ from gitserve.wire.object_id import HEX_LENGTHS
 from gitserve.wire.packfile_uris import PackfileUri
 
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
 INFINITE_DEPTH = 0x7FFFFFFF
 """Git's word for "all of it"."""
@@ -67,6 +68,24 @@ _REF_RULES = (b"%b", b"refs/%b", b"refs/tags/%b", b"refs/heads/%b", b"refs/remot
 
 class UploadService:
     """One request for objects: sees one snapshot of refs and objects from first to last."""
+
+    performs: Mapping[type[Effect], str] = MappingProxyType(
+        {
+            Agreed: "agreed",
+            AdvertiseRefs: "advertise_refs",
+            ListRefs: "list_refs",
+            CheckWants: "check_wants",
+            ResolveRefs: "resolve_refs",
+            MeasureObjects: "measure_objects",
+            ListBundles: "list_bundles",
+            Traced: "trace",
+            Deepen: "deepen",
+            BeginNegotiation: "begin_negotiation",
+            AddHaves: "add_haves",
+            LeaveToUris: "leave_to_uris",
+            SendPack: "send_pack",
+        }
+    )
 
     def __init__(
         self,
@@ -101,21 +120,6 @@ class UploadService:
         """What the client was told to get elsewhere."""
         self._begun_stream: PackStream | None = None
         """The pack without that."""
-        self.performs: Mapping[type[Effect], Callable[[Any], object]] = {
-            Agreed: self.agreed,
-            AdvertiseRefs: self.advertise_refs,
-            ListRefs: self.list_refs,
-            CheckWants: self.check_wants,
-            ResolveRefs: self.resolve_refs,
-            MeasureObjects: self.measure_objects,
-            ListBundles: self.list_bundles,
-            Traced: self.trace,
-            Deepen: self.deepen,
-            BeginNegotiation: self.begin_negotiation,
-            AddHaves: self.add_haves,
-            LeaveToUris: self.leave_to_uris,
-            SendPack: self.send_pack,
-        }
 
     def close(self) -> None:
         """Tells the log what was found damaged."""
