@@ -216,8 +216,10 @@ def upload_config(
 ) -> UploadConfig:
     """What this repository offers a fetch."""
     config = repository.config
-    head = refs.symbolic(b"HEAD")
-    symrefs = ((b"HEAD", head),) if head is not None and refs.get(head) is not None else ()
+    symrefs: tuple[tuple[bytes, bytes], ...] = ()
+    if manner.version != 2:  # where refs are listed on demand
+        head = refs.symbolic(b"HEAD")
+        symrefs = ((b"HEAD", head),) if head is not None and refs.get(head) is not None else ()
     offered = config.derived(_UploadOffer).to(
         repository.object_format,
         manner.stateless,

@@ -66,6 +66,9 @@ if TYPE_CHECKING:
 PACKFILE = b"packfile\n"
 WANTED_REFS = b"wanted-refs\n"
 
+MAX_ADVERTISEMENTS = 256
+"""Kept encoded: one for each repository that is asked for often, some 200 bytes each."""
+
 _HEAD_LINES = 16
 """Lines of a request's head besides server options: each capability comes once."""
 
@@ -87,8 +90,23 @@ def upload_v2(config: UploadConfig) -> Dialogue:
         raise
 
 
+_advertisements: dict[int, tuple[UploadConfig, bytes]] = {}
+"""By the identity of configurations, which are kept for as long."""
+
+
 def advertisement(config: UploadConfig) -> bytes:
-    """Version and capabilities, in git's order."""
+    """Version and capabilities, in git's order. Encoded once for each configuration."""
+    if config.session_id is not None:
+        return _advertisement(config)  # no other request's
+    known = _advertisements.get(id(config))
+    if known is None:
+        if len(_advertisements) >= MAX_ADVERTISEMENTS:
+            _advertisements.clear()
+        known = _advertisements[id(config)] = config, _advertisement(config)
+    return known[1]
+
+
+def _advertisement(config: UploadConfig) -> bytes:
     features = b"shallow wait-for-done"
     if config.allow_filter:
         features += b" filter"

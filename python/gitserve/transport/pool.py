@@ -138,7 +138,8 @@ class Pool:
         finally:
             with self._lock:
                 del self._connections[id(connection)]
-                self._changed.notify_all()
+                if self._stopping:
+                    self._changed.notify_all()
             self._count.leave()
 
 

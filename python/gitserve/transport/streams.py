@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
+from functools import lru_cache
 
 from gitserve.errors import HangupError, PeerTimeout
 from gitserve.record import TYPE_CHECKING, Protocol
@@ -38,7 +39,7 @@ class ClientStream(ByteSource, ByteSink, Protocol):
 class SocketStream:
     """A connected socket. Reads and writes may be on different threads, but one of each."""
 
-    __slots__ = ("_deadline", "_socket", "_timeout")
+    __slots__ = ("_deadline", "_is_limited", "_socket", "_timeout")
 
     def __init__(self, connection: socket.socket, timeout: float, init: float = 0.0) -> None:
         """``timeout``: seconds for each read and each piece written; 0 for ever.
@@ -50,8 +51,9 @@ class SocketStream:
         self._deadline = time.monotonic() + init if init else None
         if connection.gettimeout() is not None:
             connection.setblocking(True)
-        if not init:
-            self._limit(socket.SO_RCVTIMEO, timeout)
+        self._limit(socket.SO_RCVTIMEO, init or timeout)
+        self._is_limited = bool(init)
+        """What the next read may take has been said."""
         self._limit(socket.SO_SNDTIMEO, timeout)
 
     def fileno(self) -> int:
@@ -60,6 +62,7 @@ class SocketStream:
 
     def expect_within(self, seconds: float) -> None:
         """All reads from now on have to be done by then; 0 takes the limit away."""
+        self._is_limited = False
         if seconds:
             self._deadline = time.monotonic() + seconds
         else:
@@ -69,10 +72,13 @@ class SocketStream:
     def read(self, size: int, /) -> bytes:
         """See :class:`~gitserve.service.streams.ByteSource`."""
         if self._deadline is not None:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise PeerTimeout("no request in time")
-            self._limit(socket.SO_RCVTIMEO, left)
+            if self._is_limited:
+                self._is_limited = False
+            else:
+                left = self._deadline - time.monotonic()
+                if left <= 0:
+                    raise PeerTimeout("no request in time")
+                self._limit(socket.SO_RCVTIMEO, left)
         try:
             return self._socket.recv(size)
         except BlockingIOError:
@@ -102,9 +108,14 @@ class SocketStream:
             return
 
     def _limit(self, option: int, seconds: float) -> None:
-        micros = max(1, int(seconds * 1_000_000)) if seconds else 0
-        value = struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, option, value)
+            self._socket.setsockopt(socket.SOL_SOCKET, option, _time_value(seconds))
         except OSError as error:
             raise HangupError(HangupError.GONE) from error
+
+
+@lru_cache(16)
+def _time_value(seconds: float) -> bytes:
+    """As the kernel takes it; most are one of the few that the operator chose."""
+    micros = max(1, int(seconds * 1_000_000)) if seconds else 0
+    return struct.pack("@ll", micros // 1_000_000, micros % 1_000_000)

@@ -156,7 +156,7 @@ class Daemon(Record):
             name = quoted(request.service.removeprefix(b"git-"))
             self.log.detail(f"Request {name} for '{quoted(request.path)}'")
         try:
-            service, repository, hidden = self._admit(request, peer)
+            service, repository, manner = self._admit(request, peer)
         except NotPermitted as error:
             told = DENIED + b": " + request.path if error.told is None else error.told
             conversation.write(error_line.format(told))
@@ -172,19 +172,15 @@ class Daemon(Record):
             conversation.write(error_line.format(DENIED + b": " + request.path))
             conversation.flush()
             raise
-        asking = _asking(service, repository, peer)
-        manner = Manner(version=request.version, request=asking, hidden=hidden)
         if service == UPLOAD_PACK:
             serve_upload(repository, conversation, manner, self.options, tally)
         elif service == UPLOAD_ARCHIVE:
-            serve_archive(repository, conversation, hidden)
+            serve_archive(repository, conversation, manner.hidden)
         else:
             serve_receive(repository, conversation, manner, self.options, tally)
 
-    def _admit(
-        self, request: ProtoRequest, peer: object
-    ) -> tuple[str, NativeRepository, tuple[bytes, ...]]:
-        """Service and repository, if this client may have them, and refs that he may not."""
+    def _admit(self, request: ProtoRequest, peer: object) -> tuple[str, NativeRepository, Manner]:
+        """Service and repository, if this client may have them, and how he is spoken to."""
         name = os.fsdecode(request.service).removeprefix("git-")
         rule = self.services.get(name)
         if rule is None or not request.service.startswith(b"git-") or not rule.possible:
@@ -200,10 +196,11 @@ class Daemon(Record):
             reason = ask_access_hook(self.access_hook, name, repository.git_dir, names, peer)
             if reason is not None:
                 raise NotExported(f"access hook: {quoted(reason)}", reason)
-        hidden: tuple[bytes, ...] = ()
-        if self.options.policy is not None:
-            hidden = admit(self.options.policy, _asking(name, repository, peer))
-        return name, repository, hidden
+        if self.options.policy is None:
+            return name, repository, Manner(request.version)
+        asking = _asking(name, repository, peer)
+        hidden = admit(self.options.policy, asking)
+        return name, repository, Manner(request.version, request=asking, hidden=hidden)
 
 
 def _asking(service: str, repository: NativeRepository, peer: object) -> Request:

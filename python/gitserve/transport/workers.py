@@ -6,6 +6,7 @@ HTTP have in common; must not know either.
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -94,6 +95,10 @@ def run_workers(
         log.line(line)
     if on_listening is not None:
         on_listening(listeners)
+    # what there is by now stays: nobody need look through it for garbage, and so write to its pages,
+    # which the workers share
+    gc.collect()
+    gc.freeze()
     try:
         return Watcher(options.worker_count, work, log, grace=options.grace).run(
             on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)

@@ -9,6 +9,7 @@ Git's document: gitprotocol-v2, "Command Request", "Capabilities".
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
@@ -28,10 +29,35 @@ class CommandRequest(Record):
     """The names of those that the client accepts, as sent."""
 
 
+MAX_REMEMBERED = 64
+"""Heads of requests. A client says the same each time, but for what it wants."""
+
+MAX_REMEMBERED_LINES = 4
+"""Command, agent and object format are three."""
+
+MAX_REMEMBERED_LINE = 128
+"""Bytes: clients choose them."""
+
+
 def parse(
     lines: list[bytes], *, allow_session_id: bool = True, allow_promisor_remotes: bool = True
 ) -> CommandRequest:
     """Raises :class:`Malformed`, also for a capability that no server offers."""
+    if len(lines) > MAX_REMEMBERED_LINES or max(map(len, lines), default=0) > MAX_REMEMBERED_LINE:
+        return _parse(lines, allow_session_id, allow_promisor_remotes)
+    return _remembered(tuple(lines), allow_session_id, allow_promisor_remotes)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _remembered(
+    lines: tuple[bytes, ...], allow_session_id: bool, allow_promisor_remotes: bool
+) -> CommandRequest:
+    return _parse(lines, allow_session_id, allow_promisor_remotes)
+
+
+def _parse(
+    lines: Iterable[bytes], allow_session_id: bool, allow_promisor_remotes: bool
+) -> CommandRequest:
     command: bytes | None = None
     object_format = b"sha1"
     agent: bytes | None = None

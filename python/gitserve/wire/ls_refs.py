@@ -8,6 +8,9 @@ Git's document: gitprotocol-v2, "ls-refs".
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import lru_cache
+
 from gitserve.record import TYPE_CHECKING, Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.pktline import chomp
@@ -29,8 +32,28 @@ class LsRefsRequest(Record):
     """Refs that begin with one of these; all refs when there are none."""
 
 
+MAX_REMEMBERED = 64
+"""What clients ask of refs is mostly the same: all branches and tags, or one branch."""
+
+MAX_REMEMBERED_LINES = 16
+
+MAX_REMEMBERED_LINE = 128
+"""Bytes: clients choose them."""
+
+
 def parse(lines: list[bytes]) -> LsRefsRequest:
     """Raises :class:`Malformed`."""
+    if len(lines) > MAX_REMEMBERED_LINES or max(map(len, lines), default=0) > MAX_REMEMBERED_LINE:
+        return _parse(lines)
+    return _remembered(tuple(lines))
+
+
+@lru_cache(MAX_REMEMBERED)
+def _remembered(lines: tuple[bytes, ...]) -> LsRefsRequest:
+    return _parse(lines)
+
+
+def _parse(lines: Iterable[bytes]) -> LsRefsRequest:
     peel = symrefs = unborn = False
     prefixes: list[bytes] = []
     for raw in lines:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from binascii import Error as NotHex
 from binascii import unhexlify
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import lru_cache
 
 from gitserve.errors import HangupError
 from gitserve.record import TYPE_CHECKING, Record
@@ -55,6 +56,16 @@ RESPONSE_END_PKT: Final = b"0002"
 Packet = bytes | Marker
 
 _MARKERS: Final = (Marker.FLUSH, Marker.DELIM, Marker.RESPONSE_END)
+
+_SHORT: Final = {b"%04x" % length: length for length in range(256) if length != 3}
+"""What most packets begin with, and how long they are: looked up in a third of the time."""
+
+
+MAX_REMEMBERED = 256
+"""Small requests, cut in lines: clients say the same again and again."""
+
+MAX_REMEMBERED_SIZE = 512
+"""Bytes: clients choose them. What names commits is longer mostly, and different each time."""
 
 
 class Run(Record):
@@ -112,36 +123,16 @@ class PktDecoder:
         Raises :class:`Malformed` once the packets before the bad one have been taken, so that
         the outcome does not depend on how the bytes were cut.
         """
-        if self._size() < self._needed:
+        size = self._size()
+        if size < self._needed:
             return None
         self._needed = 4
-        self._holds(self._size())
-        buffer = self._buffer
-        size = len(buffer)
-        pos = self._pos
-        lines: list[bytes] = []
-        end: Marker | None = None
-        while size - pos >= 4:
-            try:
-                length = _length(buffer, pos)
-            except Malformed:
-                if lines:
-                    break
-                raise
-            if length < 3:
-                end = _MARKERS[length]
-                pos += 4
-                break
-            stop = pos + length
-            if stop > size:
-                self._needed = length
-                break
-            lines.append(buffer[pos + 4 : stop])
-            pos = stop
-        self._pos = pos
+        self._holds(size)
+        split = _split if len(self._buffer) > MAX_REMEMBERED_SIZE else _remembered_split
+        lines, end, self._pos, self._needed = split(self._buffer, self._pos)
         if not lines and end is None:
             return None
-        return Run(lines, end)
+        return Run([*lines], end)
 
     def take_rest(self) -> bytes:
         """The raw bytes behind the last packet taken, and forgets them: a pack begins there."""
@@ -173,6 +164,35 @@ class PktDecoder:
         self._fed.clear()
         self._fed_size = 0
         return True
+
+
+def _split(buffer: bytes, pos: int) -> tuple[Sequence[bytes], Marker | None, int, int]:
+    """Whole packets from ``pos`` on, up to the first marker; it; where they end; and how many bytes
+    the next packet needs.
+
+    Raises :class:`Malformed` where there is none before the bad one.
+    """
+    size = len(buffer)
+    lines: list[bytes] = []
+    while size - pos >= 4:
+        short = _SHORT.get(buffer[pos : pos + 4])
+        try:
+            length = _length(buffer, pos) if short is None else short
+        except Malformed:
+            if lines:
+                break
+            raise
+        if length < 3:
+            return lines, _MARKERS[length], pos + 4, 4
+        stop = pos + length
+        if stop > size:
+            return lines, None, pos, length
+        lines.append(buffer[pos + 4 : stop])
+        pos = stop
+    return lines, None, pos, 4
+
+
+_remembered_split = lru_cache(MAX_REMEMBERED)(_split)
 
 
 def _length(buffer: bytes, pos: int) -> int:

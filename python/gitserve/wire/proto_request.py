@@ -8,9 +8,17 @@ Git's document: gitprotocol-pack, "Git Transport".
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gitserve.record import Record
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.protocol_version import requested_version
+
+MAX_REMEMBERED = 256
+"""A busy server is asked for the same few repositories, by the same name, again and again."""
+
+MAX_REMEMBERED_SIZE = 256
+"""Bytes: clients choose them."""
 
 
 class ProtoRequest(Record):
@@ -32,6 +40,15 @@ class ProtoRequest(Record):
 
 def parse(payload: bytes) -> ProtoRequest:
     """Raises :class:`Malformed`."""
+    return _remembered(payload) if len(payload) <= MAX_REMEMBERED_SIZE else _parse(payload)
+
+
+@lru_cache(MAX_REMEMBERED)
+def _remembered(payload: bytes) -> ProtoRequest:
+    return _parse(payload)
+
+
+def _parse(payload: bytes) -> ProtoRequest:
     command, nul, rest = payload.partition(b"\0")
     service, blank, path = command.removesuffix(b"\n").partition(b" ")
     if not blank or not service or not path:

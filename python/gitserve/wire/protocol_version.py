@@ -31,5 +31,6 @@ def requested_version(parameters: Iterable[bytes]) -> int:
     version = 0
     for parameter in parameters:
         known = _KNOWN.get(parameter, 0)
-        version = max(version, known)
+        if known > version:
+            version = known
     return version
