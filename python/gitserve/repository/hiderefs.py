@@ -20,13 +20,23 @@ def hidden_patterns(config: Config, section: str, namespace: bytes = b"") -> tup
     Those of ``transfer`` and of the section itself make one list, in the order in which they stand.
     In a namespace names are matched as they are called in it, those behind ``^`` in full.
     """
-    values = config.get_merged("transfer.hiderefs", f"{section}.hiderefs")
-    if not values:
-        return ()
-    patterns = tuple(os.fsencode(value.rstrip("/") or value) for value in values)
-    if not namespace:
+    patterns = config.derived(_of_uploads if section == "uploadpack" else _of_pushes)
+    if not namespace or not patterns:
         return patterns
     return tuple(within for pattern in patterns for within in _within(pattern, namespace))
+
+
+def _of_uploads(config: Config) -> tuple[bytes, ...]:
+    return _configured(config, "uploadpack.hiderefs")
+
+
+def _of_pushes(config: Config) -> tuple[bytes, ...]:
+    return _configured(config, "receive.hiderefs")
+
+
+def _configured(config: Config, key: str) -> tuple[bytes, ...]:
+    values = config.get_merged("transfer.hiderefs", key)
+    return tuple([os.fsencode(value.rstrip("/") or value) for value in values])
 
 
 def _within(pattern: bytes, namespace: bytes) -> tuple[bytes, ...]:

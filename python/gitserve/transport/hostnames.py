@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import lru_cache
 
 from gitserve.options import DEFAULT_PORT
 
 MAX_HOST = 255
 """Bytes of a name: the longest that DNS knows."""
+
+MAX_REMEMBERED = 64
+"""Names: a server has a few. Clients choose them."""
 
 _IN_NAMES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_.:")
 
@@ -25,23 +29,7 @@ class HostNames:
 
     def __init__(self, said: bytes) -> None:
         """``said``: ``name``, ``name:port``, ``[address]:port``. Raises ValueError."""
-        name, port = said, b""
-        if said.startswith(b"["):
-            name, closed, rest = said[1:].partition(b"]")
-            if not closed or (rest and not rest.startswith(b":")):
-                raise ValueError("a host that is no address")
-            port = rest[1:]
-        elif said.count(b":") == 1:
-            name, _, port = said.partition(b":")
-        name = name.lower().removesuffix(b".")
-        if len(name) > MAX_HOST or not _IN_NAMES.issuperset(name):
-            raise ValueError("a host that is no name")
-        if name.startswith((b".", b"-")) or b".." in name:
-            raise ValueError("a host that climbs, or looks like an option")
-        if port and (not port.isdigit() or len(port) > 5):
-            raise ValueError("a port that is no number")
-        self.host = name.decode("ascii")
-        self.port = port.decode("ascii") or str(DEFAULT_PORT)
+        self.host, self.port = _parsed(said) if len(said) > MAX_HOST else _remembered(said)
         self._found: tuple[str, str] | None = None
 
     @property
@@ -104,3 +92,26 @@ def fixed_part(template: str) -> str | None:
     """The folder that no client has a say in; None when even the first is of his choosing."""
     folder = os.path.dirname(template.partition("%")[0])
     return folder if folder not in ("", "/") else None
+
+
+def _parsed(said: bytes) -> tuple[str, str]:
+    """Name and port."""
+    name, port = said, b""
+    if said.startswith(b"["):
+        name, closed, rest = said[1:].partition(b"]")
+        if not closed or (rest and not rest.startswith(b":")):
+            raise ValueError("a host that is no address")
+        port = rest[1:]
+    elif said.count(b":") == 1:
+        name, _, port = said.partition(b":")
+    name = name.lower().removesuffix(b".")
+    if len(name) > MAX_HOST or not _IN_NAMES.issuperset(name):
+        raise ValueError("a host that is no name")
+    if name.startswith((b".", b"-")) or b".." in name:
+        raise ValueError("a host that climbs, or looks like an option")
+    if port and (not port.isdigit() or len(port) > 5):
+        raise ValueError("a port that is no number")
+    return name.decode("ascii"), port.decode("ascii") or str(DEFAULT_PORT)
+
+
+_remembered = lru_cache(MAX_REMEMBERED)(_parsed)

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 
 from gitserve.errors import GitServeError, PeerError, Refused
 from gitserve.options import ConnectionOptions, DaemonOptions
@@ -54,6 +55,10 @@ DENIED = b"access denied or repository not exported"
 
 REFUSING_SECONDS = 1.0
 """For telling one client too many so; it must not keep a thread from others."""
+
+
+REMEMBERED = 256
+"""Paths as the log shows them, each at most one packet long."""
 
 
 class Daemon(Record):
@@ -236,10 +241,15 @@ def _request_line(
     seconds = time.perf_counter() - begun
     pushed = f" updated={tally.updated} refused={tally.refused}" if tally.commanded else ""
     return (
-        f"{shown_address(peer)} {quoted(request.service)} '{quoted(request.path)}'"
+        f"{shown_address(peer)} {_shown(request.service, request.path)}"
         f" v{request.version}: {result}; objects={tally.objects}{pushed}"
         f" sent={conversation.sent} received={conversation.received} seconds={seconds:.3f}"
     )
+
+
+@lru_cache(REMEMBERED)
+def _shown(service: bytes, path: bytes) -> str:
+    return f"{quoted(service)} '{quoted(path)}'"
 
 
 def made_daemon(

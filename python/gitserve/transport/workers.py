@@ -95,8 +95,8 @@ def run_workers(
         log.line(line)
     if on_listening is not None:
         on_listening(listeners)
-    # what there is by now stays: nobody need look through it for garbage, and so write to its pages,
-    # which the workers share
+    # what there is by now stays: nobody need look through it for garbage, nor write to its pages
+    # for that, which the workers share
     gc.collect()
     gc.freeze()
     try:

@@ -35,7 +35,7 @@ class Client:
 
     def drain(self) -> None: ...
 
-    def read(self, size: int, /) -> bytes:
+    def read(self, _size: int, /) -> bytes:
         return self._said.pop(0)
 
     def write(self, data: bytes, /) -> None:
