@@ -91,8 +91,25 @@ def test_compiled_constructors_are_the_same() -> None:
         Late()  # type: ignore[call-arg]
 
 
-SLOW = {"argparse", "dataclasses", "inspect", "logging", "re", "socket", "threading", "typing"}
-"""Each costs more than the whole of what one request does in Python."""
+LIGHT = {
+    "__future__", "_collections", "_functools", "_operator", "binascii", "collections",
+    "collections.abc", "contextlib", "enum", "errno", "functools", "itertools", "keyword",
+    "operator", "reprlib", "select", "types",
+}  # fmt: skip
+"""All of the standard library that one request needs beside what the interpreter starts with.
+argparse, dataclasses, inspect, logging, re, socket, subprocess, threading and typing each cost more
+than the whole of what the request does in Python."""
+
+OTHERS = {
+    "upload-pack": {"archive", "bundling", "hooks", "push", "receive", "upload_v0"},
+    "receive-pack": {"archive", "bundling", "proc_receive", "upload", "upload_v0", "upload_v2"},
+}
+"""Services and sessions that this request is not for."""
+
+ELSEWHERE = {"archiving", "clients", "dropin", "asgi", "client", "maintain", "server", "web"}
+"""Parts of the package that no program needs which serves one request."""
+
+ROAD = {"transport", "transport.pipes", "transport.stdio"}
 
 
 @pytest.mark.parametrize("service", ["upload-pack", "receive-pack"])
@@ -111,4 +128,10 @@ def test_one_request_imports_little(service: str, tmp_path: Path) -> None:
         check=True,
     )
     assert b"0000" in done.stdout
-    assert not SLOW & set(done.stderr.decode().split())
+    loaded = set(done.stderr.decode().split())
+    own = {name.removeprefix("gitserve.") for name in loaded if name.startswith("gitserve.")}
+    assert {"cli", "_core", "service.requests"} < own
+    assert {name for name in loaded if not name.startswith("gitserve")} <= LIGHT
+    assert {name for name in own if name.startswith("transport")} <= ROAD
+    assert not {name.partition(".")[0] for name in own} & ELSEWHERE
+    assert not {name.rpartition(".")[2] for name in own} & OTHERS[service]
