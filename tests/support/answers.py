@@ -17,12 +17,12 @@ class Answer:
     content: bytes
 
 
-def ask(url: str, method: str = "GET", **headers: str) -> Answer:
+def ask(url: str, method: str = "GET", content: bytes | None = None, **headers: str) -> Answer:
     """``If_Range="x"`` is the header ``If-Range``."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         with urllib.request.urlopen(
-            urllib.request.Request(url, method=method, headers=named), timeout=60
+            urllib.request.Request(url, content, method=method, headers=named), timeout=60
         ) as answer:
             return Answer(answer.status, answer.headers, answer.read())
     except urllib.error.HTTPError as error:

@@ -1,8 +1,9 @@
 """How packs are made for this repository's clients, where somebody has said it.
 
 In: the configuration. Out: ``pack.window``, ``pack.depth``, ``pack.windowMemory``,
-``pack.compression``, ``pack.allowPackReuse`` and ``core.bigFileThreshold`` of git-config(1), within
-bounds. ``pack.island`` is none of them: git asks for islands when it repacks, not when it serves.
+``pack.compression``, ``pack.allowPackReuse``, ``pack.threads``, ``pack.useBitmaps`` and
+``core.bigFileThreshold`` of git-config(1), within bounds. ``pack.island`` is none of them: git asks
+for islands when it repacks, not when it serves.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ MAX_WINDOW = 4095
 
 MAX_DEPTH = 4095
 """Of delta chains; git's own bound."""
+
+MAX_THREADS = 256
+"""Each has memory of its own, and a request more of them than processors is no faster."""
 
 BIG_FILE = 512 << 20
 """Bytes from which on a blob is never looked at for deltas; git's default."""
@@ -36,6 +40,9 @@ class PackRules(Record):
     """zlib's; -1: the usual one."""
     big_file_threshold: int
     reuse_packs: bool
+    threads: int = 0
+    """Of one request; 0: as many as processors."""
+    use_bitmaps: bool = True
 
 
 def pack_rules(config: Config) -> PackRules:
@@ -47,7 +54,18 @@ def pack_rules(config: Config) -> PackRules:
         level=compression(config),
         big_file_threshold=big_file_threshold(config),
         reuse_packs=_reuse(config),
+        threads=pack_threads(config),
+        use_bitmaps=config.get_bool("pack.usebitmaps", True),
     )
+
+
+def pack_threads(config: Config) -> int:
+    """``pack.threads``. Raises RepositoryError for a number that is none of threads."""
+    threads = config.get_int("pack.threads", 0)
+    if threads < 0:
+        where = config.origin("pack.threads")
+        raise RepositoryError(f"invalid number of threads specified ({threads}) {where}")
+    return min(threads, MAX_THREADS)
 
 
 def pack_window(config: Config) -> int:

@@ -26,6 +26,7 @@ from gitserve.record import TYPE_CHECKING
 from gitserve.repository.config import Config
 from gitserve.repository.hiderefs import hidden_patterns, without
 from gitserve.repository.native import NativeRepository
+from gitserve.repository.packrules import pack_threads
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
 from gitserve.service.hooks import AsksHooks
@@ -148,7 +149,7 @@ class ReceiveService:
             rules = _rules(push.repository)
             receiver = quarantine.receive(
                 max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
-                threads=self._threads or config.get_int("pack.threads", 0),
+                threads=self._threads or pack_threads(config),
                 examine=(rules.severities, rules.skip) if isinstance(rules, ObjectRules) else None,
             )
             self._read_pack(receiver)

@@ -16,6 +16,7 @@ from gitserve.repository.packrules import (
     big_file_threshold,
     compression,
     pack_depth,
+    pack_threads,
     pack_window,
 )
 from gitserve.repository.sharing import sharing
@@ -101,7 +102,7 @@ def maintain(
         least_packs=least.packs,
         least_loose=least.loose,
         grace=seconds_of(words),
-        threads=threads or max(0, config.get_int("pack.threads", 0)),
+        threads=threads or pack_threads(config),
         window=pack_window(config),
         depth=pack_depth(config),
         level=compression(config),

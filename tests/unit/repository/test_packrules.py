@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from gitserve.errors import RepositoryError
 from gitserve.repository.config import Config, ConfigError
-from gitserve.repository.packrules import PackRules, compression, pack_rules
+from gitserve.repository.packrules import (
+    MAX_THREADS,
+    PackRules,
+    compression,
+    pack_rules,
+    pack_threads,
+)
 
 
 def configured(**values: str) -> Config:
@@ -19,9 +25,18 @@ def test_nothing_said() -> None:
 def test_all_said() -> None:
     config = configured(
         pack_window="250", pack_depth="9999999", pack_windowmemory="10m", pack_compression="9",
-        core_bigfilethreshold="1k", pack_allowpackreuse="no",
+        core_bigfilethreshold="1k", pack_allowpackreuse="no", pack_threads="3",
+        pack_usebitmaps="off",
     )  # fmt: skip
-    assert pack_rules(config) == PackRules(250, 4095, 10 << 20, 9, 1024, reuse_packs=False)
+    assert pack_rules(config) == PackRules(
+        250, 4095, 10 << 20, 9, 1024, reuse_packs=False, threads=3, use_bitmaps=False
+    )
+
+
+def test_threads() -> None:
+    assert pack_threads(configured(pack_threads="99999999999")) == MAX_THREADS
+    with pytest.raises(RepositoryError, match=r"invalid number of threads specified \(-1\) "):
+        pack_threads(configured(pack_threads="-1"))
 
 
 @pytest.mark.parametrize(
