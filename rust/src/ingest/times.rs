@@ -1,10 +1,11 @@
 //! The times of a cruft pack that is published once more (`gitformat-pack`, "pack-*.mtimes files").
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 
 use super::error::IngestError;
-use crate::hash::{HashKind, Hasher};
+use super::pack_file::HashedFile;
+use crate::hash::HashKind;
 
 const HEADER_LEN: usize = 12;
 
@@ -18,9 +19,10 @@ pub(super) fn keep_latest(new: &Path, old: &Path, fsync: bool) -> Result<(), Ing
         _ => return Ok(()),
     };
     let Some(end) = merged.len().checked_sub(2 * hash.len()) else { return Ok(()) };
+    let sum_at = end + hash.len();
     let is_of_one_pack = older.len() == merged.len()
         && older.starts_with(&merged[..HEADER_LEN])
-        && older[end..end + hash.len()] == merged[end..end + hash.len()];
+        && older[end..sum_at] == merged[end..sum_at];
     if !is_of_one_pack || end < HEADER_LEN {
         // what is there is no such list: it goes
         return Ok(());
@@ -32,13 +34,54 @@ pub(super) fn keep_latest(new: &Path, old: &Path, fsync: bool) -> Result<(), Ing
             time.copy_from_slice(other);
         }
     }
-    let mut hasher = Hasher::new(hash);
-    let sum_at = end + hash.len();
-    hasher.update(&merged[..sum_at]);
-    merged[sum_at..].copy_from_slice(hasher.finish().as_bytes());
-    fs::write(new, merged).map_err(IngestError::io(new))?;
+    // made anew: nobody may write to the one that is there, who made it neither
+    fs::remove_file(new).map_err(IngestError::io(new))?;
+    let mut file = HashedFile::create(new.to_owned(), hash)?;
+    file.write(&merged[..sum_at])?;
+    let file = file.finish()?;
     if fsync {
-        File::open(new).and_then(|file| file.sync_all()).map_err(IngestError::io(new))?;
+        file.handle().sync_all().map_err(IngestError::io(new))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Hasher;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn list(times: &[u32], pack: u8) -> Vec<u8> {
+        let mut bytes = b"MTME\0\0\0\x01\0\0\0\x01".to_vec();
+        times.iter().for_each(|time| bytes.extend(time.to_be_bytes()));
+        bytes.extend([pack; 20]);
+        let mut hasher = Hasher::new(HashKind::Sha1);
+        hasher.update(&bytes);
+        bytes.extend_from_slice(hasher.finish().as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn each_object_has_the_later_time_in_a_file_that_nobody_writes_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (new, old) = (dir.path().join("new"), dir.path().join("old"));
+        let put = |path: &Path, bytes: Vec<u8>| {
+            let _ = fs::remove_file(path);
+            fs::write(path, bytes).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+        };
+        let ours = [1, 300, 5];
+        for (theirs, wanted) in [
+            (list(&[2, 7, 1 << 24], 9), list(&[2, 300, 1 << 24], 9)),
+            (list(&[2, 7, 8], 8), list(&ours, 9)),
+            (list(&[2, 7], 9), list(&ours, 9)),
+            (b"no list".to_vec(), list(&ours, 9)),
+        ] {
+            put(&new, list(&ours, 9));
+            put(&old, theirs);
+            keep_latest(&new, &old, true).unwrap();
+            assert_eq!(fs::read(&new).unwrap(), wanted);
+            assert_eq!(fs::metadata(&new).unwrap().permissions().mode() & 0o222, 0);
+        }
+    }
 }
