@@ -55,7 +55,7 @@ pub struct Examiner {
     /// Where the objects lie, and what is wrong with them.
     told: Vec<(u64, ObjectId, Fault)>,
     refused: bool,
-    found: tree::Found,
+    pub(super) found: tree::Found,
 }
 
 impl Examiner {
@@ -113,6 +113,12 @@ pub fn report(
     let special =
         [(found.gitmodules, Kind::Gitmodules), (found.gitattributes, Kind::Gitattributes)];
     for (ids, kind) in special {
+        if ids.len() > tree::MOST_FOUND {
+            let (most, name) = (tree::MOST_FOUND, kind.name());
+            report.refused = true;
+            report.lines.push(format!("error: more than {most} different {name} files"));
+            continue;
+        }
         let mut ids: Vec<ObjectId> = ids.into_iter().collect();
         ids.sort_unstable();
         for id in ids.iter().filter(|id| !rules.skip.contains(*id)) {
@@ -163,6 +169,13 @@ enum Kind {
 }
 
 impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Gitmodules => ".gitmodules",
+            Kind::Gitattributes => ".gitattributes",
+        }
+    }
+
     fn check(self, source: &Snapshot, id: &ObjectId) -> Result<Vec<Fault>, SourceError> {
         use Message::{
             GitattributesBlob, GitattributesLarge, GitattributesMissing, GitmodulesBlob,

@@ -4,11 +4,17 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use super::check::{Examiner, report};
 use super::message::{Message, Rules, Severity};
 use super::names::{GITMODULES, is_dotgit, is_dotted};
 use super::special::{check_gitattributes, check_gitmodules};
 use super::{commit, tag, tree};
+use crate::hash::{HashKind, ObjectId};
+use crate::object::ObjectKind;
+use crate::store::testing::TestRepo;
+use crate::watch::Watch;
 
 const TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 const WHO: &str = "A U Thor <author@example.com> 1700000000 +0000";
@@ -232,6 +238,24 @@ fn what_submodules_may_say() {
     assert_eq!(modules("[submodule \"a\n\"]\n"), [Message::GitmodulesParse]);
     assert_eq!(modules("[submodule \"a\"]\n= b\n"), [Message::GitmodulesParse]);
     assert_eq!(modules("[other \"..\"]\n\turl = -x\n"), []);
+}
+
+#[test]
+fn so_many_files_are_not_looked_for() {
+    let repo = TestRepo::new(HashKind::Sha1);
+    let mut examiner = Examiner::new(Arc::default(), HashKind::Sha1);
+    let mut data = Vec::new();
+    for number in 0..tree::MOST_FOUND as u32 + 2 {
+        data.extend_from_slice(b"100644 .gitattributes\0");
+        data.extend_from_slice(&[&number.to_be_bytes()[..], &[7; 16]].concat());
+    }
+    let id = ObjectId::from_hex(TREE.as_bytes()).unwrap();
+    examiner.look(0, &id, ObjectKind::Tree, &data);
+    assert_eq!(examiner.found.gitattributes.len(), tree::MOST_FOUND + 1);
+    let report = report(vec![examiner], &repo.snapshot(), &Watch::new()).unwrap();
+    assert!(report.refused);
+    let told = "error: more than 500000 different .gitattributes files";
+    assert!(report.lines.iter().any(|line| line == told), "{:?}", report.lines);
 }
 
 #[test]

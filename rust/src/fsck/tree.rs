@@ -7,7 +7,7 @@ use super::names::{
     GITATTRIBUTES, GITIGNORE, GITMODULES, MAILMAP, has_dotgit_behind_backslash, is_dotgit,
     is_dotted,
 };
-use crate::hash::{IdSet, ObjectId};
+use crate::hash::ObjectId;
 
 /// A component longer than this is of no file system.
 const LONGEST_NAME: usize = 4096;
@@ -15,11 +15,23 @@ const LONGEST_NAME: usize = 4096;
 const TREE: u32 = 0o040_000;
 const LINK: u32 = 0o120_000;
 
-/// What a tree names that has to be looked into.
+/// Files of each kind that are looked into; a pack that names more is refused. Trees name what need
+/// not exist, a few bytes for each.
+pub(super) const MOST_FOUND: usize = 500_000;
+
+/// What trees name that has to be looked into; of each at most one more than [`MOST_FOUND`].
+///
+/// Keyed by what strangers choose, so hashed with a secret.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    pub(super) gitmodules: IdSet,
-    pub(super) gitattributes: IdSet,
+    pub(super) gitmodules: HashSet<ObjectId>,
+    pub(super) gitattributes: HashSet<ObjectId>,
+}
+
+fn note(files: &mut HashSet<ObjectId>, id: Option<ObjectId>) {
+    if files.len() <= MOST_FOUND {
+        files.extend(id);
+    }
 }
 
 struct Entry<'a> {
@@ -105,13 +117,13 @@ fn look_at(entry: &Entry<'_>, say: &mut impl FnMut(Message, &'static str), found
         if is_dotted(name, GITMODULES) {
             match is_link {
                 true => say(Message::GitmodulesSymlink, ".gitmodules is a symbolic link"),
-                false => found.gitmodules.extend(id),
+                false => note(&mut found.gitmodules, id),
             }
         }
         if is_dotted(name, GITATTRIBUTES) {
             match is_link {
                 true => say(Message::GitattributesSymlink, ".gitattributes is a symlink"),
-                false => found.gitattributes.extend(id),
+                false => note(&mut found.gitattributes, id),
             }
         }
         if is_link && is_dotted(name, GITIGNORE) {
