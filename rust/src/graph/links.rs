@@ -6,7 +6,7 @@
 //! inflating a single tree again; else [`super::check_connected`] walks and finds out what is wrong.
 //!
 //! A pack that is closed has at most as many targets as objects. So what is kept is bounded by the
-//! pack, whatever its trees say.
+//! pack, whatever its trees say, and for very large packs by a number of its own.
 
 use std::collections::HashMap;
 
@@ -17,6 +17,10 @@ use crate::object::{Commit, ObjectKind, Tag, TreeIter};
 /// More objects than this outside the pack are as well looked for by a walk, which compares with
 /// what was there before, tree by tree.
 pub const MOST_OUTSIDE: usize = 1000;
+
+/// More targets than this, some 150 MB, no thread gathers: what a pack's header promises need not
+/// come, and a walk, which keeps a bit an object, can tell as well.
+const MOST_TARGETS: usize = 3_500_000;
 
 /// Of smaller packs nobody gathers links: walking them is quicker than what follows.
 pub const WORTH_GATHERING: u32 = 2000;
@@ -42,7 +46,7 @@ impl Links {
         Self {
             hash,
             targets: HashMap::new(),
-            most: objects as usize + MOST_OUTSIDE,
+            most: MOST_TARGETS.min(objects as usize) + MOST_OUTSIDE,
             recent_trees: Recent::new(hash, recent::FEW),
             recent_blobs: Recent::new(hash, recent::MANY),
             given_up: false,
@@ -225,5 +229,6 @@ mod tests {
             assert!(links.targets.len() <= 4 + MOST_OUTSIDE);
         }
         assert_eq!(outside(vec![links], |_| None), None);
+        assert!(Links::new(HASH, u32::MAX).most < 2 * MOST_TARGETS, "whatever a header promises");
     }
 }
