@@ -218,7 +218,8 @@ def test_it_may_be_stopped_at_any_moment(git: Git, pushed: Path, sign: signal.Si
     for quarantine in (pushed / "objects").glob("incoming-*"):
         assert sign == signal.SIGKILL
         # as if it were a while ago
-        for path in (quarantine / "pack", quarantine):
+        # which may have been made without the folder in it
+        for path in filter(Path.is_dir, (quarantine / "pack", quarantine)):
             for inner in path.iterdir():
                 if inner.is_file():
                     inner.unlink()
