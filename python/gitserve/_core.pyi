@@ -602,7 +602,7 @@ class Upkeep:
         fsync: set[str] | None = None,
         pack_refs: bool = True,
         write_bitmap: bool = True,
-        graph: tuple[bool, tuple[int, int | None] | None] | None = None,
+        graph: tuple[bool, tuple[int, int | None, bool] | None] | None = None,
     ) -> str | None:
         """Does it in the background, one repository after the other, unless it waits already.
 
@@ -624,16 +624,16 @@ class Upkeep:
         fsync: set[str] | None = None,
         pack_refs: bool = True,
         write_bitmap: bool = True,
-        graph: tuple[bool, tuple[int, int | None] | None] | None = None,
+        graph: tuple[bool, tuple[int, int | None, bool] | None] | None = None,
         on_progress: Callable[[str, int, int | None, bool], None] | None = None,
     ) -> tuple[list[tuple[str, int]], list[str]]:
         """Rolls up loose objects and small packs, or with ``full`` everything into one pack.
 
         Nothing is done unless ``least_packs`` packs or ``least_loose`` loose objects would go.
         ``grace``: seconds for which unreachable objects are kept; None: forever. ``graph``: whether
-        a commit-graph has corrected dates, and if it has filters, their version (0: as there are)
-        and how many may be new; None: none is written. Gives numbers by name and warnings. Raises
-        Busy when somebody else is at it.
+        a commit-graph has corrected dates, and if it has filters, their version (0: as there are),
+        how many may be new, and whether a roll-up begins with them; None: none is written. Gives
+        numbers by name and warnings. Raises Busy when somebody else is at it.
         """
 
 def share_out(

@@ -27,8 +27,10 @@ pub enum Phase {
     Checking,
     /// Noting what commits reach.
     Indexing,
-    /// Comparing commits for the commit-graph.
+    /// Reading commits for the commit-graph.
     Graphing,
+    /// Comparing their trees.
+    Filtering,
 }
 
 impl Phase {
@@ -44,6 +46,7 @@ impl Phase {
             Phase::Checking => "Checking connectivity",
             Phase::Indexing => "Building bitmaps",
             Phase::Graphing => "Writing commit-graph",
+            Phase::Filtering => "Making changed-path filters",
         }
     }
 }

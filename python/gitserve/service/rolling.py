@@ -114,8 +114,9 @@ def writes_bitmaps(repository: NativeRepository) -> bool:
     return repository.config.get_bool("repack.writebitmaps", repository.is_bare)
 
 
-Graph: TypeAlias = "tuple[bool, tuple[int, int | None] | None]"
-"""Corrected dates; filters: their version, or 0 for that which is there, and how many new ones."""
+Graph: TypeAlias = "tuple[bool, tuple[int, int | None, bool] | None]"
+"""Corrected dates; filters: their version, or 0 for that which is there, how many new ones, and
+whether a roll-up behind a push begins with them where there are none."""
 
 
 def graph_of(config: Config) -> Graph | None:
@@ -131,7 +132,8 @@ def graph_of(config: Config) -> Graph | None:
     most_new = config.get_int("commitgraph.maxnewfilters", -1)
     # 0 is for readers: what is written then is of the first version
     versions = {-1: 0, 2: 2}
-    return dates, (versions.get(version, 1), most_new if most_new >= 0 else None)
+    is_asked_for = config.get("commitgraph.changedpaths") is not None
+    return dates, (versions.get(version, 1), most_new if most_new >= 0 else None, is_asked_for)
 
 
 def rolled_from(config: Config) -> tuple[int, int] | None:

@@ -18,9 +18,9 @@ pub(super) use target::Target;
 use super::MaintainError;
 use crate::bitmap::{Bits, Reachability, encode, encode_shortest};
 use crate::graph::Found;
-use crate::hash::ObjectId;
+use crate::hash::{IdSet, ObjectId};
 use crate::ingest::{HashedFile, NewFile};
-use crate::object::ObjectKind;
+use crate::object::{Commit, ObjectKind, Tag};
 use crate::source::{ObjectNumber, ObjectSource};
 use crate::store::Snapshot;
 use crate::watch::{Phase, Watch};
@@ -33,6 +33,9 @@ const MOST_BYTES: usize = 256 << 20;
 const MOST_DISTANCE: usize = 10;
 /// All of the pack is in the pack; there are path hashes.
 const FLAGS: u16 = 0x1 | 0x4;
+/// Commits without a bit that may lie between tips and those that have one: small packs that are
+/// left out. Who borrows objects has no end of them.
+const MOST_BEYOND: usize = 10_000;
 /// When there are more earlier bitmaps, every other one goes that is no tip's.
 const MOST_TAKEN_OVER: usize = 1000;
 
@@ -55,10 +58,7 @@ pub(super) fn write(
 ) -> Result<Option<(NewFile, usize)>, MaintainError> {
     let room = MOST_BYTES / ((target.count() as usize).div_ceil(64) * 8).max(1);
     let mut walk = Walk::new(source, target, watch);
-    let mut numbers = Vec::new();
-    for tip in tips {
-        numbers.extend(source.lookup(tip)?.filter(|&number| target.bit(number).is_some()));
-    }
+    let numbers = newest(target, source, tips, watch)?;
     let made = match known {
         Known::Found(found) => of_found(&mut walk, found, &numbers, room, watch)?,
         Known::Earlier(earlier) => of_earlier(&mut walk, source, earlier, &numbers, room, watch)?,
@@ -66,10 +66,43 @@ pub(super) fn write(
     if !made || walk.made.is_empty() {
         return Ok(None);
     }
-    walk.complete_kinds()?;
+    if !walk.complete_kinds()? {
+        return Err(MaintainError::Contradicted);
+    }
     let file = encode_all(path, target, source, &walk)?;
     watch.end();
     Ok(Some((file, walk.made.len())))
+}
+
+/// The tips, or of those without a bit the first commits behind them that have one.
+fn newest(
+    target: &Target,
+    source: &Snapshot,
+    tips: &[ObjectId],
+    watch: &Watch,
+) -> Result<Vec<ObjectNumber>, MaintainError> {
+    let (mut newest, mut seen) = (Vec::new(), IdSet::default());
+    let (mut stack, mut room) = (tips.to_vec(), MOST_BEYOND);
+    let mut reader = source.reader();
+    while let Some(id) = stack.pop() {
+        watch.check()?;
+        let Some(number) = source.lookup(&id)? else { continue };
+        if target.bit(number).is_some() {
+            newest.push(number);
+        } else if room > 0 && seen.insert(id) {
+            room -= 1;
+            let (kind, content) = reader.read(number)?;
+            match kind {
+                ObjectKind::Commit => stack
+                    .extend(Commit::parse(content).into_iter().flat_map(|commit| commit.parents)),
+                ObjectKind::Tag => stack.extend(Tag::parse(content).map(|tag| tag.target)),
+                ObjectKind::Tree | ObjectKind::Blob => {}
+            }
+        }
+    }
+    newest.sort_unstable();
+    newest.dedup();
+    Ok(newest)
 }
 
 /// False: something has no bit, and hence nothing is of use.

@@ -30,6 +30,12 @@ pub enum MaintainError {
     /// More objects than a pack's header counts.
     #[error("{0} objects do not fit one pack")]
     TooMany(usize),
+    /// A folder says of an object what it is not.
+    #[error("entries of trees contradict the objects that they name")]
+    Contradicted,
+    /// Its file's field for the time is too short.
+    #[error("commit {0} is dated after the year 2514")]
+    TooLate(crate::hash::ObjectId),
     /// A new pack lacks what it was made of: our bug. Nothing was removed.
     #[error("object {0} is not in the new pack; nothing was removed")]
     Lost(crate::hash::ObjectId),

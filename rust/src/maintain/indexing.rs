@@ -27,6 +27,9 @@ use crate::watch::Watch;
 
 /// Behind pushes the files are written again when one in so many objects is not in them.
 const PART_NEW: u64 = 32;
+/// Small packs that together have less than one in so many are left out then: they are rolled up
+/// soon, and an index that names them goes with them. Less than what is new by [`PART_NEW`].
+const PART_LEFT_OUT: u64 = 64;
 
 /// See the module.
 pub(super) struct Indexing<'a> {
@@ -74,22 +77,28 @@ impl Indexing<'_> {
         if !self.options.write_bitmap || self.survey.packs.iter().any(|pack| pack.is_promised) {
             return Ok(0);
         }
-        let packs = self.covered(folder, going, new)?;
-        let total: u64 = packs.iter().map(|packed| u64::from(packed.pack.object_count())).sum();
         let source: &dyn ObjectSource = &**self.source;
         let earlier = source.reachability().filter(|earlier| !earlier.commits().is_empty());
+        let is_thorough = self.options.is_thorough();
+        if earlier.is_none() && !is_thorough {
+            return Ok(0);
+        }
+        let mut packs = self.covered(folder, going, new)?;
+        let total: u64 = packs.iter().map(|packed| u64::from(packed.pack.object_count())).sum();
         let is_lost = self.is_lost(folder, earlier.as_deref(), going);
         if !is_lost {
             let known = earlier.as_ref().map_or(0, |earlier| u64::from(earlier.count()));
             let missing = total.saturating_sub(known);
-            let is_enough = if self.options.is_thorough() {
-                missing == 0 && earlier.is_some()
-            } else {
-                earlier.is_none() || missing < known / PART_NEW
+            let is_enough = match is_thorough {
+                true => missing == 0 && earlier.is_some(),
+                false => missing < known / PART_NEW,
             };
             if is_enough {
                 return Ok(0);
             }
+        }
+        if !is_thorough {
+            leave_out_small(&mut packs, total);
         }
         match packs.len() {
             0 => Ok(0),
@@ -229,6 +238,17 @@ impl Indexing<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Takes out the smallest packs, whose objects are few beside the `total`.
+fn leave_out_small(packs: &mut Vec<Covered>, total: u64) {
+    packs.sort_by_key(|packed| std::cmp::Reverse(packed.pack.object_count()));
+    let mut rest = total;
+    packs.retain(|packed| {
+        let stays = rest >= total.div_ceil(PART_LEFT_OUT);
+        rest -= u64::from(packed.pack.object_count());
+        stays
+    });
 }
 
 /// Goes unless it is put in its place.

@@ -144,6 +144,35 @@ fn behind_pushes_only_when_much_is_new() {
 }
 
 #[test]
+fn behind_pushes_it_outlives_the_packs_that_are_rolled_up_next() {
+    let repo = Repo::new();
+    repo.commits("main", 1, 300);
+    repo.maintain(&full());
+    let behind_pushes = Options { least: Least { packs: 2, loose: 10 }, ..Options::default() };
+    repo.commits("main", 301, 60);
+    let mut next = 400;
+    let mut push_twice = || {
+        for _ in 0..2 {
+            repo.commits("main", next, 1);
+            next += 1;
+        }
+        repo.maintain(&behind_pushes)
+    };
+    let report = push_twice();
+    assert!(report.after.packs == 3 && report.bitmaps > 100, "{report:?}");
+    check_bitmaps(&repo, &["main~2", "main~50"]);
+    let before = fs::read(midx(&repo)).unwrap();
+    let report = push_twice();
+    assert_eq!((report.after.packs, report.bitmaps), (3, 0), "{report:?}");
+    assert!(fs::read(midx(&repo)).unwrap() == before);
+    check_bitmaps(&repo, &["main~4"]);
+    // who asks for it gets all
+    let report = repo.maintain(&Options::default());
+    assert!(report.bitmaps > 100, "{report:?}");
+    check_bitmaps(&repo, &["main"]);
+}
+
+#[test]
 fn a_chain_of_indexes_goes_before_its_packs() {
     let repo = Repo::new();
     repo.commits("main", 1, 2);
@@ -279,4 +308,29 @@ fn a_repack_beside_it_leaves_none_that_names_what_is_gone() {
     made.check_packs(&folder).unwrap();
     repo.git(&["repack", "-adq"]);
     assert!(made.check_packs(&folder).is_err());
+}
+
+#[test]
+fn of_what_trees_contradict_none_is_written() {
+    for options in [Options::default(), full()] {
+        let repo = Repo::new();
+        repo.commits("main", 1, 3);
+        let blob = repo.git_with(&["hash-object", "-w", "--stdin"], b"content");
+        let folder = repo.git_with(&["mktree"], format!("100644 blob {blob}\tname\n").as_bytes());
+        let right = repo.git_with(&["mktree"], format!("040000 tree {folder}\tit\n").as_bytes());
+        let id = crate::hash::ObjectId::from_hex(folder.as_bytes()).unwrap();
+        let wrong = [b"100644 it\0", id.as_bytes()].concat();
+        let raw = ["hash-object", "-w", "-t", "tree", "--literally", "--stdin"];
+        let wrong = repo.git_with(&raw, &wrong);
+        for (branch, tree) in [("right", &right), ("wrong", &wrong)] {
+            let commit = repo.git(&["commit-tree", "-m", branch, tree]);
+            repo.git(&["update-ref", &format!("refs/heads/{branch}"), &commit]);
+        }
+        repo.maintain(&options);
+        let place = repo.place();
+        let store = crate::store::Store::open(&place.objects_dir, place.hash, &[]).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let _ = snapshot.reachability();
+        assert_eq!(snapshot.take_warnings(), [""; 0]);
+    }
 }

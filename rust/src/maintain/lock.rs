@@ -97,11 +97,11 @@ fn other(path: &Path) -> Option<String> {
         }
     }
     let written = file.metadata().ok()?.modified().ok()?;
-    let is_believed =
+    let is_too_old =
         SystemTime::now().duration_since(written).is_ok_and(|passed| passed > BELIEVED);
     let pid: libc::pid_t = pid.parse().ok()?;
     let lives = host != host_name() || is_alive(pid);
-    (!is_believed && lives).then_some(who)
+    (!is_too_old && lives).then_some(who)
 }
 
 fn is_alive(pid: libc::pid_t) -> bool {

@@ -129,7 +129,8 @@ impl Run<'_> {
     }
 
     fn refs(&self, report: &mut Report) -> Result<(), MaintainError> {
-        if self.options.pack_refs && self.is_asked_for(report) {
+        let is_due = || self.options.is_thorough() || self.place.refs.is_pack_due().unwrap_or(true);
+        if self.options.pack_refs && self.is_asked_for(report) && is_due() {
             let fsync = self.options.sync.reference;
             self.place.refs.share(self.place.sharing);
             match self.place.refs.pack(&**self.source, fsync) {
@@ -288,7 +289,13 @@ impl Run<'_> {
             let name = packer.write(parts.reachable.clone(), self.options.full, None)?;
             if self.options.write_bitmap && parts.is_closed {
                 let index = quarantine.path().join(format!("pack/pack-{name}.idx"));
-                report.bitmaps = self.write_bitmaps(&index, parts)?;
+                match self.write_bitmaps(&index, parts) {
+                    // the pack itself is as good as before
+                    Err(error @ MaintainError::Contradicted) => {
+                        report.warnings.push(format!("no bitmaps written: {error}"));
+                    }
+                    made => report.bitmaps = made?,
+                }
             }
         }
         if !parts.waiting.is_empty() {

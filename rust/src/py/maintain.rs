@@ -164,13 +164,15 @@ impl Upkeep {
     }
 }
 
-/// Corrected dates, and if there are to be filters: their version (0: any), how many new ones.
-type Graph = (bool, Option<(u32, Option<usize>)>);
+/// Corrected dates, and if there are to be filters: their version (0: any), how many new ones, and
+/// are they begun with behind pushes?
+type Graph = (bool, Option<(u32, Option<usize>, bool)>);
 
 fn graph_options((dates, filters): Graph) -> GraphOptions {
-    let filters = filters.map(|(version, most_new)| FilterOptions {
+    let filters = filters.map(|(version, most_new, is_asked_for)| FilterOptions {
         version: FilterVersion::of_number(version),
         most_new,
+        is_asked_for,
     });
     GraphOptions { dates, filters }
 }

@@ -9,7 +9,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::sync::PoisonError;
 
-use super::UpdateError;
 use super::folders::{Folders, prune_parents};
 use super::lock::LockFile;
 use super::name;
@@ -17,8 +16,22 @@ use super::packed_edit::{Addition, PackedLock};
 use super::peel::Peeler;
 use super::read::{self, RawRef};
 use super::store::FileRefs;
+use super::{RefError, UpdateError};
 use crate::hash::ObjectId;
 use crate::source::ObjectSource;
+
+/// To pack loose refs writes all packed ones anew: one in so many is to be loose.
+const PART_LOOSE: usize = 64;
+/// Fewer loose refs than this are no burden to readers, more than that are.
+const LEAST_LOOSE: usize = 16;
+const MOST_LOOSE: usize = 512;
+
+/// Are there many loose refs, beside the packed ones?
+pub(super) fn is_due(refs: &FileRefs) -> Result<bool, RefError> {
+    let loose = refs.loose_names()?.len();
+    let packed = refs.packed_now()?.len();
+    Ok(loose >= (packed / PART_LOOSE).clamp(LEAST_LOOSE, MOST_LOOSE))
+}
 
 /// Packs all loose refs whose objects are there; how many.
 pub(super) fn pack_loose(
@@ -124,6 +137,28 @@ mod tests {
     use super::super::testing::{Fixture, delete, plain, set};
     use super::*;
     use crate::hash::HashKind;
+
+    #[test]
+    fn behind_pushes_only_when_many_are_loose() {
+        let fixture = Fixture::new(HashKind::Sha1);
+        let create = |numbers: std::ops::Range<usize>| {
+            let value = format!("{}\n", fixture.two);
+            numbers
+                .into_iter()
+                .for_each(|nth| fixture.repo.write(&format!("refs/heads/b{nth}"), &value));
+        };
+        let is_due = || fixture.store.is_pack_due().unwrap();
+        create(0..10);
+        assert!(!is_due());
+        create(10..20);
+        assert!(is_due());
+        create(20..64 * 30);
+        fixture.store.pack(&fixture.repo.objects(), false).unwrap();
+        create(64 * 30..64 * 30 + 20);
+        assert!(!is_due());
+        create(64 * 31..64 * 31 + 20);
+        assert!(is_due());
+    }
 
     #[test]
     fn what_git_would_pack_is_packed() {

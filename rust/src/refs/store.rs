@@ -58,6 +58,11 @@ pub trait RefBackend: Send + Sync {
         let _ = (objects, fsync);
         Ok(0)
     }
+
+    /// Is that worth what it costs, to who has not been asked to?
+    fn is_pack_due(&self) -> Result<bool, RefError> {
+        Ok(true)
+    }
 }
 
 /// The refs of one repository, however they are kept.
@@ -126,6 +131,11 @@ impl RefStore {
     /// Puts loose refs into `packed-refs`; how many. Nothing where refs are kept otherwise.
     pub fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {
         self.backend.pack(objects, fsync)
+    }
+
+    /// See [`RefBackend::is_pack_due`].
+    pub fn is_pack_due(&self) -> Result<bool, RefError> {
+        self.backend.is_pack_due()
     }
 }
 
@@ -300,5 +310,9 @@ impl RefBackend for FileRefs {
 
     fn pack(&self, objects: &dyn ObjectSource, fsync: bool) -> Result<usize, UpdateError> {
         super::pack_loose::pack_loose(self, objects, fsync)
+    }
+
+    fn is_pack_due(&self) -> Result<bool, RefError> {
+        super::pack_loose::is_due(self)
     }
 }

@@ -96,8 +96,9 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Notes the kinds of objects that nobody came across.
-    pub(super) fn complete_kinds(&mut self) -> Result<(), MaintainError> {
+    /// Notes the kinds of objects that nobody came across. False: something has two, for folders
+    /// say of it what it is not.
+    pub(super) fn complete_kinds(&mut self) -> Result<bool, MaintainError> {
         let mut known = Bits::new(self.target.count());
         self.kinds.iter().for_each(|kind| known.or(kind));
         for bit in (0..self.target.count()).filter(|&bit| !known.contains(bit)) {
@@ -105,7 +106,8 @@ impl<'a> Walk<'a> {
             let (kind, _) = self.reader.header(self.target.numbers[bit as usize])?;
             self.kinds[kind as usize - 1].insert(bit);
         }
-        Ok(())
+        let total: u64 = self.kinds.iter().map(|kind| u64::from(kind.count())).sum();
+        Ok(total == u64::from(self.target.count()))
     }
 
     /// A commit; `None` when a parent has no bit, as in shallow histories.

@@ -14,6 +14,8 @@ use crate::watch::Watch;
 const CHECK_EVERY: usize = 256;
 /// Positions from here on have a meaning of their own.
 const MOST_COMMITS: usize = 0x7000_0000;
+/// Times have 34 bits, and are not to be cut off.
+const LATEST: u64 = (1 << 34) - 1;
 /// The highest topological level: 30 bits.
 const HIGHEST_LEVEL: u32 = (1 << 30) - 1;
 
@@ -71,6 +73,7 @@ pub(super) fn gather(
         let parents = commit.parents.iter().copied();
         stack.extend(parents.filter(|&parent| walk.seen.insert(parent)));
         found.push((id, commit));
+        watch.add(1);
     }
     if found.len() >= MOST_COMMITS {
         return Err(MaintainError::TooMany(found.len()));
@@ -126,7 +129,7 @@ impl<'a> Walk<'a> {
         Ok(commits)
     }
 
-    fn read(&mut self, id: &ObjectId) -> Result<Commit, SourceError> {
+    fn read(&mut self, id: &ObjectId) -> Result<Commit, MaintainError> {
         self.steps += 1;
         if self.steps.is_multiple_of(CHECK_EVERY) {
             self.watch.check()?;
@@ -137,7 +140,11 @@ impl<'a> Walk<'a> {
         let number = self.source.lookup(id)?.ok_or(SourceError::Missing(*id))?;
         let content = self.reader.read_as(self.source, number, ObjectKind::Commit)?;
         let malformed = |_| SourceError::Malformed { id: *id, kind: ObjectKind::Commit };
-        Commit::parse(content).map_err(malformed)
+        let commit = Commit::parse(content).map_err(malformed)?;
+        if commit.time > LATEST {
+            return Err(MaintainError::TooLate(*id));
+        }
+        Ok(commit)
     }
 }
 

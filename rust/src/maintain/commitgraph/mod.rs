@@ -1,9 +1,10 @@
 //! Writes the commit-graph: what refs reach, as one file (`gitformat-commit-graph`).
 //!
 //! In: a repository and its tips. Out: `info/commit-graph`, in the place of what was there, a chain
-//! included; or nothing, where it holds all that already. Stages: [`history`] finds the commits and
-//! numbers their generations, [`changes`] compares trees for the filters of [`bloom`], and here is
-//! the layout. Filters of earlier files are taken over.
+//! included; or nothing, where it holds all that already, and behind pushes where there is none.
+//! Stages: [`history`] finds the commits and numbers their generations, [`changes`] compares trees
+//! for the filters of [`bloom`], and here is the layout. Filters of earlier files are taken over;
+//! behind pushes none are begun with unless that is asked for.
 //!
 //! The file takes its place by a rename once it is on the disk, under `commit-graph.lock`, by which
 //! git's own writers are kept out.
@@ -34,10 +35,8 @@ use history::Row;
 const NO_PARENT: u32 = 0x7000_0000;
 /// Further parents are in the list of edges; the last of them; a date is in the overflow chunk.
 const FLAG: u32 = 1 << 31;
-/// Times have 34 bits.
-const LATEST: u64 = (1 << 34) - 1;
-/// Behind pushes the file is written again when one in so many commits is new: what it costs is
-/// that of all.
+/// Behind pushes a file that is there is written again when one in so many commits is new: what it
+/// costs is that of all.
 const PART_NEW: usize = 32;
 /// Commits that a thread compares before it looks for more.
 const BATCH: usize = 64;
@@ -52,18 +51,19 @@ pub struct GraphOptions {
 }
 
 /// How filters are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FilterOptions {
     /// `None`: as there are, or else [`FilterVersion::One`].
     pub version: Option<FilterVersion>,
     /// So many that were not there before, of the newest commits without; `None`: all.
     pub most_new: Option<usize>,
+    /// Behind pushes they are begun with where there are none.
+    pub is_asked_for: bool,
 }
 
 impl Default for GraphOptions {
     fn default() -> Self {
-        let filters = FilterOptions { version: None, most_new: None };
-        Self { dates: true, filters: Some(filters) }
+        Self { dates: true, filters: Some(FilterOptions::default()) }
     }
 }
 
@@ -88,16 +88,27 @@ pub(super) fn write(
         CommitGraphs::open(std::slice::from_ref(&place.objects_dir), place.hash, &mut vec![]);
     watch.begin(Phase::Graphing, None);
     let tips = partition::tips(&refs);
-    let least = if options.is_thorough() { 0 } else { known.len() / PART_NEW };
-    if least > 0 && !history::has_new(source, &tips, &known, least, watch)? {
-        return Ok(0);
+    if !options.is_thorough() {
+        let least = (known.len() / PART_NEW).max(1);
+        if known.is_empty() || !history::has_new(source, &tips, &known, least, watch)? {
+            return Ok(0);
+        }
     }
     let rows = history::gather(source, &tips, &known, watch)?;
-    // an empty file is none, and later times than it can hold are not to be cut off
-    if rows.is_empty() || rows.iter().any(|row| row.time > LATEST) {
+    // an empty file is none
+    if rows.is_empty() {
         return Ok(0);
     }
-    let filters = match graph.filters {
+    let wanted = graph.filters.and_then(|mut wanted| {
+        if !options.is_thorough() {
+            // as many as there are new commits, wherever they are missing
+            let new = rows.iter().filter(|row| known.find(&row.id).is_none()).count();
+            wanted.most_new = Some(wanted.most_new.map_or(new, |most| most.min(new)));
+        }
+        let begins = options.is_thorough() || wanted.is_asked_for;
+        Some(wanted).filter(|_| begins || known.filter_version().is_some())
+    });
+    let filters = match wanted {
         Some(wanted) => Some(filters(&rows, wanted, &known, source, options.threads, watch)?),
         None => None,
     };
@@ -113,7 +124,10 @@ pub(super) fn write(
     if is_new {
         pending.place(place.sharing, options.sync.commit_graph)?;
     }
-    super::retire::remove_chain(&place.objects_dir, options.sync.commit_graph)?;
+    // whoever replaces the chain at this moment takes our file away, and counts on what is below his
+    if !info.join("commit-graphs/commit-graph-chain.lock").exists() {
+        super::retire::remove_chain(&place.objects_dir, options.sync.commit_graph)?;
+    }
     watch.end();
     Ok(if is_new { rows.len() } else { 0 })
 }
@@ -157,10 +171,15 @@ fn layout(rows: &[Row], dates: bool, filters: Option<&Filters>) -> Chunks {
     if let Some(filters) = filters {
         let numbers = [filters.version.number(), HASHES, BITS_PER_PATH];
         let mut data: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
-        let (head, mut ends) = (data.len(), Vec::new());
+        let (mut end, mut ends) = (0u32, Vec::new());
         for filter in &filters.of {
-            data.extend_from_slice(filter);
-            ends.extend(((data.len() - head) as u32).to_be_bytes());
+            // what ends behind 32 bits goes without, as if none had been made
+            let next = u32::try_from(filter.len()).ok().and_then(|len| end.checked_add(len));
+            if let Some(next) = next {
+                data.extend_from_slice(filter);
+                end = next;
+            }
+            ends.extend(end.to_be_bytes());
         }
         chunks.add(b"BIDX", ends);
         chunks.add(b"BDAT", data);
@@ -195,7 +214,9 @@ fn filters(
     // neighbours in history have trees in common, which are at hand then
     missing.sort_unstable_by_key(|&at| std::cmp::Reverse((rows[at as usize].corrected, at)));
     missing.truncate(wanted.most_new.unwrap_or(usize::MAX));
-    watch.begin(Phase::Graphing, Some(missing.len() as u64));
+    if !missing.is_empty() {
+        watch.begin(Phase::Filtering, Some(missing.len() as u64));
+    }
     let threads = match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,

@@ -34,7 +34,7 @@ fn run(repo: &TestRepo, graph: GraphOptions) -> Report {
 }
 
 fn with_version(version: FilterVersion) -> GraphOptions {
-    let filters = FilterOptions { version: Some(version), most_new: None };
+    let filters = FilterOptions { version: Some(version), ..FilterOptions::default() };
     GraphOptions { dates: true, filters: Some(filters) }
 }
 
@@ -167,7 +167,7 @@ fn the_other_version_tells_nothing_wrong() {
 #[test]
 fn few_filters_at_a_time_and_all_in_the_end() {
     let repo = history(HashKind::Sha1);
-    let filters = FilterOptions { version: None, most_new: Some(50) };
+    let filters = FilterOptions { most_new: Some(50), ..FilterOptions::default() };
     let graph = GraphOptions { dates: true, filters: Some(filters) };
     assert!((0..3).all(|_| run(&repo, graph).graphed == 120));
     assert_eq!(run(&repo, graph).graphed, 0);
@@ -185,10 +185,18 @@ fn a_chain_gives_way_and_its_filters_stay() {
             ["commit-graph", "write", "--stdin-commits", "--split=no-merge", "--changed-paths"];
         repo.git_with(&write, format!("{}\n", repo.id(tip)).as_bytes());
     }
-    let filters = FilterOptions { version: None, most_new: Some(0) };
-    run(&repo, GraphOptions { dates: true, filters: Some(filters) });
+    let filters = FilterOptions { most_new: Some(0), ..FilterOptions::default() };
+    let graph = GraphOptions { dates: true, filters: Some(filters) };
     let chain = repo.objects_dir().join("info/commit-graphs");
-    assert_eq!(fs::read_dir(chain).unwrap().count(), 0);
+    let files = || fs::read_dir(&chain).unwrap().count();
+    // git is about to replace it
+    let (lock, before) = (chain.join("commit-graph-chain.lock"), files());
+    fs::write(&lock, "").unwrap();
+    run(&repo, graph);
+    assert_eq!(files(), before + 1);
+    fs::remove_file(&lock).unwrap();
+    run(&repo, graph);
+    assert_eq!(files(), 0);
     repo.git(&["commit-graph", "verify"]);
     let mut warnings = Vec::new();
     let graphs = CommitGraphs::open(&[repo.objects_dir()], repo.hash, &mut warnings);
@@ -198,19 +206,66 @@ fn a_chain_gives_way_and_its_filters_stay() {
 #[test]
 fn behind_pushes_only_when_much_is_new() {
     let repo = history(HashKind::Sha1);
-    run(&repo, GraphOptions::default());
     let few =
         Options { least: Least { packs: 1, loose: 1 }, pack_refs: false, ..Options::default() };
     let commit = |tip: &str| {
         let id = repo.git(&["commit-tree", "-p", tip, "-m", tip, "b0^{tree}"]);
         repo.git(&["update-ref", "refs/heads/b0", &id]);
     };
+    let roll_up = || {
+        let report = maintain(&place(&repo), &few, &Watch::new()).unwrap();
+        (report.packed > 0, report.graphed)
+    };
     commit("b0");
-    let report = maintain(&place(&repo), &few, &Watch::new()).unwrap();
-    assert_eq!((report.packed, report.graphed), (1, 0));
+    assert_eq!(roll_up(), (true, 0), "the first is for those who ask");
+    assert!(!file(&repo).exists());
+    run(&repo, GraphOptions::default());
+    commit("b0");
+    assert_eq!(roll_up(), (true, 0));
     (0..5).for_each(|_| commit("b0"));
-    assert_eq!(maintain(&place(&repo), &few, &Watch::new()).unwrap().graphed, 126);
+    assert_eq!(roll_up(), (true, 127));
     repo.git(&["commit-graph", "verify"]);
+    repo.git_with(&["hash-object", "-w", "--stdin"], b"no commit");
+    assert_eq!(roll_up(), (true, 0));
+}
+
+#[test]
+fn behind_pushes_filters_are_made_where_there_are_some() {
+    let asked = FilterOptions { is_asked_for: true, ..FilterOptions::default() };
+    let plain = FilterOptions::default();
+    for (there, wanted, made) in [(None, plain, 0), (None, asked, 20), (Some(plain), plain, 140)] {
+        let repo = history(HashKind::Sha1);
+        run(&repo, GraphOptions { dates: true, filters: there });
+        for nth in 0..20 {
+            let id = repo.git(&["commit-tree", "-p", "b0", "-m", &nth.to_string(), "b0^{tree}"]);
+            repo.git(&["update-ref", "refs/heads/b0", &id]);
+        }
+        let graph = Some(GraphOptions { dates: true, filters: Some(wanted) });
+        let least = Least { packs: 1, loose: 1 };
+        let options = Options { least, graph, pack_refs: false, ..Options::default() };
+        assert_eq!(maintain(&place(&repo), &options, &Watch::new()).unwrap().graphed, 140);
+        let graphs = CommitGraphs::open(&[repo.objects_dir()], repo.hash, &mut Vec::new());
+        let listed = repo.git(&["rev-list", "--all"]);
+        let ids = listed.lines().map(|line| ObjectId::from_hex(line.as_bytes()).unwrap());
+        let count = ids.filter(|id| graphs.filter(id).is_some_and(|it| !it.is_empty())).count();
+        assert_eq!(count, made, "{there:?} {wanted:?}");
+        repo.git(&["commit-graph", "verify"]);
+    }
+}
+
+#[test]
+fn each_part_of_the_work_is_told_once() {
+    let repo = history(HashKind::Sha1);
+    let told = |watch: &Watch| {
+        let parts = watch.take().into_iter();
+        let mine = parts.filter(|part| matches!(part.phase, Phase::Graphing | Phase::Filtering));
+        mine.map(|part| (part.phase, part.done, part.finished)).collect::<Vec<_>>()
+    };
+    let watch = Watch::new();
+    let all = maintain(&place(&repo), &Options::default(), &watch).unwrap().graphed as u64;
+    assert_eq!(told(&watch), [(Phase::Graphing, all, true), (Phase::Filtering, all, true)]);
+    maintain(&place(&repo), &Options::default(), &watch).unwrap();
+    assert_eq!(told(&watch), [(Phase::Graphing, all, true)]);
 }
 
 #[test]
@@ -232,10 +287,14 @@ fn not_where_commits_are_not_what_they_say() {
     let late = TestRepo::new(HashKind::Sha1);
     let stream = "commit refs/heads/b0\ncommitter C <c@x> 90000000000 +0000\ndata 1\nx\n";
     late.git_with(&["fast-import", "--quiet"], stream.as_bytes());
-    for repo in [&replaced, &grafted, &late, &TestRepo::new(HashKind::Sha1)] {
+    for repo in [&replaced, &grafted, &TestRepo::new(HashKind::Sha1)] {
         assert_eq!(run(repo, GraphOptions::default()).graphed, 0);
         assert!(!file(repo).exists());
     }
+    let report = maintain(&place(&late), &Options::default(), &Watch::new()).unwrap();
+    let told = format!("no commit-graph written: commit {} is dated after", late.id("b0"));
+    assert!(report.warnings[0].starts_with(&told), "{:?}", report.warnings);
+    assert!(!file(&late).exists());
     let shallow = history(HashKind::Sha1);
     let mut place = place(&shallow);
     let tip: ObjectId = shallow.id("b0");
