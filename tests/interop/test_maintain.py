@@ -58,6 +58,15 @@ def pushed(git: Git, models: Callable[[Git], Path], tmp_path: Path) -> Path:
     return shutil.copytree(models(git), tmp_path, dirs_exist_ok=True) / "pushed.git"
 
 
+@pytest.fixture
+def rolled(newest_git: Git, models: Callable[[Git], Path], tmp_path: Path) -> Path:
+    """The folder of a repository that is rolled up behind pushes, and of its clone."""
+    shutil.copytree(models(newest_git), tmp_path, dirs_exist_ok=True)
+    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
+        newest_git.run("config", key, value, cwd=tmp_path / "pushed.git")
+    return tmp_path
+
+
 def push(git: Git, work: Path, bare: Path, number: int, branch: str = "main") -> None:
     (work / f"file-{number % 5}").write_text("".join(f"{n * number}\n" for n in range(200)))
     git.run("add", ".", cwd=work)
@@ -266,13 +275,9 @@ def test_pushes_clones_and_gits_own_gc_go_on(git: Git, pushed: Path, tmp_path: P
 
 @pytest.mark.parametrize("road", ["daemon", "http", "stdio"])
 def test_pushes_are_rolled_up_behind_them(
-    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path, road: str
+    newest_git: Git, rolled: Path, tmp_path: Path, road: str
 ) -> None:
-    git = newest_git
-    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
-    bare, work = tmp_path / "pushed.git", tmp_path / "work"
-    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
-        git.run("config", key, value, cwd=bare)
+    git, bare, work = newest_git, rolled / "pushed.git", rolled / "work"
     git.run("config", "http.receivepack", "true", cwd=bare)
 
     def push_to(address: str | Path, *options: str) -> None:
@@ -313,13 +318,9 @@ def test_pushes_are_rolled_up_behind_them(
 
 
 def test_a_roll_up_that_fails_is_told_of_once(
-    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path
+    newest_git: Git, rolled: Path, tmp_path: Path
 ) -> None:
-    git = newest_git
-    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
-    bare, work = tmp_path / "pushed.git", tmp_path / "work"
-    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
-        git.run("config", key, value, cwd=bare)
+    git, bare, work = newest_git, rolled / "pushed.git", rolled / "work"
     text = b"".join(b"%d\n" % number**9 for number in range(50))
     lost = git.run("hash-object", "-w", "--stdin", cwd=bare, stdin=text).stdout
     git.run("pack-objects", "-q", "objects/pack/pack", cwd=bare, stdin=lost)
@@ -354,14 +355,8 @@ def test_a_roll_up_that_fails_is_told_of_once(
     assert packs <= {path.name for path in (bare / "objects/pack").glob("*.pack")}
 
 
-def test_a_process_that_fails_is_not_followed_by_one_a_push(
-    newest_git: Git, models: Callable[[Git], Path], tmp_path: Path
-) -> None:
-    git = newest_git
-    shutil.copytree(models(git), tmp_path, dirs_exist_ok=True)
-    bare, work = tmp_path / "pushed.git", tmp_path / "work"
-    for key, value in (("gc.auto", "6700"), ("maintenance.auto", "true")):
-        git.run("config", key, value, cwd=bare)
+def test_a_process_that_fails_is_not_followed_by_one_a_push(newest_git: Git, rolled: Path) -> None:
+    git, bare, work = newest_git, rolled / "pushed.git", rolled / "work"
     damaged = min((bare / "objects/pack").glob("*.pack"), key=lambda path: path.stat().st_size)
     sound = damaged.read_bytes()
     damaged.chmod(0o644)
