@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benches import aftermath, clients, dropin, machine, peers, plots, starting
+from benches import aftermath, clients, dropin, machine, peers, plots, starting, upkeep
 from benches import pushes as writing
 from benches.gits import git
 from benches.options import build_loadgen, common, source_of, source_options
@@ -99,6 +99,7 @@ def measure(options: argparse.Namespace, bench: Bench, recording: Recording, tak
         taken.take(workload.row, partial(bench.workload, workload))
     taken.take(starting.NAME, lambda: starting.measure(bench, options.gitserve, wanted))
     taken.take(clients.REAL, lambda: clients.real(bench, wanted))
+    taken.take(upkeep.UPKEEP, lambda: upkeep.measure(bench, options.gitserve, wanted))
     for count in options.pushes or [1000]:
         taken.take(
             f"after {count} pushes",

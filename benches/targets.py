@@ -80,6 +80,8 @@ TARGETS = (
     ),
     Target("push of the whole repository", r"push, whole repository, .*", 2.5, in_readme=True),
     Target("push of the whole repository", r"push, whole repository, .*", 0.67, MEMORY),
+    Target("`maintain --full`, `git repack -adf`", r"maintain --full, upkeep", 1),
+    Target("bitmaps and commit-graph of one pack", r"maintain, bitmaps .*", 1),
     Target("upload-pack DIR, start to first byte", r"upload-pack DIR, .*", 60, FIRST),
 )
 

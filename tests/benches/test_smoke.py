@@ -25,6 +25,8 @@ ROWS = {
     "push, 64 clients, 64 repositories": {"git daemon", "git daemon, fsync", "dulwich", "gitserve"},
     "push, whole repository": {"git daemon", "gitserve"},
     "upload-pack DIR, start to first byte, stdio": {"git daemon", "gitserve"},
+    "maintain --full, upkeep": {"git daemon", "gitserve"},
+    "maintain, bitmaps and commit-graph, upkeep": {"git daemon", "gitserve"},
     "git fetch, 20 behind, real git": {"git daemon", "dulwich", "gitserve", "gitserve+cache"},
     "after 10 pushes": {"git daemon", "gitserve"},
     "dulwich API, clone, disk": {"dulwich", "gitserve"},
