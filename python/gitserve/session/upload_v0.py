@@ -229,7 +229,7 @@ def _negotiate(config: UploadConfig, request: UploadRequest) -> Generator[Effect
             if config.stateless:
                 return False
             raise HangupError("input ended before the client was done")
-        said = haves.parse(run.lines, config.hex_length)
+        said, fault = haves.parse_as_far(run.lines, config.hex_length)
         count += len(run.lines)
         if count > config.limits.max_haves_streamed:
             raise TooMuch(f"more than {count} haves", wire=b"too many haves")
@@ -239,6 +239,11 @@ def _negotiate(config: UploadConfig, request: UploadRequest) -> Generator[Effect
                 tuple(said.ids), find_ready_at=manner is not Manner.SINGLE and not answers.ready
             )
             packets = answers.to_haves(said.ids, common)
+        if fault is not None:
+            if packets:
+                yield Send(encode_all(packets))
+                yield Flush()
+            raise fault
         if said.done:
             packets += answers.to_done()
             yield Send(encode_all(packets))

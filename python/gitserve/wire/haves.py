@@ -43,6 +43,21 @@ def parse(lines: list[bytes], hex_length: int) -> Haves:
     return Haves(lower_case(ids), done)
 
 
+def parse_as_far(lines: list[bytes], hex_length: int) -> tuple[Haves, Malformed | None]:
+    """As :func:`parse`, up to the first line that is wrong, and what is wrong with that: what comes
+    of those before it must not depend on how the stream was cut."""
+    try:
+        return parse(lines, hex_length), None
+    except Malformed as error:
+        fault = error
+    for count, line in enumerate(lines):
+        try:
+            parse([line], hex_length)
+        except Malformed as error:
+            return parse(lines[:count], hex_length), error
+    return Haves([], False), fault
+
+
 def format(haves: Haves) -> bytes:
     """The pkt-lines; no flush, because the client decides where those go."""
     packets = [encode(b"have %b\n" % object_id) for object_id in haves.ids]
