@@ -25,10 +25,15 @@ from tests.interop.test_clone import (  # noqa: F401
     test_tags_follow_the_branch,
 )
 from tests.interop.test_fetch import (  # noqa: F401
+    TestShallow,
     test_many_rounds_of_negotiation,
     test_new_commits,
     test_nothing_new,
     test_rewritten_branch,
+)
+from tests.interop.test_partial_clone import (  # noqa: F401
+    test_what_is_left_out_comes_later,
+    test_where_filters_are_not_offered,
 )
 from tests.interop.test_push import (  # noqa: F401
     clone,
