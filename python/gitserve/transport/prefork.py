@@ -25,7 +25,7 @@ make us fork without end."""
 CLEANUP_SECONDS = 4.0
 """Beyond the grace time, for a worker to put away what broken transfers left; then it is killed."""
 
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 Work = Callable[[int, "StopSignal"], None]
 """Given the worker's number and when to stop; returns when it has."""
@@ -71,8 +71,9 @@ class Watcher:
         for descriptor in (wake, wake_write):
             os.set_blocking(descriptor, False)
         old_wakeup = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        old = {sign: signal.signal(sign, self._on_stop) for sign in _STOP_SIGNALS}
+        old = {sign: signal.signal(sign, self._on_stop) for sign in STOP_SIGNALS}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _on_child)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         gc.collect()
         gc.freeze()  # what is there now is shared with the workers, if nothing touches it
         try:
@@ -111,14 +112,14 @@ class Watcher:
 
     def _fork(self, number: int, lifeline: int, lifeline_write: int) -> None:
         # a signal between the fork and the worker's own handlers would be lost
-        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         try:
             pid = os.fork()
         except OSError:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             raise
         if pid:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             self._workers[pid] = (number, time.monotonic())
             return
         status = 70
@@ -139,7 +140,7 @@ class Watcher:
         signal.signal(signal.SIGTERM, _ignore)
         # a terminal's Ctrl-C reaches every process; the watcher is the one who decides
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         self._work(number, StopSignal(wake, lifeline))
 
     def _bury(self, on_death: Callable[[int], None], *, replace: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,7 +20,7 @@ from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Pool, Serve
-from gitserve.transport.prefork import StopSignal, Watcher
+from gitserve.transport.prefork import STOP_SIGNALS, StopSignal, Watcher
 from gitserve.transport.process import become, credentials, detach
 
 READY = "Ready to rumble"
@@ -83,23 +84,25 @@ def run_workers(
     if options.detached:
         detach()
     if options.pid_file is not None:
+        # who reads the file may stop us at once; the watcher takes the signal when it is ready
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         with open(options.pid_file, "w", encoding="ascii") as file:
             file.write(f"{os.getpid()}\n")
-    if wanted is not None:
-        become(wanted)
-    if options.pack_cache is not None:
-        packcache.opened(options.pack_cache)  # as the user we are now; the workers share it
-    addresses = [f"Listening on {shown(listener)}" for listener in listeners]
-    # git's first line is the other one; before it stands only what its reader could not know
-    for line in (*addresses, READY) if not options.port else (READY, *addresses):
-        log.line(line)
-    if on_listening is not None:
-        on_listening(listeners)
-    # what there is by now stays: nobody need look through it for garbage, nor write to its pages
-    # for that, which the workers share
-    gc.collect()
-    gc.freeze()
     try:
+        if wanted is not None:
+            become(wanted)
+        if options.pack_cache is not None:
+            packcache.opened(options.pack_cache)  # as the user we are now; the workers share it
+        addresses = [f"Listening on {shown(listener)}" for listener in listeners]
+        # git's first line is the other one; before it stands only what its reader could not know
+        for line in (*addresses, READY) if not options.port else (READY, *addresses):
+            log.line(line)
+        if on_listening is not None:
+            on_listening(listeners)
+        # what there is by now stays: nobody need look through it for garbage, nor write to its
+        # pages for that, which the workers share
+        gc.collect()
+        gc.freeze()
         return Watcher(options.worker_count, work, log, grace=options.grace).run(
             on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from gitserve.options import DaemonOptions
 from gitserve.transport import prefork, workers
 from gitserve.transport.log import Log
 
@@ -25,6 +27,29 @@ def test_a_worker_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Monk
     watcher._replace_due(-1, -1)
     assert [number for _, number in watcher._due] == [1]
     assert watcher._due[0][0] > 0.0
+
+
+def test_a_stop_that_comes_early(tmp_path: Path) -> None:
+    """Whoever has seen the pid file may send it."""
+    path = tmp_path / "pid"
+    options = DaemonOptions(addresses=("127.0.0.1",), port=0, workers=1, pid_file=str(path))
+
+    def nobody(_connection: object) -> None:
+        raise AssertionError("nobody comes")
+
+    def stop(_listeners: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if not (child := os.fork()):
+        status = 1
+        try:
+            stopped_by = workers.run_workers(options, nobody, nobody, Log(None), on_listening=stop)
+            status = 0 if stopped_by == signal.SIGTERM else 2
+        finally:
+            os._exit(status)
+    _, ended = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(ended) == 0
+    assert not path.exists()
 
 
 def test_another_servers_pid_file_is_left_alone(tmp_path: Path) -> None:
