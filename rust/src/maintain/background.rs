@@ -1,6 +1,7 @@
 //! Roll-ups that pushes make due, on a thread of low priority.
 //!
-//! One repository after the other, each once however often it is asked for; requests come first.
+//! One repository after the other, each once however often it is asked for; requests come first,
+//! unless they leave so little time for it that they become slow themselves ([`is_behind`]).
 //! What fails here is told once, to whoever asks next, and tried again an hour later.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,11 +9,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{MaintainError, Options, Place, maintain};
+use super::{Least, MaintainError, Options, Place, is_due, maintain};
 use crate::watch::Watch;
 
 /// Repositories that wait; of more, those that are pushed to again come later.
 const MOST_WAITING: usize = 256;
+
+/// With so many times the packs that make a roll-up due, each push and each reader pays for them all.
+const BEHIND: usize = 4;
 
 /// Who fails after long work would otherwise do it again with every push.
 const PAUSE: Duration = Duration::from_secs(60 * 60);
@@ -57,11 +61,20 @@ pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
 }
 
 fn work() {
-    crate::graph::lower_priority();
     while let Some((place, options)) = next() {
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // a thread of its own, as nobody may raise what he has lowered
+        let work = || {
+            if !is_behind(&place, &options) {
+                crate::graph::lower_priority();
+            }
             maintain(&place, &options, &Watch::new())
-        }));
+        };
+        let done = std::thread::scope(|scope| {
+            let started = std::thread::Builder::new().name("upkeep".to_owned());
+            started.spawn_scoped(scope, work).map(std::thread::ScopedJoinHandle::join)
+        });
+        // asked for again by the next push
+        let Ok(done) = done else { continue };
         let what = match done {
             // somebody else at it: what is due is done
             Ok(Ok(_) | Err(MaintainError::Running(_))) => continue,
@@ -76,6 +89,12 @@ fn work() {
     }
 }
 
+/// Have pushes come faster than roll-ups?
+fn is_behind(place: &Place, options: &Options) -> bool {
+    let packs = options.least.packs.saturating_mul(BEHIND);
+    is_due(&place.objects_dir, options.factor, Least { packs, loose: usize::MAX })
+}
+
 fn next() -> Option<(Arc<Place>, Options)> {
     let mut queue = lock();
     let first = queue.waiting.pop_front();
@@ -86,4 +105,21 @@ fn next() -> Option<(Arc<Place>, Options)> {
 fn lock() -> MutexGuard<'static, Queue> {
     // nothing panics while it is locked
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::Repo;
+    use super::*;
+
+    #[test]
+    fn who_is_behind_does_not_wait_for_others() {
+        let repo = Repo::new();
+        let options = Options { least: Least { packs: 2, loose: 1 }, ..Options::default() };
+        for push in 0..8 {
+            assert!(!is_behind(&repo.place(), &options), "{push}");
+            repo.commits("main", push, 1);
+        }
+        assert!(is_behind(&repo.place(), &options));
+    }
 }
