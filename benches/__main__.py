@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import sys
 
-from benches import generate, growth, kept, mixed, rows, targets
+from benches import generate, growth, kept, leaving, mixed, rows, targets
 
 COMMANDS = {
     "results": kept.main,
     "targets": targets.main,
     "growth": growth.main,
     "mixed": mixed.main,
+    "leaving": leaving.main,
     "generate": generate.main,
 }
 

@@ -76,7 +76,7 @@ def test_every_kind_of_row(tmp_path: Path, loadgen: Path) -> None:
     assert (tmp_path / "found.svg").read_text().startswith("<svg")
 
 
-def test_growth_and_mixed(tmp_path: Path, loadgen: Path) -> None:
+def test_the_other_commands(tmp_path: Path, loadgen: Path) -> None:
     path = tmp_path / "growth.json"
     sizes = ("--commits=40,60", "--refs=10", "--clients=2")
     more = (*SMALL, f"--loadgen={loadgen}")
@@ -92,3 +92,4 @@ def test_growth_and_mixed(tmp_path: Path, loadgen: Path) -> None:
     assert (tmp_path / "growth-commits.svg").exists()
     said = benches(tmp_path, "mixed", "--size=40", "--clones=2", "--fetches=5", *more)
     assert said.count("among 2 clones") == 2
+    assert benches(tmp_path, "leaving", "--size=40", *SMALL).count("worked on for") == 2
