@@ -32,7 +32,12 @@ from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, ServiceRule
 from gitserve.transport.streams import SocketStream
-from gitserve.transport.workers import opened_log, run_workers
+from gitserve.transport.workers import (
+    import_services,
+    opened_log,
+    options_of_services,
+    run_workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -249,13 +254,7 @@ def made_http(
     app = GitHttp(
         find_exported(exports),
         services=DEFAULT_SERVICES if services is None else services,
-        options=service_options
-        or ServiceOptions(
-            threads=options.threads,
-            pack_cache=options.pack_cache,
-            upkeep="thread",
-            policy=options.policy,
-        ),
+        options=service_options or options_of_services(options, "thread"),
         log=log,
     )
     base_environ = {
@@ -278,12 +277,7 @@ def run_http(
     on_listening: Callable[[list[socket.socket]], None] | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
-    import gitserve.service.receive  # before the workers are forked, which then share it
-    import gitserve.service.upload
-    import gitserve.session.receive
-    import gitserve.session.upload_v0
-    import gitserve.session.upload_v2  # noqa: F401
-
+    import_services()
     log = opened_log(options)
     server = made_http(options, exports, services, service_options, log)
     return run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)

@@ -43,7 +43,12 @@ from gitserve.transport.services import (
     ServiceRule,
 )
 from gitserve.transport.streams import ClientStream, SocketStream
-from gitserve.transport.workers import opened_log, run_workers
+from gitserve.transport.workers import (
+    import_services,
+    opened_log,
+    options_of_services,
+    run_workers,
+)
 from gitserve.wire import error_line, proto_request
 from gitserve.wire.malformed import Malformed, quoted
 from gitserve.wire.proto_request import ProtoRequest
@@ -267,13 +272,7 @@ def made_daemon(
     return Daemon(
         find=Admission(exports).open,
         services=DEFAULT_SERVICES if services is None else services,
-        options=service_options
-        or ServiceOptions(
-            threads=options.threads,
-            pack_cache=options.pack_cache,
-            upkeep=upkeep,
-            policy=options.policy,
-        ),
+        options=service_options or options_of_services(options, upkeep),
         connections=options.connections,
         log=log,
         informative_errors=options.informative_errors,
@@ -290,12 +289,7 @@ def run_daemon(
     on_listening: Callable[[list[socket.socket]], None] | None = None,
 ) -> int:
     """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
-    import gitserve.service.receive  # before the workers are forked, which then share it
-    import gitserve.service.upload
-    import gitserve.session.receive
-    import gitserve.session.upload_v0
-    import gitserve.session.upload_v2  # noqa: F401
-
+    import_services()
     log = opened_log(options)
     daemon = made_daemon(options, exports, services, service_options, log)
     return run_workers(options, daemon.serve, daemon.refuse, log, on_listening=on_listening)

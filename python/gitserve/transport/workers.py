@@ -16,6 +16,7 @@ from contextlib import suppress
 from gitserve.options import DaemonOptions
 from gitserve.record import compile_constructors
 from gitserve.service import packcache, sharing
+from gitserve.service.requests import ServiceOptions
 from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
@@ -34,6 +35,28 @@ def opened_log(options: DaemonOptions) -> Log:
         verbose=options.verbose,
         syslog=options.log_destination == "syslog",
     )
+
+
+def options_of_services(options: DaemonOptions, upkeep: str) -> ServiceOptions:
+    """What the operator says to the services, where a program has not said it.
+
+    ``upkeep``: who does it behind a push.
+    """
+    return ServiceOptions(
+        threads=options.threads,
+        pack_cache=options.pack_cache,
+        upkeep=upkeep,
+        policy=options.policy,
+    )
+
+
+def import_services() -> None:
+    """All that requests need, before the workers are forked, which then share it."""
+    import gitserve.service.receive
+    import gitserve.service.upload
+    import gitserve.session.receive
+    import gitserve.session.upload_v0
+    import gitserve.session.upload_v2  # noqa: F401
 
 
 def run_workers(
