@@ -31,11 +31,22 @@ def folder_application(
     export_all: bool = False,
     push: bool = False,
     policy: Policy | None = None,
+    pack_cache: str | None = None,
+    pack_cache_size: int | None = None,
+    verbose: bool = False,
     user: Callable[[Scope], str | None] | None = None,
 ) -> AsgiBridge:
-    """Serves the repositories below a folder.
+    """Serves the repositories below a folder, as :func:`gitserve.web.folder_application`.
 
     ``user``: whom a request is from, by what a framework in front has noted in its scope.
     """
-    application = web.folder_application(base_path, export_all=export_all, push=push, policy=policy)
+    application = web.folder_application(
+        base_path,
+        export_all=export_all,
+        push=push,
+        policy=policy,
+        pack_cache=pack_cache,
+        pack_cache_size=pack_cache_size,
+        verbose=verbose,
+    )
     return AsgiBridge(application, user=user)
