@@ -233,6 +233,7 @@ class RefSnapshot:
         *,
         haves: Sequence[bytes] = ...,
         shallow: Sequence[bytes] = ...,
+        client: Client | None = None,
     ) -> tuple[bytes | Chunk, ...]:
         """The v0/v1 advertisement as pkt-lines, with its closing flush: to be sent one after the
         other.
@@ -249,6 +250,7 @@ class RefSnapshot:
         peel: bool = False,
         symrefs: bool = False,
         unborn: bool = False,
+        client: Client | None = None,
     ) -> bytes | Chunk:
         """The v2 ls-refs lines as pkt-lines, without the closing flush."""
 
@@ -266,6 +268,13 @@ class Client:
         ``may_listen``: a client that has ended its side may read still, so a ``0`` is sent to find
         out, with which every answer begins; else it has gone.
         """
+
+    def spoken_to(self) -> Client:
+        """The same for work beside which somebody else writes to it: nothing is sent to find out,
+        and it has gone when nobody takes what is written."""
+
+    def has_ended(self) -> bool:
+        """It will send no more. It may read still."""
 
     def look(self) -> None:
         """Raises HangupError when it has gone. May be called often."""
@@ -510,6 +519,7 @@ class Quarantine:
         *,
         refs: RefSnapshot | None = None,
         seconds: int = 0,
+        client: Client | None = None,
     ) -> tuple[list[int], bytes | None]:
         """Which of the tips lead to a missing object, and the first such object.
 

@@ -62,6 +62,9 @@ pub enum Silence {
     /// It has gone. So it is on roads on which nothing can be said before the answer is known, and
     /// on which nobody who wants to read ends his side.
     IsGone,
+    /// It may listen, and somebody else says something to it meanwhile: if nobody reads that, the
+    /// kernel tells.
+    IsSpokenTo,
 }
 
 /// The other end of a request, for those who work while it waits.
@@ -93,6 +96,15 @@ impl Client {
         }
     }
 
+    /// The same for work beside which somebody else speaks to it.
+    pub fn spoken_to(&self) -> Self {
+        let silence = match self.silence {
+            Silence::IsGone => Silence::IsGone,
+            Silence::MayListen | Silence::IsSpokenTo => Silence::IsSpokenTo,
+        };
+        Self::new(self.descriptor, silence)
+    }
+
     /// The descriptor.
     pub fn descriptor(&self) -> RawFd {
         self.descriptor
@@ -116,7 +128,7 @@ impl Client {
 
     fn is_away(&self) -> bool {
         match (Presence::of(self.descriptor), self.silence) {
-            (Presence::There, _) => false,
+            (Presence::There, _) | (Presence::Silent, Silence::IsSpokenTo) => false,
             (Presence::Gone, _) | (Presence::Silent, Silence::IsGone) => true,
             (Presence::Silent, Silence::MayListen) => {
                 if !self.is_probed.swap(true, Ordering::Relaxed) {
@@ -210,6 +222,19 @@ mod tests {
         client.shutdown(Shutdown::Write).unwrap();
         soon(server.as_raw_fd(), Presence::Silent);
         assert!(looked_for(&end) && !end.is_probed());
+    }
+
+    #[test]
+    fn one_that_is_spoken_to_is_not_probed() {
+        let (server, client) = pair();
+        let end = Client::new(server.as_raw_fd(), Silence::IsSpokenTo);
+        client.shutdown(Shutdown::Write).unwrap();
+        soon(server.as_raw_fd(), Presence::Silent);
+        assert!(!looked_for(&end) && !end.is_probed());
+        drop(client);
+        (&server).write_all(b"0005\x01").unwrap();
+        soon(server.as_raw_fd(), Presence::Gone);
+        assert!(looked_for(&end) && !end.take_owed());
     }
 
     #[test]

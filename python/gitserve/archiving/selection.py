@@ -109,9 +109,11 @@ class Selection:
         converter: Converter,
         big_file: int,
         substitution: Substitution | None = None,
+        waiting: Callable[[], None] = lambda: None,
     ) -> None:
         """``own``: attributes of all the repository. ``substitution``: for files that have
-        ``export-subst``; others above ``big_file`` bytes stay as they are."""
+        ``export-subst``; others above ``big_file`` bytes stay as they are. ``waiting`` is called
+        often, and raises when nobody waits for the archive any more."""
         self._objects = objects
         self._request = request
         self._own = own
@@ -119,6 +121,7 @@ class Selection:
         self._substitution = substitution
         self._big_file = big_file
         self._asked = Pathspecs(request.paths)
+        self._check_waiting = waiting
 
     def entries(self, tree_id: bytes) -> Iterator[Entry]:
         """Folders before what is in them, and only if anything is."""
@@ -138,6 +141,7 @@ class Selection:
         children = list(entries(self._objects, tree_id))
         rules = self._rules_in(children, folder, rules)
         for mode, name, object_id in children:
+            self._check_waiting()
             path = folder + name
             is_folder = stat.S_ISDIR(mode)
             is_link = stat.S_IFMT(mode) == 0o160000
@@ -175,6 +179,7 @@ class Selection:
         children = list(entries(self._objects, tree_id))
         rules = self._rules_in(children, folder, rules)
         for mode, name, object_id in children:
+            self._check_waiting()
             path = folder + name
             values = self._values(path, mode, rules)
             if not stat.S_ISDIR(mode):

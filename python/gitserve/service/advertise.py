@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gitserve._core import RefSnapshot, Snapshot
+from gitserve._core import Client, RefSnapshot, Snapshot
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.readable import ReadableRepository
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 
 def upload_advertisement(
-    repository: ReadableRepository, refs: RefSnapshot, objects: Snapshot, capabilities: bytes
+    repository: ReadableRepository,
+    refs: RefSnapshot,
+    objects: Snapshot,
+    capabilities: bytes,
+    client: Client | None,
 ) -> Iterable[Sendable]:
     """For a fetch: HEAD, refs with what tags peel to, the repository's shallow commits."""
-    return refs.advertisement(objects, capabilities, shallow=repository.shallow)
+    return refs.advertisement(objects, capabilities, shallow=repository.shallow, client=client)
 
 
 def receive_advertisement(

@@ -167,7 +167,9 @@ class Application:
         Raises :class:`Refused` when that takes too long.
         """
         push, repository = self.push, self.repository
-        with kept_alive(self.remarks, push.keep_alive, push.tally.objects):
+        client = push.conversation.client
+        client = None if client is None else client.spoken_to()
+        with kept_alive(self.remarks, push.keep_alive, push.tally.objects, client):
             ids = list(dict.fromkeys(tips))
             found, missing = push.open_quarantine().unconnected(
                 ids,
@@ -176,6 +178,7 @@ class Application:
                 # as they are now: what a ref named when the client connected may be pruned since
                 refs=repository.refs.snapshot(),
                 seconds=max(0, repository.config.get_int(CHECK_KEY, CHECK_SECONDS)),
+                client=client,
             )
         if missing is not None and not push.tally.trouble:
             push.tally.trouble = f"push lacks object {missing.decode()}"

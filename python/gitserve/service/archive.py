@@ -32,6 +32,7 @@ from gitserve.repository.packrules import big_file_threshold
 from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.trees import find, tree_of
 from gitserve.service.filters import FilterFailed, Filters
+from gitserve.service.keepalive import Waiting
 from gitserve.service.signature import verify
 from gitserve.service.streams import Conversation, joined
 from gitserve.session.effects import Effect, SendArchive
@@ -70,6 +71,7 @@ class ArchiveService:
             conversation.write(sideband.encode(Band.PROGRESS, words))
 
         self._filters = Filters(repository.config, git_dir, said)
+        self._waiting = Waiting(conversation)
 
     def send_archive(self, effect: SendArchive) -> Generator[None, None, None]:
         """All of it, in the first band, a piece a step."""
@@ -118,6 +120,7 @@ class ArchiveService:
             Converter(config, self._filters.smudge, self._filters.names()),
             big_file_threshold(config),
             substitution,
+            waiting=self._waiting.look,
         )
         selected = selection.entries(chosen.tree)
         if request.format == requests.ZIP:

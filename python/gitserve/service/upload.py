@@ -139,7 +139,13 @@ class UploadService:
 
     def advertise_refs(self, effect: AdvertiseRefs) -> None:
         """v0 and v1: every visible ref."""
-        said = upload_advertisement(self._repository, self.refs, self._objects, effect.capabilities)
+        said = upload_advertisement(
+            self._repository,
+            self.refs,
+            self._objects,
+            effect.capabilities,
+            self._conversation.client,
+        )
         for piece in said:
             self._conversation.write(piece)
 
@@ -152,6 +158,7 @@ class UploadService:
                 peel=effect.peel,
                 symrefs=effect.symrefs,
                 unborn=effect.unborn,
+                client=self._conversation.client,
             )
         )
 

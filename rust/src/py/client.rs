@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::errors::source_error;
-use crate::client::{self, Silence};
+use crate::client::{self, Presence, Silence};
 use crate::source::{ObjectSource, SourceError};
 use crate::turns::Turns;
 use crate::watch::Watch;
@@ -38,6 +38,15 @@ impl Client {
     fn new(descriptor: RawFd, may_listen: bool) -> Self {
         let silence = if may_listen { Silence::MayListen } else { Silence::IsGone };
         Self { inner: Arc::new(client::Client::new(descriptor, silence)) }
+    }
+
+    /// The same for work beside which somebody else speaks to it.
+    fn spoken_to(&self) -> Self {
+        Self { inner: Arc::new(self.inner.spoken_to()) }
+    }
+
+    fn has_ended(&self) -> bool {
+        Presence::of(self.inner.descriptor()) != Presence::There
     }
 
     fn look(&self) -> PyResult<()> {

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
+use super::client::Client;
 use super::errors::{Class, detached, error, source_error, wire_error};
 use super::graph::graph_error;
 use super::ids;
@@ -259,7 +260,10 @@ impl Quarantine {
         Ok(missing.map(|id| ids::to_py(py, &id)))
     }
 
-    #[pyo3(signature = (tips, known, server_shallow = vec![], *, refs = None, seconds = 0))]
+    #[pyo3(signature = (
+        tips, known, server_shallow = vec![], *, refs = None, seconds = 0, client = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn unconnected<'py>(
         &self,
         py: Python<'py>,
@@ -268,13 +272,15 @@ impl Quarantine {
         server_shallow: Vec<PyBackedBytes>,
         refs: Option<&RefSnapshot>,
         seconds: u64,
+        client: Option<&Client>,
     ) -> PyResult<(Vec<usize>, Option<Bound<'py, PyBytes>>)> {
         let tips = ids::parse_all(&tips, self.kind)?;
         let mut known = ids::parse_all(&known, self.kind)?;
         let server = ids::parse_set(&server_shallow, self.kind)?;
+        let watch = Watch::for_seconds(seconds).of_client(client.map(Client::shared));
         let (bad, missing) = detached(py, || {
             known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
-            self.sift(&tips, &known, &server, &Watch::for_seconds(seconds)).map_err(graph_error)
+            self.sift(&tips, &known, &server, &watch).map_err(graph_error)
         })?;
         let bad = (0..tips.len()).filter(|&at| bad.contains(&tips[at])).collect();
         Ok((bad, missing.map(|id| ids::to_py(py, &id))))

@@ -9,6 +9,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::chunk::Chunk;
+use super::client::Client;
 use super::errors::{Class, detached, error, source_error};
 use super::ids;
 use super::objects::Snapshot;
@@ -302,7 +303,10 @@ impl RefSnapshot {
         detached(py, || Ok(self.inner.has_tip(&id)))
     }
 
-    #[pyo3(signature = (objects, capabilities, receive = false, *, haves = vec![], shallow = vec![]))]
+    #[pyo3(signature = (
+        objects, capabilities, receive = false, *, haves = vec![], shallow = vec![], client = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn advertisement<'py>(
         &self,
         py: Python<'py>,
@@ -311,19 +315,29 @@ impl RefSnapshot {
         receive: bool,
         haves: Vec<PyBackedBytes>,
         shallow: Vec<PyBackedBytes>,
+        client: Option<&Client>,
     ) -> PyResult<Bound<'py, PyTuple>> {
         let haves = ids::parse_all(&haves, self.inner.hash_kind())?;
         let shallow = ids::parse_all(&shallow, self.inner.hash_kind())?;
+        let client = client.map(Client::shared);
         let said = detached(py, || {
-            let options =
-                AdvertiseOptions { capabilities, receive, haves: &haves, shallow: &shallow };
+            let options = AdvertiseOptions {
+                capabilities,
+                receive,
+                haves: &haves,
+                shallow: &shallow,
+                client: client.as_deref(),
+            };
             self.inner.advertisement(objects.source.as_ref(), &options).map_err(ref_error)
         })?;
         let (first, last) = (PyBytes::new(py, &said.first), PyBytes::new(py, &said.last));
         PyTuple::new(py, [first.into_any(), sent(py, said.lines, said.rest)?, last.into_any()])
     }
 
-    #[pyo3(signature = (objects, prefixes = vec![], *, peel = false, symrefs = false, unborn = false))]
+    #[pyo3(signature = (
+        objects, prefixes = vec![], *, peel = false, symrefs = false, unborn = false, client = None
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn ls_refs<'py>(
         &self,
         py: Python<'py>,
@@ -332,10 +346,13 @@ impl RefSnapshot {
         peel: bool,
         symrefs: bool,
         unborn: bool,
+        client: Option<&Client>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let client = client.map(Client::shared);
         let lines = detached(py, || {
             let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &**prefix).collect();
-            let options = LsRefsOptions { prefixes: &prefixes, peel, symrefs, unborn };
+            let client = client.as_deref();
+            let options = LsRefsOptions { prefixes: &prefixes, peel, symrefs, unborn, client };
             self.inner.ls_refs(objects.source.as_ref(), &options).map_err(ref_error)
         })?;
         sent(py, lines, 0)

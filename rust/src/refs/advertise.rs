@@ -8,6 +8,7 @@ use super::packed::Peeled;
 use super::peel::Peeler;
 use super::pktline;
 use super::snapshot::{RefSnapshot, Row, RowId};
+use crate::client::Client;
 use crate::hash::{IdSet, ObjectId};
 use crate::source::ObjectSource;
 
@@ -22,6 +23,8 @@ pub struct AdvertiseOptions<'a> {
     pub haves: &'a [ObjectId],
     /// Commits whose parents the repository lacks.
     pub shallow: &'a [ObjectId],
+    /// Who waits for it: when it has gone, no more objects are read for what is behind tags.
+    pub client: Option<&'a Client>,
 }
 
 /// An encoded advertisement in three pieces, the middle one shared by all who get it.
@@ -56,7 +59,7 @@ impl RefSnapshot {
         objects: &dyn ObjectSource,
         options: &AdvertiseOptions<'_>,
     ) -> Result<Advertisement, RefError> {
-        let lines = self.advertised_lines(objects, options.receive)?;
+        let lines = self.advertised_lines(objects, options)?;
         let mut last = Vec::new();
         let mut told = IdSet::default();
         for have in options.haves {
@@ -99,13 +102,14 @@ impl RefSnapshot {
     fn advertised_lines(
         &self,
         objects: &dyn ObjectSource,
-        receive: bool,
+        options: &AdvertiseOptions<'_>,
     ) -> Result<Arc<Vec<u8>>, RefError> {
+        let receive = options.receive;
         let question = Question::Advertise { receive };
         if let Some(known) = self.view.memo.get(&question) {
             return Ok(known);
         }
-        let mut peeler = Peeler::new(&self.core.peels, objects);
+        let mut peeler = Peeler::new(&self.core.peels, objects).of_client(options.client);
         let mut out = Vec::new();
         let head = self.core.head.id();
         if let Some(id) = head.filter(|_| !receive && self.view.shows(b"HEAD")) {

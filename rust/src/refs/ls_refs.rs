@@ -8,6 +8,7 @@ use super::packed::Peeled;
 use super::peel::Peeler;
 use super::pktline;
 use super::snapshot::{RefSnapshot, Row, RowId};
+use crate::client::Client;
 use crate::source::ObjectSource;
 
 /// What the client asked for.
@@ -21,6 +22,8 @@ pub struct LsRefsOptions<'a> {
     pub symrefs: bool,
     /// With HEAD where its branch is unborn; told together with its target only.
     pub unborn: bool,
+    /// Who waits for it: when it has gone, no more objects are read for what is behind tags.
+    pub client: Option<&'a Client>,
 }
 
 impl RefSnapshot {
@@ -40,7 +43,7 @@ impl RefSnapshot {
         let mut answer = Answer {
             peel,
             symrefs,
-            peeler: Peeler::new(&self.core.peels, objects),
+            peeler: Peeler::new(&self.core.peels, objects).of_client(options.client),
             out: Vec::new(),
         };
         if prefixes.iter().any(|prefix| b"HEAD".starts_with(prefix)) {

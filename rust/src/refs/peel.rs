@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::client::Client;
 use crate::hash::{IdMap, ObjectId};
 use crate::object::{ObjectKind, Tag};
 use crate::source::{ObjectReader, ObjectSource, SourceError};
@@ -15,6 +16,9 @@ const MAX_CHAIN: usize = 1024;
 
 /// No tag anybody wrote is larger; what is larger is not read into memory for a ref listing.
 const MAX_TAG_BYTES: u64 = 16 << 20;
+
+/// Objects read between two looks whether anybody waits for them.
+const LOOK_EVERY: usize = 64;
 
 /// Peeled ids by id, for all snapshots of a repository.
 #[derive(Debug, Default)]
@@ -35,13 +39,21 @@ pub(super) struct Peeler<'a> {
     cache: &'a PeelCache,
     source: &'a dyn ObjectSource,
     reader: Option<Box<dyn ObjectReader + 'a>>,
+    client: Option<&'a Client>,
+    read: usize,
     /// False once an object could not be read: what was learned may be otherwise next time.
     pub(super) complete: bool,
 }
 
 impl<'a> Peeler<'a> {
     pub(super) fn new(cache: &'a PeelCache, source: &'a dyn ObjectSource) -> Self {
-        Self { cache, source, reader: None, complete: true }
+        Self { cache, source, reader: None, client: None, read: 0, complete: true }
+    }
+
+    /// For one who waits for the listing: nothing more is read once it has gone.
+    pub(super) fn of_client(mut self, client: Option<&'a Client>) -> Self {
+        self.client = client;
+        self
     }
 
     /// The id behind a tag, all the way; `None` when `id` is no tag.
@@ -52,6 +64,10 @@ impl<'a> Peeler<'a> {
     pub(super) fn peel(&mut self, id: &ObjectId) -> Result<Option<ObjectId>, SourceError> {
         if let Some(known) = self.cache.lock().get(id) {
             return Ok(*known);
+        }
+        self.read += 1;
+        if self.read.is_multiple_of(LOOK_EVERY) && self.client.is_some_and(Client::has_gone) {
+            return Err(SourceError::ClientGone);
         }
         let peeled = match self.follow(id) {
             Ok(peeled) => peeled,
@@ -98,5 +114,35 @@ impl<'a> Peeler<'a> {
             id = tag.target;
         }
         Err(SourceError::Malformed { id, kind: ObjectKind::Tag })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::testing::Repo;
+    use super::*;
+    use crate::client::Silence;
+    use crate::hash::HashKind;
+
+    #[test]
+    fn nothing_more_is_read_for_who_has_gone() {
+        let objects = Repo::new(HashKind::Sha1).objects();
+        let missing = ObjectId::null(HashKind::Sha1);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let end = Client::new(ours.as_raw_fd(), Silence::IsGone);
+        while !end.has_gone() {
+            std::thread::yield_now();
+        }
+        let cache = PeelCache::default();
+        let read = |client| {
+            let mut peeler = Peeler::new(&cache, &objects).of_client(client);
+            (0..2 * LOOK_EVERY).map(|_| peeler.peel(&missing)).find(Result::is_err)
+        };
+        assert!(matches!(read(Some(&end)), Some(Err(SourceError::ClientGone))));
+        assert!(read(None).is_none());
     }
 }

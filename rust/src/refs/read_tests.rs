@@ -105,7 +105,7 @@ fn assert_same_in(dir: &Path, store: &RefStore, repo: &Repo) {
                 if prefixes.len() == 2 && bits % 3 != 0 {
                     continue; // enough is enough: each git run takes its time
                 }
-                let options = LsRefsOptions { prefixes, peel, symrefs, unborn };
+                let options = LsRefsOptions { prefixes, peel, symrefs, unborn, client: None };
                 let theirs = show(&ls_refs_of_git(&program, dir, &options));
                 for _ in 0..2 {
                     let ours = show(&snapshot.ls_refs(&objects, &options).unwrap());

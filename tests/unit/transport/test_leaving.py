@@ -7,6 +7,7 @@ seen that nobody waits for it.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import os
@@ -14,7 +15,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from gitserve.errors import HangupError
 from gitserve.options import DaemonOptions
 from gitserve.repository.native import NativeRepository
 from gitserve.transport import stdio
+from gitserve.transport.asgibridge import AsgiBridge
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import CLIENT_SOCKET, GitHttp
 from gitserve.transport.log import Log
@@ -215,6 +217,35 @@ def over_http(path: Path, request: bytes) -> Served:
     return Served(work, theirs.close, theirs, log)
 
 
+def over_asgi(path: Path, request: bytes) -> Served:
+    log = KeptLog()
+    loop = asyncio.new_event_loop()
+    gone = asyncio.Event()
+    scope: dict[str, Any] = {
+        "type": "http", "method": "POST", "path": "/long.git/git-upload-pack",
+        "headers": [(b"content-type", b"application/x-git-upload-pack-request")],
+    }  # fmt: skip
+    messages = [{"type": "http.request", "body": request}]
+
+    async def receive() -> MutableMapping[str, Any]:
+        if messages:
+            return messages.pop()
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(_message: MutableMapping[str, Any]) -> None: ...
+
+    def work() -> None:
+        bridge = AsgiBridge(GitHttp(lambda _path: NativeRepository.open(str(path)), log=log))
+        with closing(loop):
+            loop.run_until_complete(bridge(scope, receive, send))
+
+    def leave() -> None:
+        loop.call_soon_threadsafe(gone.set)
+
+    return Served(work, leave, log=log)
+
+
 def over_pipes(path: Path, request: bytes) -> Served:
     (source, asking), (answers, sink) = os.pipe(), os.pipe()
     os.write(asking, request)
@@ -230,7 +261,7 @@ def over_pipes(path: Path, request: bytes) -> Served:
     return Served(work, lambda: os.close(answers))
 
 
-ROADS = {"git": over_git, "http": over_http, "stdio": over_pipes}
+ROADS = {"git": over_git, "http": over_http, "asgi": over_asgi, "stdio": over_pipes}
 
 
 @pytest.mark.parametrize("road", ROADS)
