@@ -1,7 +1,7 @@
 # One target a habit; CI calls the same ones.
 #
 #   make serve [REPOS=folder] [PORT=9418] [HOST=127.0.0.1] [PUSH=1]
-#   make test | lint | fmt | bench | results | crash | soak | fuzz | docs | wheel | lock | clean
+#   make test | lint | fmt | bench | results | growth | crash | soak | fuzz | docs | wheel | lock | clean
 #
 # Needed on the machine: Rust (cargo), Python 3.11 or later, a C compiler, git for the tests.
 # Everything else comes from the lock files into .venv.
@@ -26,7 +26,7 @@ CORE  := $(VENV)/.core-built
 
 RUST_SOURCES := $(shell find rust/src -name '*.rs') Cargo.toml Cargo.lock pyproject.toml
 
-.PHONY: serve test test-rust test-python lint fmt bench results crash soak fuzz docs wheel lock clean build
+.PHONY: serve test test-rust test-python lint fmt bench results growth crash soak fuzz docs wheel lock clean build
 
 build: $(CORE)
 
@@ -75,6 +75,11 @@ bench: $(CORE)
 # What benches/results/ and the README say, anew: RESULTS='--large A.git --medium B.git ...'.
 results: $(CORE)
 	$(BIN)/python -m benches results --readme README.md $(RESULTS)
+
+# How costs grow with commits, refs and clients: benches/results/growth.md. Some minutes.
+growth: $(CORE)
+	$(BIN)/python -m benches growth --rounds 1 --scale 0.3 --seconds 2 --json benches/results/growth.json \
+		--plots benches/results --page benches/results/growth.md $(GROWTH)
 
 # Ends pushes at every step, in every way that tests/crash knows; `make test` takes some of each.
 # About an hour.

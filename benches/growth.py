@@ -15,11 +15,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from benches import machine, peers, plots, pushes
+from benches.gits import git
 from benches.options import build_loadgen, common
 from benches.peers import GIT, OURS
 from benches.report import Measured, middle
 from benches.repositories import Source, prepare
 from benches.run import Bench
+from benches.targets import machine_line
 from benches.workloads import DIFFERENT, REPEATED, Recording, Workload, listing, reads
 
 COMMITS, REFS, CLIENTS = "commits", "refs", "clients"
@@ -135,6 +137,23 @@ def table(found: Sequence[Point]) -> str:
     return "\n".join(lines)
 
 
+def page(where: str, command: str, text: str) -> str:
+    """The table for people, and where it comes from."""
+    return f"""# Growth
+
+What a request costs as the repository and the number of clients grow: the server's CPU time and
+what a client waits, half of them longer, in milliseconds. Each size once; `growth.json` has more.
+
+    {command}
+
+{where}.
+
+```
+{text}
+```
+"""
+
+
 def plot(found: Sequence[Point], axis: str) -> str:
     """The wait at each size."""
     mine = [one for one in found if one.axis == axis and one.p50_ms > PLOTTED]
@@ -150,6 +169,7 @@ def main(words: list[str]) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benches growth", description=__doc__)
     common(parser)
+    parser.add_argument("--page", type=Path, metavar="FILE", help="writes the table there")
     parser.add_argument("--commits", default="1000,10000,100000")
     parser.add_argument("--refs", default="1000,10000,100000")
     parser.add_argument("--clients", default="1,4,16,64")
@@ -168,8 +188,12 @@ def main(words: list[str]) -> None:
         ["python", "-m", "benches", "growth", *map(machine.without_folders, words)]
     )
     path: Path = options.json or work / "growth.json"
-    content = {"about": machine.described() | {"command": command}, "points": [*map(asdict, found)]}
+    version = git(options.git, "--version", cwd=work).decode().strip()
+    about = machine.described() | {"git": version, "command": command}
+    content = {"about": about, "points": [*map(asdict, found)]}
     path.write_text(json.dumps(content, indent=1) + "\n")
     print(f"\nAll points: {path}")
+    if options.page:
+        options.page.write_text(page(machine_line(about), command, table(found)))
     for axis in dict.fromkeys(one.axis for one in found) if options.plots else ():
         plots.write(options.plots / f"growth-{axis}.svg", plot(found, axis))

@@ -80,7 +80,11 @@ def test_the_other_commands(tmp_path: Path, loadgen: Path) -> None:
     path = tmp_path / "growth.json"
     sizes = ("--commits=40,60", "--refs=10", "--clients=2")
     more = (*SMALL, f"--loadgen={loadgen}")
-    benches(tmp_path, "growth", *sizes, f"--json={path}", f"--plots={tmp_path}", *more)
+    page = tmp_path / "growth.md"
+    words = (f"--json={path}", f"--plots={tmp_path}", f"--page={page}", *more)
+    benches(tmp_path, "growth", *sizes, *words)
+    assert "push of one commit" in page.read_text()
+    assert str(tmp_path) not in page.read_text()
     points = json.loads(path.read_text())["points"]
     assert {(one["axis"], one["size"]) for one in points} == {
         ("commits", 40),
