@@ -33,6 +33,7 @@ from gitserve.repository.readable import ReadableRepository
 from gitserve.repository.trees import find, tree_of
 from gitserve.service.filters import FilterFailed, Filters
 from gitserve.service.keepalive import Waiting
+from gitserve.service.sharing import PROCESSORS
 from gitserve.service.signature import verify
 from gitserve.service.streams import Conversation, joined
 from gitserve.session.effects import Effect, SendArchive
@@ -75,6 +76,7 @@ class ArchiveService:
 
     def send_archive(self, effect: SendArchive) -> Generator[None, None, None]:
         """All of it, in the first band, a piece a step."""
+        PROCESSORS.spread()
         config = self._repository.config
         request = requests.parse(effect.arguments, config)
         if request.listing:

@@ -13,6 +13,7 @@ from gitserve._core import RefSnapshot
 from gitserve.errors import Refused
 from gitserve.policy import Denied, Objects, Policy, Push, Request, Update
 from gitserve.service.remarks import Remarks
+from gitserve.service.sharing import PROCESSORS
 from gitserve.wire.receive_commands import Command
 
 RECEIVE_PACK = "receive-pack"
@@ -42,6 +43,7 @@ def admit(policy: Policy | None, request: Request) -> tuple[bytes, ...]:
     """
     if policy is None:
         return ()
+    PROCESSORS.spread()  # it may do whatever it likes
     ask = policy.may_write if request.service == RECEIVE_PACK else policy.may_read
     hidden: tuple[bytes, ...] = ()
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from gitserve.service.sharing import PROCESSORS
+
 PIECE = 32 << 10
 """Bytes of output taken at once."""
 
@@ -50,6 +52,8 @@ def run_program(
     import select  # not at the top: most requests run no program
     import signal
     import subprocess
+
+    PROCESSORS.spread()
 
     def start(words: Sequence[str | bytes]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -24,6 +24,7 @@ from gitserve.service.driver import advance, drive
 from gitserve.service.filterpolicy import filter_policy
 from gitserve.service.promisors import PromisedObjects, advertised_promisors
 from gitserve.service.remarks import Aside, nowhere
+from gitserve.service.sharing import PROCESSORS
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.config import Limits, ReceiveConfig, UploadConfig
@@ -136,6 +137,7 @@ def serve_receive(
     """A push. ``aside``: where remarks go for a client without bands."""
     from gitserve.session.receive import receive
 
+    PROCESSORS.spread()
     service = _receiver(repository, conversation, manner, options, tally, aside)
     try:
         # receive-pack has no version 2; who asks for it is answered in 0, as git does

@@ -7,6 +7,8 @@ process does not come here: the allocator and its memory are not ours there.
 from __future__ import annotations
 
 import os
+from _thread import _local  # threading's, without the import
+from contextlib import suppress
 
 from gitserve._core import give_back_memory, keep_freed_memory, limit_learning, share_out
 
@@ -61,3 +63,46 @@ def available_memory() -> int:
         except (OSError, ValueError):  # no such file, or the word "max"
             continue
     return min(found)
+
+
+class Processors:
+    """Where this process's requests are served.
+
+    Of the threads of one process, the interpreter lets one run at a time. Where they are spread
+    over processors, each hand-over wakes another one of these, which costs a small request a third
+    more. So small ones are served on one processor, and whatever turns out to be more, with the
+    threads that the core starts for it, and all programs, on any.
+    """
+
+    def __init__(self) -> None:
+        self._all: set[int] = set()
+        self.own: set[int] = set()
+        """Where small ones are; empty: anywhere."""
+        self._thread = _local()
+
+    def stay_on(self, number: int) -> None:
+        """From now on; ``number``: which of those that the process may use, counted round."""
+        allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+        if len(allowed) > 1:
+            self._all, self.own = allowed, {sorted(allowed)[number % len(allowed)]}
+
+    def settle(self) -> None:
+        """This thread serves, and begins anew."""
+        if self.own and not getattr(self._thread, "settled", False):
+            self._move(self.own)
+            self._thread.settled = True
+
+    def spread(self) -> None:
+        """This thread has begun something that may take long, or starts others."""
+        if getattr(self._thread, "settled", False):
+            self._thread.settled = False
+            self._move(self._all)
+
+    @staticmethod
+    def _move(where: set[int]) -> None:
+        with suppress(OSError):  # the operator has taken processors away: the kernel knows better
+            os.sched_setaffinity(0, where)
+
+
+PROCESSORS = Processors()
+"""Of this process; nothing happens before :meth:`Processors.stay_on`."""

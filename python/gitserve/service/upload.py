@@ -29,6 +29,7 @@ from gitserve.repository.packrules import pack_rules
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
 from gitserve.service.packcache import opened, shown
+from gitserve.service.sharing import PROCESSORS
 from gitserve.service.streams import Conversation
 from gitserve.service.tally import Tally
 from gitserve.session.effects import (
@@ -333,6 +334,7 @@ class UploadService:
     def _pack_stream(
         self, effect: SendPack, cache: PackCache | None, leave_out: Sequence[bytes]
     ) -> PackStream:
+        PROCESSORS.spread()
         common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
         rules = config.derived(pack_rules)
@@ -377,6 +379,7 @@ class UploadService:
     @contextmanager
     def _at_work(self) -> Iterator[None]:
         """While the core walks, which may find that it would have to wait too long for its turn."""
+        PROCESSORS.spread()
         try:
             yield
         except Busy:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gitserve.service.sharing import PROCESSORS
 from gitserve.transport.counting import ConnectionCount
 
 IDLE_KEPT = 8
@@ -90,6 +91,7 @@ class Pool:
     def _run(self, index: int) -> None:
         listener = self._listeners[index]
         while True:
+            PROCESSORS.settle()
             try:
                 accepted, peer = listener.accept()
             except OSError:
