@@ -187,13 +187,31 @@ def common_words(said: Conversation) -> Conversation:
     return Conversation(tuple(turns), said.farewell)
 
 
+def wants(said: Conversation) -> list[str]:
+    """What a request in version 2 asks for, in its order."""
+    return [line[9:].decode().strip() for line in packets(said.turns[-1]) if is_want(line)]
+
+
+def is_want(line: bytes) -> bool:
+    """Does a packet ask for an object?"""
+    return line[4:9] == b"want "
+
+
+def with_want(said: Conversation, want: str) -> Conversation:
+    """The same request in version 2 with one more want."""
+    lines = packets(said.turns[-1])
+    first = next(at for at, line in enumerate(lines) if is_want(line))
+    lines.insert(first, pkt(b"want " + want.encode() + b"\n"))
+    return Conversation((said.turns[0], b"".join(lines)), said.farewell)
+
+
 def without_want(said: Conversation, number: int) -> Conversation:
     """The same request in version 2 without one of its wants: nobody has asked this before."""
     lines = packets(said.turns[-1])
-    wants = [at for at, line in enumerate(lines) if line[4:9] == b"want "]
-    if len(wants) < 2:
+    places = [at for at, line in enumerate(lines) if is_want(line)]
+    if len(places) < 2:
         raise ValueError("only one want")
-    del lines[wants[number % len(wants)]]
+    del lines[places[number % len(places)]]
     # Whoever has answered ls-refs once does so from memory; what is measured is the pack.
     return Conversation((said.turns[0], b"".join(lines)), said.farewell)
 

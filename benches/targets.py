@@ -64,8 +64,12 @@ TARGETS = (
     Target("fetch, 20 commits behind", r"fetch, 20 behind, different", 10, in_readme=True),
     Target("depth 1, every request different", r"clone, depth 1, different", 4, in_readme=True),
     Target("depth 1, repeated", r"clone, depth 1, repeated", 60, server=CACHED, in_readme=True),
-    Target("clone with bitmap", r"clone, bitmap, different", 5, in_readme=True),
-    Target("clone with bitmap", r"clone, bitmap, different", 6, CPU),
+    Target("clone with bitmap", r"clone, bitmap, all, different", 5, in_readme=True),
+    Target("clone with bitmap", r"clone, bitmap, all, different", 6, CPU),
+    Target(
+        "clone with bitmap, a ref left out", r"clone, bitmap, part, different", 5, in_readme=True
+    ),
+    Target("clone with bitmap, a ref left out", r"clone, bitmap, part, different", 6, CPU),
     Target("clone with bitmap, repeated", r"clone, bitmap, repeated", 1.5, LIMIT_TIME, CACHED),
     Target("clone, no bitmap, repeated", rf"{ONE_PACK}, repeated", 1.5, LIMIT_TIME, CACHED),
     Target("clone, no bitmap, the first ever", rf"{ONE_PACK}, cold", 3, in_readme=True),

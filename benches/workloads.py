@@ -162,6 +162,29 @@ def differing(said: Conversation, found: Repositories, path: str, count: int) ->
         return [conversations.fetch(path, [tip], []) for tip in found.first_parents(count)]
 
 
+def redundant(said: Conversation, found: Repositories, count: int) -> list[Conversation]:
+    """Clones of everything that differ: each wants an old commit as well."""
+    tips = found.first_parents(count + 1)[1:] or found.first_parents(1)
+    return [conversations.with_want(said, tip) for tip in tips]
+
+
+def lacking(
+    said: Conversation, found: Repositories, repository: Path, path: str, count: int
+) -> list[Conversation]:
+    """Clones of nearly everything: each leaves out another ref that has objects of its own."""
+    wants = conversations.wants(said)
+    made: list[Conversation] = []
+    for number, want in enumerate(wants):
+        others = "".join(f"^{other}\n" for other in wants if other != want)
+        listing = ("rev-list", "--objects", "--count", "--use-bitmap-index", "--stdin")
+        alone = git(found.git_path, *listing, cwd=repository, stdin=f"{want}\n{others}".encode())
+        if int(alone):
+            made.append(conversations.without_want(said, number))
+        if len(made) == count:
+            break
+    return made or [conversations.fetch(path, [tip], []) for tip in found.first_parents(count)[1:]]
+
+
 def reads(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
     """Every workload that only reads. Nothing is recorded or copied that is not wanted."""
     yield from listings(recording, wanted)
@@ -285,12 +308,24 @@ def clones(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Work
             for mode, connections, requests in modes
         ]
 
-    thrice = [(COLD, 1, 1), (DIFFERENT, 1, 2), (REPEATED, 1, 4)]
+    def everything() -> list[Conversation]:
+        return redundant(recording.clone(found.bitmap(), 2), found, 40)
+
+    def nearly() -> list[Conversation]:
+        repository = found.bitmap()
+        path = found.served(repository)
+        return lacking(recording.clone(repository, 2), found, repository, path, 20)
+
+    first, different, again = (COLD, 1, 1), (DIFFERENT, 1, 2), (REPEATED, 1, 4)
+    thrice = [first, different, again]
     name = "clone, as it is" if found.kept else "clone, no bitmap"
     todo = rows(lambda: found.plain, name, thrice)
     todo.append((name, REPEATED, 0, lambda: [recording.clone(found.plain, 0)], 1, 1))
     if not found.kept:
-        todo += rows(found.bitmap, "clone, bitmap", thrice)
+        todo += rows(found.bitmap, "clone, bitmap", [first, again])
+        # a pack that goes out as it lies there, and one with gaps: different work for every server
+        todo.append(("clone, bitmap, all", DIFFERENT, 2, everything, 1, 2))
+        todo.append(("clone, bitmap, part", DIFFERENT, 2, nearly, 1, 2))
         todo += rows(found.bitmap, "clone, blob:none", thrice[1:])
         todo += rows(found.bitmap, "8 clones at once", [(DIFFERENT, 8, 8), (REPEATED, 8, 8)])
         todo += rows(found.packs, "clone, 40 packs and loose", thrice)

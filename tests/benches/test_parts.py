@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from benches import conversations
 from benches.conversations import Conversation, fetch, recorder, write
 from benches.packs import Tree, object_id
 from benches.report import Measured, compare, save, table
@@ -56,6 +57,15 @@ def measured(
 ) -> Measured:
     """A round of a hundred requests."""
     return Measured(row, server, 100, errors, seconds, 5000, 1, 2, 1, 2, seconds, 10**6, **more)
+
+
+def test_wants_are_added_and_left_out() -> None:
+    said = conversations.fetch("/r.git", ["a" * 40, "b" * 40], [])
+    more = conversations.with_want(said, "c" * 40)
+    assert conversations.wants(more) == ["c" * 40, "a" * 40, "b" * 40]
+    less = conversations.without_want(more, 1)
+    assert conversations.wants(less) == ["c" * 40, "b" * 40]
+    assert less.turns[0] == said.turns[0]
 
 
 def test_table_shows_medians_ratios_and_failures() -> None:
