@@ -1,10 +1,16 @@
 //! Packs of which bitmaps name nearly all, but not all: copied in stretches, the rest behind them.
 
+use std::collections::BTreeMap;
+
 use super::PackStats;
 use super::tests::{expected, judged, pack_of, request};
-use crate::graph::WalkRequest;
+use crate::graph::{self, CommitTable, WalkRequest};
 use crate::hash::{HashKind, ObjectId};
+use crate::pack::entry::{EntryHeader, EntryKind};
+use crate::plan::{PackPlan, PlanOptions, Step};
+use crate::store::Pack;
 use crate::store::testing::TestRepo;
+use crate::watch::Watch;
 
 fn named(ids: &[String]) -> Vec<ObjectId> {
     ids.iter().map(|hex| ObjectId::from_hex(hex.as_bytes()).unwrap()).collect()
@@ -82,6 +88,64 @@ fn several_packs_of_one_bitmap_are_copied() {
     let stats = check(&repo, &request(&wants, &[], false), &expected(&repo, &wants, &[]));
     // of the pack that is all wanted, nothing but copies of what is in the other one is not
     assert!(stats.verbatim > stats.objects * 3 / 4, "{stats:?}");
+}
+
+/// Where each entry of a plan of one pack goes, by where it lies, and how many deltas are moved.
+fn places(pack: &Pack, steps: &[Step]) -> (BTreeMap<u64, u64>, usize) {
+    let order = pack.order().unwrap();
+    let (mut places, mut at, mut moved) = (BTreeMap::new(), 0, 0);
+    for step in steps {
+        match *step {
+            Step::Run { start, end, .. } => {
+                for rank in order.rank(start).unwrap().. {
+                    let offset = order.offset(rank);
+                    if offset >= end {
+                        break;
+                    }
+                    places.insert(offset, at + offset - start);
+                }
+                at += end - start;
+            }
+            Step::Moved { offset, end, .. } => {
+                let stored = pack.header_at(offset).unwrap();
+                let EntryKind::OfsDelta(distance) = stored.kind else { panic!("{stored:?}") };
+                let now = at - places[&(offset - distance)];
+                assert_ne!(now, distance, "it could have stayed as it is");
+                let mut header = Vec::new();
+                EntryHeader::write(&EntryKind::OfsDelta(now), stored.size, &mut header);
+                places.insert(offset, at);
+                at += header.len() as u64 + end - offset - stored.len as u64;
+                moved += 1;
+            }
+            _ => break,
+        }
+    }
+    (places, moved)
+}
+
+#[test]
+fn only_what_is_moved_away_from_its_base_gets_another_header() {
+    let (repo, main) = with_side(HashKind::Sha1);
+    repo.git(&["repack", "-adbfq", "--window=30"]);
+    let snapshot = repo.snapshot();
+    let pack = &snapshot.packs()[0];
+    let commits = CommitTable::new(repo.hash);
+    let asked = request(&[main], &[], false);
+    let found = graph::enumerate(&*snapshot, &commits, &asked, &Watch::new()).unwrap();
+    let options = PlanOptions { ofs_delta: true, ..PlanOptions::default() };
+    let plan = PackPlan::new(&*snapshot, found, &options, &Watch::new()).unwrap();
+    let (places, moved) = places(pack, &plan.steps);
+    assert!(moved > 0 && places.len() > 100, "{moved} {}", places.len());
+    for (&offset, &place) in &places {
+        if let EntryKind::OfsDelta(distance) = pack.header_at(offset).unwrap().kind
+            && !plan
+                .steps
+                .iter()
+                .any(|s| matches!(s, Step::Moved { offset: o, .. } if *o == offset))
+        {
+            assert_eq!(place - places[&(offset - distance)], distance);
+        }
+    }
 }
 
 #[test]

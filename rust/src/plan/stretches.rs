@@ -1,10 +1,11 @@
 //! What bitmaps name, copied in stretches as it lies in its packs.
 //!
 //! Most of what a clone asks for is most of a pack, with a gap wherever something belongs to a
-//! branch that is not asked for, or to none. Between two gaps entries stay as they are. A delta
-//! whose base is on the other side of a gap is copied behind a new header; one whose base is not
-//! sent, or that gives it by name, is left to the stages that look at objects one by one, as is
-//! whatever lies elsewhere. These come behind the stretches, and may be deltas of what is in them.
+//! branch that is not asked for, or to none. Entries that a gap moves together with their bases stay
+//! as they are. A delta whose base is on the other side of a gap is copied behind a new header, which
+//! moves what follows only if it is of another length. One whose base is not sent, or that gives it
+//! by name, is left to the stages that look at objects one by one, as is whatever lies elsewhere.
+//! These come behind the stretches, and may be deltas of what is in them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use super::slots::CHECK_EVERY;
 use super::{BaseAt, PackPlan, PlanCounts, Step};
 use crate::bitmap::{Bits, Reachability};
 use crate::graph::{Found, Stored};
+use crate::pack::entry::{EntryHeader, EntryKind, MAX_HEADER_LEN};
 use crate::pack::{EntryBase, PACK_HEADER_LEN, PackBases, PackOrder};
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::store::Pack;
@@ -230,6 +232,7 @@ fn place_among(steps: &[Step], among: Range<usize>, offset: u64) -> Option<BaseA
 /// Cuts one pack into stretches.
 struct Cutter<'a> {
     number: u32,
+    pack: &'a Pack,
     order: &'a PackOrder,
     bases: &'a PackBases,
     steps: &'a mut Vec<Step>,
@@ -237,15 +240,21 @@ struct Cutter<'a> {
     first: usize,
     /// The entries taken, by rank.
     taken: Bits,
-    /// The ranks of the stretch that is the last step.
-    open: Range<u32>,
+    /// How many bytes they become.
+    written: u64,
+    /// The rank that would follow the last entry taken, if it keeps its distance from that.
+    next: Option<u32>,
+    /// Ranks from which on all entries are moved by the same number of bytes, as far as they are
+    /// taken, and that number. A delta moved with its base stays as it is.
+    moves: Vec<(u32, i64)>,
 }
 
 impl<'a> Cutter<'a> {
     fn new(number: u32, pack: &'a Pack, steps: &'a mut Vec<Step>) -> Result<Self, SourceError> {
         let (order, bases) = (pack.order()?, pack.bases()?);
         let (first, taken) = (steps.len(), Bits::new(pack.object_count()));
-        Ok(Self { number, order, bases, steps, first, taken, open: 0..0 })
+        let (written, next, moves) = (0, None, Vec::new());
+        Ok(Self { number, pack, order, bases, steps, first, taken, written, next, moves })
     }
 
     /// The rank of the entry at this offset, looked for from the last one on.
@@ -261,36 +270,71 @@ impl<'a> Cutter<'a> {
     /// copied.
     #[inline]
     fn take(&mut self, rank: u32) -> bool {
-        let follows = !self.open.is_empty() && self.open.end == rank;
+        let is_near = self.next == Some(rank);
         let base = match self.bases.of(rank) {
             EntryBase::Whole(_) => None,
             // nothing between the two is left out
-            EntryBase::Rank(base) if follows && base >= self.open.start => None,
+            EntryBase::Rank(base) if is_near && self.moves.last().is_some_and(|m| m.0 <= base) => {
+                None
+            }
             EntryBase::Rank(base) if self.taken.contains(base) => Some(base),
             EntryBase::Rank(_) | EntryBase::Unclear => return false,
         };
-        let (offset, entry_end) =
-            (self.order.offset(rank as usize), self.order.offset(rank as usize + 1));
-        match (base, self.steps.last_mut()) {
-            (Some(base), _) => {
-                let base = self.order.offset(base as usize);
-                let among = self.first..self.steps.len();
-                let Some(base) = place_among(self.steps, among, base) else { return false };
-                self.open = 0..0;
-                self.steps.push(Step::Moved { pack: self.number, offset, end: entry_end, base });
+        let offset = self.order.offset(rank as usize);
+        let end = self.order.offset(rank as usize + 1);
+        let moved = self.written as i64 - offset as i64;
+        let base = base.filter(|&base| self.moved(base) != Some(moved));
+        let step = match base {
+            None => None,
+            Some(base) => match self.behind_new_header(rank, base) {
+                Some(step) => Some(step),
+                None => return false,
+            },
+        };
+        if !is_near {
+            self.moves.push((rank, moved));
+        }
+        self.next = Some(rank + 1);
+        match (step, self.steps[self.first..].last_mut()) {
+            (Some((step, grown)), _) => {
+                self.steps.push(step);
+                self.written = self.written.wrapping_add_signed(grown);
+                self.next = self.next.filter(|_| grown == 0);
             }
-            (None, Some(Step::Run { end, objects, .. })) if follows => {
-                (*end, *objects) = (entry_end, *objects + 1);
-                self.open.end = rank + 1;
+            (None, Some(Step::Run { end: run_end, objects, .. })) if *run_end == offset => {
+                (*run_end, *objects) = (end, *objects + 1);
             }
             (None, _) => {
-                self.open = rank..rank + 1;
                 let (pack, start) = (self.number, offset);
-                self.steps.push(Step::Run { pack, start, end: entry_end, objects: 1 });
+                self.steps.push(Step::Run { pack, start, end, objects: 1 });
             }
         }
+        self.written += end - offset;
         self.taken.insert(rank);
         true
+    }
+
+    /// By how many bytes the entry of this rank is moved, if it is one that was taken.
+    fn moved(&self, rank: u32) -> Option<i64> {
+        let after = self.moves.partition_point(|&(first, _)| first <= rank);
+        Some(self.moves.get(after.checked_sub(1)?)?.1)
+    }
+
+    /// The step that writes this entry next, a delta of an earlier one, and how many bytes longer
+    /// it is than stored.
+    fn behind_new_header(&self, rank: u32, base: u32) -> Option<(Step, i64)> {
+        let (offset, end) =
+            (self.order.offset(rank as usize), self.order.offset(rank as usize + 1));
+        let base_offset = self.order.offset(base as usize);
+        let among = self.first..self.steps.len();
+        let at = place_among(self.steps, among, base_offset)?;
+        let stored = self.pack.header_at(offset).ok()?;
+        let distance =
+            self.written.checked_sub(base_offset.checked_add_signed(self.moved(base)?)?)?;
+        let mut header = Vec::with_capacity(MAX_HEADER_LEN);
+        EntryHeader::write(&EntryKind::OfsDelta(distance), stored.size, &mut header);
+        let grown = header.len() as i64 - stored.len as i64;
+        Some((Step::Moved { pack: self.number, offset, end, base: at }, grown))
     }
 }
 
