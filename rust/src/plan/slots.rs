@@ -10,6 +10,11 @@ use crate::watch::Watch;
 /// No pack: a loose or foreign object.
 pub(super) const UNPACKED: u32 = u32::MAX;
 
+/// Of less than one object in so many of the repository, a list takes less memory than a table: each
+/// object would touch a page of its own in it, and a small answer from a huge repository is to pay
+/// for its own objects only.
+const FEW_IN: u64 = 256;
+
 /// Objects between two looks at the watch.
 pub(super) const CHECK_EVERY: usize = 1024;
 
@@ -90,8 +95,33 @@ pub(super) struct PackGroup {
 pub(super) struct Slots {
     pub all: Vec<Slot>,
     pub groups: Vec<PackGroup>,
+    by_number: ByNumber,
+}
+
+/// Which slot an object has.
+enum ByNumber {
     /// Slot + 1 of each object number, 0 for those not sent.
-    by_number: Vec<u32>,
+    Table(Vec<u32>),
+    /// The number and slot of each object that is sent, by number.
+    Few(Vec<(ObjectNumber, u32)>),
+}
+
+impl ByNumber {
+    fn new(all: &[Slot], bound: u32) -> Self {
+        let numbered = (0..).zip(all).map(|(at, slot): (u32, _)| (slot.number, at));
+        if (all.len() as u64) * FEW_IN < u64::from(bound) {
+            let mut few: Vec<_> = numbered.collect();
+            few.sort_unstable();
+            return Self::Few(few);
+        }
+        let mut table = vec![0; bound as usize];
+        for (number, at) in numbered {
+            if let Some(entry) = table.get_mut(number as usize) {
+                *entry = at + 1;
+            }
+        }
+        Self::Table(table)
+    }
 }
 
 impl Slots {
@@ -127,21 +157,20 @@ impl Slots {
         });
         all.dedup_by_key(|slot| slot.number);
         let groups = group(source, &mut all, watch)?;
-        // zeroed memory that is not touched costs nothing: a small answer from a huge
-        // repository pays for its own objects only
-        let mut by_number = vec![0u32; source.number_bound() as usize];
-        for (at, slot) in all.iter().enumerate() {
-            if let Some(entry) = by_number.get_mut(slot.number as usize) {
-                *entry = at as u32 + 1;
-            }
-        }
+        let by_number = ByNumber::new(&all, source.number_bound());
         Ok(Self { all, groups, by_number })
     }
 
     /// The slot of an object, if it is sent.
     #[inline]
     pub(super) fn of(&self, number: ObjectNumber) -> Option<u32> {
-        self.by_number.get(number as usize)?.checked_sub(1)
+        match &self.by_number {
+            ByNumber::Table(table) => table.get(number as usize)?.checked_sub(1),
+            ByNumber::Few(few) => {
+                let at = few.binary_search_by_key(&number, |&(number, _)| number).ok()?;
+                Some(few[at].1)
+            }
+        }
     }
 
     /// Where the entry of a packed slot ends.
