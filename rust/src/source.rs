@@ -190,6 +190,11 @@ pub trait ObjectSource: Send + Sync {
 
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
+
+    /// The same with a small cache of bases, where many requests at once read little each.
+    fn brief_reader(&self) -> Box<dyn ObjectReader + '_> {
+        self.reader()
+    }
 }
 
 /// See [`ObjectSource::bulk_lookup`].

@@ -138,7 +138,7 @@ impl<'a> Gather<'a> {
         reach: &'a Reachability,
         watch: &'a Watch,
     ) -> Self {
-        let reader = CommitReader::new(source);
+        let reader = CommitReader::brief(source);
         Self { source, table, reader, reach, watch, explicit: Vec::new() }
     }
 

@@ -324,11 +324,17 @@ pub(super) struct CommitReader<'a> {
     objects: Option<Box<dyn ObjectReader + 'a>>,
     /// Commits that were not in the table.
     filled: u32,
+    is_brief: bool,
 }
 
 impl<'a> CommitReader<'a> {
     pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, objects: None, filled: 0 }
+        Self { source, objects: None, filled: 0, is_brief: false }
+    }
+
+    /// For one who reads few trees: see [`ObjectSource::brief_reader`].
+    pub(super) fn brief(source: &'a dyn ObjectSource) -> Self {
+        Self { is_brief: true, ..Self::new(source) }
     }
 
     /// The commit-graph files, for one who reads many commits: the first few are read sooner than
@@ -344,7 +350,9 @@ impl<'a> CommitReader<'a> {
 
     /// The reader, made when first needed: most small requests find all they want in the table.
     pub(super) fn objects(&mut self) -> &mut (dyn ObjectReader + 'a) {
-        &mut **self.objects.get_or_insert_with(|| self.source.reader())
+        let (source, is_brief) = (self.source, self.is_brief);
+        let make = || if is_brief { source.brief_reader() } else { source.reader() };
+        &mut **self.objects.get_or_insert_with(make)
     }
 }
 

@@ -452,6 +452,10 @@ impl ObjectSource for Snapshot {
         Box::new(self.disk_reader())
     }
 
+    fn brief_reader(&self) -> Box<dyn ObjectReader + '_> {
+        Box::new(Reader::brief(self))
+    }
+
     fn abbreviation(&self, id: &ObjectId) -> Result<(usize, u64), SourceError> {
         let packed = self.packs.iter().map(|pack| u64::from(pack.object_count())).sum();
         Ok((super::abbreviate::unique_len(self, id)?, packed))

@@ -117,7 +117,10 @@ fn waiting() -> MutexGuard<'static, Vec<Waiting>> {
 
 fn take(snapshot: u64, budget: usize) -> Box<Parts> {
     let mut list = waiting();
-    let warm = list.iter().rposition(|entry| entry.snapshot == snapshot);
+    let is_ours = |entry: &Waiting| entry.snapshot == snapshot;
+    // a large cache is not to become a small one while there is another
+    let fits = |entry: &Waiting| is_ours(entry) && entry.parts.cache.used() <= budget;
+    let warm = list.iter().rposition(fits).or_else(|| list.iter().rposition(is_ours));
     // those of another snapshot are taken only when there is no room for more: it may come back
     let any = || (list.len() >= MAX_WAITING).then_some(0);
     let Some(at) = warm.or_else(any) else {
