@@ -114,6 +114,12 @@ impl Turns {
         }
     }
 
+    /// Bytes that large requests have.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> u64 {
+        self.locked().taken()
+    }
+
     /// (large requests that have begun and are not over, those that wait to begin).
     pub fn standing(&self) -> (usize, usize) {
         let inner = self.locked();
@@ -258,6 +264,11 @@ impl Turn {
         self.turns.changed.notify_all();
     }
 
+    /// It needs so much more than it said.
+    pub fn needs_more(&self, bytes: u64) {
+        self.needs(self.wanted.load(Ordering::Relaxed).saturating_add(bytes));
+    }
+
     /// Around waiting for the client: others may work meanwhile.
     pub fn resting<T>(&self, wait: impl FnOnce() -> T) -> T {
         let rested = Instant::now();
@@ -358,6 +369,21 @@ mod tests {
         use_up_slice(&second);
         drop(first);
         second.step(NEVER).unwrap();
+    }
+
+    #[test]
+    fn who_needs_more_leaves_less_to_others() {
+        let turns = turns(2, 100, None);
+        let first = large(&turns, 10);
+        first.needs_more(20);
+        first.step(NEVER).unwrap();
+        assert_eq!(turns.held(), 30);
+        first.needs_more(60);
+        let second = large(&turns, 20);
+        assert!(waits(&second));
+        first.needs(80);
+        second.step(NEVER).unwrap();
+        assert_eq!(turns.held(), 100);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) const BYTES_A_REQUEST: u64 = 24 << 20;
 /// repositories without bitmaps, and rounded up.
 pub(super) const BYTES_WALKED: u64 = 400;
 const BYTES_PLANNED: u64 = 200;
+// a scan of all trees takes the place of a walk, and what is found is 12 bytes each
+const _: () = assert!(graph::BYTES_SCANNED as u64 + 12 <= BYTES_WALKED);
 
 /// How often a waiting side looks whether it should stop, or has progress to tell.
 pub(super) const LOOK: Duration = Duration::from_millis(50);

@@ -58,6 +58,9 @@ const LIMITS: Limits = Limits {
     scan_entries: 24,
 };
 
+/// Bytes that a scan takes of each object; what its threads need beside it tells the turn itself.
+pub const BYTES_SCANNED: usize = super::scan::bytes_an_object(LIMITS.scan_entries);
+
 /// How far a walk over commits goes.
 #[derive(Clone, Copy)]
 struct Until<'a> {

@@ -46,7 +46,7 @@ mod tests;
 pub use connected::{check_connected, is_closed};
 pub use deepen::{DeepenSpec, INFINITE_DEPTH, deepen};
 pub use edges::BoundaryNames;
-pub use enumerate::enumerate;
+pub use enumerate::{BYTES_SCANNED, enumerate};
 pub use filter::{Filter, FilterError};
 pub use learn::keep_learning;
 pub(crate) use learn::lower_priority;

@@ -20,6 +20,14 @@ const NAMES: usize = 1 << 14;
 /// Slots for objects met lately; they take 1.3 MB a thread.
 const KNOWN: usize = 1 << 15;
 
+/// Bytes of a [`Lister`] beside its listing.
+pub(super) const BYTES_A_LISTER: usize =
+    KNOWN * size_of::<([u8; 32], ObjectNumber)>() + NAMES * size_of::<u32>();
+/// Bytes of listings, for each entry there is room for.
+pub(super) const BYTES_AN_ENTRY: usize = size_of::<Edge>() + NAME_SHARE;
+/// And for each tree.
+pub(super) const BYTES_A_TREE: usize = size_of::<Listed>();
+
 /// No tree.
 pub(super) const NONE: ObjectNumber = ObjectNumber::MAX;
 

@@ -49,6 +49,12 @@ const SPARE: usize = 64;
 const MAX_SPARE: usize = 1 << 20;
 /// So many headers of a pack are read in the time in which one commit is walked.
 const OBJECTS_A_COMMIT: usize = 64;
+/// Of each object, at most: the lists, what reaches along them, and who is a delta of whom.
+pub(super) const fn bytes_an_object(entries: usize) -> usize {
+    entries * listing::BYTES_AN_ENTRY + listing::BYTES_A_TREE + reach::BYTES_AN_OBJECT + 8
+}
+/// Of each thread: trees that wait, and what it has met lately.
+const BYTES_A_THREAD: usize = MAX_WAITING + listing::BYTES_A_LISTER;
 /// Between two looks at how far the walk is.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How often a thread looks whether it should stop.
@@ -103,6 +109,9 @@ impl<'a> Scan<'a> {
         walk: impl FnOnce(&AtomicUsize) -> Result<Walked, GraphError>,
     ) -> Result<(Walked, Option<Vec<Listing>>), GraphError> {
         let met = AtomicUsize::new(0);
+        if let Some(turn) = self.watch.turn() {
+            turn.needs_more((self.threads * BYTES_A_THREAD) as u64);
+        }
         std::thread::scope(|scope| {
             // whatever becomes of this thread, the others are not to wait for it
             let _ends = Ends(&self.stopped);

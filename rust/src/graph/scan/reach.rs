@@ -34,6 +34,9 @@ const NOWHERE: Place = Place { listing: u32::MAX, at: 0 };
 /// leaves to it, so it is read the ordinary way.
 const TWICE: Place = Place { listing: u32::MAX, at: 1 };
 
+/// Bytes of each object of the repository.
+pub(super) const BYTES_AN_OBJECT: usize = size_of::<Place>() + size_of::<u8>() + size_of::<u32>();
+
 /// What was met.
 pub(super) struct Reach<'w, 'a> {
     reader: CommitReader<'a>,

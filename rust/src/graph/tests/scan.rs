@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bitmapped::{run, set};
 use super::enumerate::{PARALLEL, SCAN, request};
@@ -16,6 +17,7 @@ use crate::object::{ObjectKind, object_id};
 use crate::pack::entry::EntryKind;
 use crate::source::ObjectSource;
 use crate::store::{Snapshot, Store};
+use crate::turns::{Supply, Turns};
 use crate::watch::Watch;
 
 const COMMITS: usize = 150;
@@ -240,6 +242,25 @@ fn a_tree_that_leads_to_itself_by_deltas_is_read() {
             assert!(set(&snapshot, &found) == repo.rev_list(&[], &hex(wants)), "{shared_index}");
         }
     }
+}
+
+#[test]
+fn what_threads_need_is_in_the_budget() {
+    let repo = random_history(HashKind::Sha1, 41, COMMITS);
+    repack(&repo, &[]);
+    let snapshot = snapshot_of(&repo);
+    let mut held = Vec::new();
+    for threads in [1, 3] {
+        let supply = Supply { small_work: Duration::ZERO, ..Supply::default() };
+        let turns = Turns::new(supply);
+        let watch = Watch::taking_turns(turns.turn(1000));
+        let table = CommitTable::new(repo.kind());
+        let asked = WalkRequest { threads, ..request(&repo.commits(), &[]) };
+        let found = enumerate_within(&*snapshot, &table, &asked, &watch, SCAN).unwrap();
+        assert!(is_scanned(&snapshot, &found));
+        held.push(turns.held());
+    }
+    assert!(held[0] > 1000 && held[1] - 1000 == 3 * (held[0] - 1000), "{held:?}");
 }
 
 #[test]
