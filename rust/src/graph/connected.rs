@@ -90,7 +90,10 @@ pub fn is_closed(
     watch: &Watch,
 ) -> Result<bool, GraphError> {
     let mut reader = source.reader();
-    for (id, kind) in outside {
+    for (at, (id, kind)) in outside.iter().enumerate() {
+        if at % CHECK_EVERY == 0 {
+            watch.check()?;
+        }
         match source.lookup(id)? {
             Some(number) if reader.header(number)?.0 == *kind => {}
             _ => return Ok(false),
@@ -118,7 +121,10 @@ fn check(
     let known_ids = &known.set;
     let seen = SeenSet::new();
     let (mut heads, mut trees, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
-    for tip in tips.iter().filter(|tip| !known_ids.contains(*tip)) {
+    for (at, tip) in tips.iter().filter(|tip| !known_ids.contains(*tip)).enumerate() {
+        if at % CHECK_EVERY == 0 {
+            watch.check()?;
+        }
         match resolve(table, &mut reader, tip, |tag| seen.insert(tag))? {
             Some(Root::Commit(commit)) => heads.push(commit),
             Some(Root::Tree(tree)) => trees.push(tree),
