@@ -392,8 +392,12 @@ fn a_silent_stream_shows_that_it_lives() {
     let request = request(&[repo.id("main")], &[], false);
     let keepalive = Duration::from_nanos(1);
     let options = StreamOptions { keepalive, ..StreamOptions::default() };
-    let mut stream = start(&repo, request, PlanOptions::default(), options);
-    assert_eq!(stream.next_chunk().unwrap().unwrap(), b"0005\x01");
+    // on a busy machine the pack may be there before it is asked for
+    let is_silent = |_| {
+        let mut stream = start(&repo, request.clone(), PlanOptions::default(), options.clone());
+        stream.next_chunk().unwrap().unwrap() == b"0005\x01"
+    };
+    assert!((0..50).any(is_silent));
 }
 
 #[test]
