@@ -13,12 +13,9 @@ from contextlib import suppress
 from types import GeneratorType
 
 from gitserve.errors import GitServeError, InternalError
-from gitserve.record import TYPE_CHECKING, Protocol
+from gitserve.record import Protocol
 from gitserve.service.streams import Conversation
 from gitserve.session.effects import Dialogue, Effect, Flush, Read, Send
-
-if TYPE_CHECKING:
-    pass
 
 
 class Performer(Protocol):

@@ -80,10 +80,15 @@ class Processors:
         """Where small ones are; empty: anywhere."""
         self._thread = _local()
 
-    def stay_on(self, number: int) -> None:
-        """From now on; ``number``: which of those that the process may use, counted round."""
+    def stay_on(self, number: int, workers: int) -> None:
+        """From now on, where there is a worker for each processor that the process may use;
+        ``number``: which of the ``workers`` this is.
+
+        Of fewer the kernel had better find the places: those of several daemons on one machine
+        would all stay on its first processors, and nothing could move them.
+        """
         allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
-        if len(allowed) > 1:
+        if 1 < len(allowed) <= workers:
             self._all, self.own = allowed, {sorted(allowed)[number % len(allowed)]}
 
     def settle(self) -> None:

@@ -90,7 +90,7 @@ def run_workers(
             max_waiting=options.max_waiting,
             learnt_memory=options.learnt_memory,
         )
-        sharing.PROCESSORS.stay_on(number)
+        sharing.PROCESSORS.stay_on(number, options.worker_count)
         count = ConnectionCount(counts, number, options.connections.max_connections)
         pool = Pool(listeners, serve, refuse, count)
         pool.start()

@@ -28,7 +28,7 @@ def test_there_and_back(moves: Moves) -> None:
     processors.settle()
     processors.spread()
     assert not moves, "nobody has said that this process serves"
-    processors.stay_on(3)
+    processors.stay_on(3, 4)
     for _ in range(2):
         processors.settle()
     assert moves == [{5}]
@@ -41,7 +41,7 @@ def test_there_and_back(moves: Moves) -> None:
 
 def test_each_thread_for_itself(moves: Moves) -> None:
     processors = Processors()
-    processors.stay_on(0)
+    processors.stay_on(0, 2)
     processors.settle()
     other = threading.Thread(target=processors.spread)
     other.start()
@@ -53,7 +53,7 @@ def test_workers_are_spread_over_all() -> None:
     allowed = os.sched_getaffinity(0)
     found = [Processors() for _ in range(2 * len(allowed))]
     for number, processors in enumerate(found):
-        processors.stay_on(number)
+        processors.stay_on(number, len(found))
     if len(allowed) > 1:
         assert set().union(*(processors.own for processors in found)) == allowed
 
@@ -61,7 +61,14 @@ def test_workers_are_spread_over_all() -> None:
 def test_one_processor_is_no_choice(moves: Moves, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _who: {0}, raising=False)
     processors = Processors()
-    processors.stay_on(0)
+    processors.stay_on(0, 2)
+    processors.settle()
+    assert not moves
+
+
+def test_fewer_workers_go_where_there_is_room(moves: Moves) -> None:
+    processors = Processors()
+    processors.stay_on(0, 1)
     processors.settle()
     assert not moves
 
@@ -72,7 +79,7 @@ def test_processors_may_be_taken_away(moves: Moves, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     processors = Processors()
-    processors.stay_on(0)
+    processors.stay_on(0, 2)
     processors.settle()
     processors.spread()
     assert not moves
@@ -80,7 +87,7 @@ def test_processors_may_be_taken_away(moves: Moves, monkeypatch: pytest.MonkeyPa
 
 def test_programs_may_use_all(monkeypatch: pytest.MonkeyPatch) -> None:
     processors = Processors()
-    processors.stay_on(0)
+    processors.stay_on(0, len(os.sched_getaffinity(0)))
     monkeypatch.setattr(process, "PROCESSORS", processors)
     said: list[bytes] = []
 
