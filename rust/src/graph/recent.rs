@@ -8,23 +8,26 @@ use crate::hash::HashKind;
 /// Slots for a large walk; with SHA-1 they take 1.3 MB a thread, which stays in the second-level
 /// cache.
 pub(super) const MANY: usize = 1 << 16;
-/// Slots for a small one, which would spend its time on touching new memory.
+/// Slots for one of which many may run at once.
 pub(super) const FEW: usize = 1 << 14;
+/// Slots to begin with: a small walk would spend its time on touching new memory.
+const FIRST: usize = 1 << 8;
 
-/// A direct-mapped cache of object names that need not be looked at again.
+/// A direct-mapped cache of object names that need not be looked at again. It grows with what it
+/// is asked.
 ///
 /// One variant for each length of name, so that comparing is two or three instructions.
 pub(super) enum Recent {
-    Sha1(Box<[[u8; 20]]>),
-    Sha256(Box<[[u8; 32]]>),
+    Sha1(Slots<20>),
+    Sha256(Slots<32>),
 }
 
 impl Recent {
-    /// With this many slots, a power of two of at most [`MANY`].
-    pub(super) fn new(kind: HashKind, slots: usize) -> Self {
+    /// With so many slots in the end, a power of two of at most [`MANY`].
+    pub(super) fn new(kind: HashKind, most: usize) -> Self {
         match kind {
-            HashKind::Sha1 => Recent::Sha1(empty(slots)),
-            HashKind::Sha256 => Recent::Sha256(empty(slots)),
+            HashKind::Sha1 => Recent::Sha1(Slots::new(most)),
+            HashKind::Sha256 => Recent::Sha256(Slots::new(most)),
         }
     }
 
@@ -32,10 +35,58 @@ impl Recent {
     #[inline]
     pub(super) fn note(&mut self, name: &[u8]) -> bool {
         match self {
-            Recent::Sha1(names) => note(names, name),
-            Recent::Sha256(names) => note(names, name),
+            Recent::Sha1(slots) => slots.note(name),
+            Recent::Sha256(slots) => slots.note(name),
         }
     }
+}
+
+pub(super) struct Slots<const LEN: usize> {
+    names: Box<[[u8; LEN]]>,
+    /// So many new names until there are more slots.
+    left: usize,
+    most: usize,
+}
+
+impl<const LEN: usize> Slots<LEN> {
+    fn new(most: usize) -> Self {
+        let first = most.min(FIRST);
+        Self { names: empty(first), left: first, most }
+    }
+
+    #[inline]
+    fn note(&mut self, name: &[u8]) -> bool {
+        let Ok(name) = <&[u8; LEN]>::try_from(name) else { return false };
+        let at = place(name, self.names.len());
+        let slot = &mut self.names[at];
+        if slot == name {
+            return true;
+        }
+        *slot = *name;
+        self.left -= 1;
+        if self.left == 0 {
+            self.grow();
+        }
+        false
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let slots = self.names.len().saturating_mul(4).min(self.most);
+        self.left = if slots < self.most { slots } else { usize::MAX };
+        let old = std::mem::replace(&mut self.names, empty(slots));
+        for (at, name) in old.iter().enumerate() {
+            // what fills an empty slot does not belong there
+            if place(name, old.len()) == at {
+                self.names[place(name, slots)] = *name;
+            }
+        }
+    }
+}
+
+#[inline]
+fn place<const LEN: usize>(name: &[u8; LEN], slots: usize) -> usize {
+    usize::from(u16::from_le_bytes([name[0], name[1]])) & (slots - 1)
 }
 
 fn empty<const LEN: usize>(slots: usize) -> Box<[[u8; LEN]]> {
@@ -43,18 +94,6 @@ fn empty<const LEN: usize>(slots: usize) -> Box<[[u8; LEN]]> {
     // the name of all zeros belongs in slot 0: something else must be there to begin with
     names[0][0] = 0xff;
     names
-}
-
-#[inline]
-fn note<const LEN: usize>(names: &mut [[u8; LEN]], name: &[u8]) -> bool {
-    let Ok(name) = <&[u8; LEN]>::try_from(name) else { return false };
-    let at = usize::from(u16::from_le_bytes([name[0], name[1]])) & (names.len() - 1);
-    let slot = &mut names[at];
-    if slot == name {
-        return true;
-    }
-    *slot = *name;
-    false
 }
 
 #[cfg(test)]
@@ -72,5 +111,29 @@ mod tests {
         other[19] = 2;
         assert!(!recent.note(&other));
         assert!(!recent.note(&[1; 20]));
+    }
+
+    #[test]
+    fn it_grows_and_forgets_only_what_others_took_the_place_of() {
+        for most in [FEW, MANY] {
+            let mut recent = Recent::new(HashKind::Sha1, most);
+            let name = |nth: usize| {
+                let mut name = [7; 20];
+                name[..4].copy_from_slice(&(nth as u32).to_le_bytes());
+                name
+            };
+            for nth in 1..most {
+                assert!(!recent.note(&name(nth)), "{nth}");
+            }
+            let Recent::Sha1(slots) = &recent else { panic!() };
+            assert_eq!(slots.names.len(), most);
+            let known = (1..most).filter(|&nth| recent.note(&name(nth))).count();
+            assert!(known > most / 2, "{known} of {most}");
+            // nor does what stood in for nothing become known
+            let mut filler = [0; 20];
+            assert!(!recent.note(&filler));
+            filler[0] = 0xff;
+            assert!(!recent.note(&filler));
+        }
     }
 }
