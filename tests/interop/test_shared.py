@@ -50,7 +50,8 @@ def pushed(
     made = {}
     for path in set(repository.rglob("*")) - before:
         name = str(path.relative_to(repository))
-        if not name.startswith("gitserve-") and not name.endswith(".lock"):
+        # small packs of ours have no reverse index
+        if not name.startswith("gitserve-") and not name.endswith((".lock", ".rev")):
             made[NAMES.sub("X", name)] = stat.filemode(path.lstat().st_mode)
     return made
 

@@ -16,6 +16,7 @@ use super::seeds;
 const LIMITS: ReceiveLimits = ReceiveLimits {
     max_parsed_bytes: 1 << 20,
     gather_from: 0,
+    rev_from: 0,
     max_pack_bytes: 1 << 20,
     max_object_bytes: 1 << 20,
     max_delta_bytes: 1 << 20,

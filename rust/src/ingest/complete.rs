@@ -1,7 +1,7 @@
 //! What happens when the last byte has come: deltas, thin bases, indexes, names, disk.
 //!
 //! In: a receiver whose pack is complete. Out: `pack-<trailer>.{pack,rev,idx}` in the quarantine,
-//! durable. The order of steps is that of `git index-pack --stdin --fix-thin`.
+//! durable; small ones have no `.rev`. The order of steps is that of `git index-pack --stdin --fix-thin`.
 
 use super::children::Children;
 use super::entries::ByName;
@@ -9,9 +9,8 @@ use super::entry_reader::PackBytes;
 use super::error::IngestError;
 use super::index_writer::{write_idx, write_rev};
 use super::inspect;
-use super::keep;
 use super::receiver::PackReceiver;
-use super::resolve::{Job, Roots, resolve};
+use super::resolve::{Job, Roots, WORTH_THREADS, resolve};
 use super::thin;
 use crate::durable;
 use crate::source::ObjectSource;
@@ -35,6 +34,8 @@ pub(super) fn complete(
     let children = Children::new(&receiver.entries);
     let pack_end = receiver.taken - hash.len() as u64;
     let threads = match threads {
+        // what it would tell is in files
+        0 if deltas < WORTH_THREADS => 1,
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
@@ -90,13 +91,15 @@ pub(super) fn complete(
     }
     let name = |suffix: &str| format!("pack-{}.{suffix}", receiver.trailer);
     let path = receiver.file.path().to_owned();
-    let rev = write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer)?;
+    let rev = (entries.len() >= receiver.limits.rev_from)
+        .then(|| write_rev(path.with_file_name(name("rev")), entries, &order, &receiver.trailer))
+        .transpose()?;
     let idx = write_idx(path.with_file_name(name("idx")), entries, &order, &receiver.trailer)?;
     receiver.file.flush()?;
-    let kept = keep::write(&path.with_file_name(name("keep")))?;
-    let mut waited_for = Vec::with_capacity(4);
+    let mut waited_for = Vec::with_capacity(3);
     if receiver.sync.pack_metadata {
-        waited_for.extend([rev.handle(), idx.handle(), &kept]);
+        waited_for.extend(rev.as_ref().map(|rev| rev.handle()));
+        waited_for.push(idx.handle());
     }
     if receiver.sync.pack {
         waited_for.push(receiver.file.handle());

@@ -1,8 +1,10 @@
 //! The `.keep` files that protect new packs from `git repack` until refs name their objects.
 //!
-//! One is written and synced with the pack, in the quarantine, and linked to its place: an empty
-//! one could be a person's, so one whose text was lost would stay for ever. Whoever made it holds
-//! it ([`temporary::hold`]); when nobody does, its maker was killed, and it is swept.
+//! Git asks only whether there is one. Ours is a second name of the pack itself, which is on the
+//! disk already: nothing more is written and waited for, and by its content it is known as ours, after
+//! a power failure too, where a file of its own could have become an empty one, which could be a
+//! person's. Where files have no second names it is one that says so. Whoever made it holds it
+//! ([`temporary::hold`]); when nobody does, its maker was killed, and it is swept.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -12,8 +14,10 @@ use std::time::Duration;
 use super::error::IngestError;
 use crate::temporary::{self, Maker};
 
-/// How the files begin that are ours to take away.
-const TEXT: &str = "gitserve receive-pack ";
+/// How the files begin that are ours to take away: packs, and what is written where there are no
+/// second names.
+const PACK: &[u8] = b"PACK\0\0\0";
+const TEXT: &[u8] = b"gitserve receive-pack ";
 
 /// A pack's protection. Dropping it takes the file away.
 #[derive(Debug)]
@@ -22,25 +26,29 @@ pub(super) struct Keep {
     _held: File,
 }
 
-/// Writes one that protects nothing yet.
-pub(super) fn write(path: &Path) -> Result<File, IngestError> {
-    let mut file = File::create(path).map_err(IngestError::io(path))?;
-    let text = format!("{TEXT}{}\n", std::process::id());
-    file.write_all(text.as_bytes()).map_err(IngestError::io(path))?;
-    Ok(file)
+/// Writes one that protects nothing yet, and says whose it is.
+fn write(path: &Path) -> Result<File, IngestError> {
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(TEXT)?;
+        writeln!(file, "{}", std::process::id())?;
+        file.sync_all()?;
+        Ok(file)
+    };
+    write().map_err(IngestError::io(path))
 }
 
 /// How often, and for how long each time, whoever sweeps one is waited for.
 const SWEEP_TRIES: u32 = 20;
 const SWEEP_TIME: Duration = Duration::from_millis(10);
 
-/// Puts the one that was written as `from` to its place. `None` when one is there, of somebody
-/// else, who will also take it away.
+/// Protects the pack that still lies at `from` in the place where it will be. `None` when one is
+/// there, of somebody else, who will also take it away.
 ///
 /// One whose maker was killed is taken over: who sweeps it would sweep the pack with it, which this
 /// push is about to count on.
 pub(super) fn place(from: &Path, path: PathBuf) -> Result<Option<Keep>, IngestError> {
-    let held = File::open(from).map_err(IngestError::io(from))?;
+    let mut held = File::open(from).map_err(IngestError::io(from))?;
     temporary::hold(&held);
     let mut tries = 0;
     while fs::hard_link(from, &path).is_err() {
@@ -53,7 +61,10 @@ pub(super) fn place(from: &Path, path: PathBuf) -> Result<Option<Keep>, IngestEr
                 continue;
             }
             Err(_) => {
-                fs::rename(from, &path).map_err(IngestError::io(&path))?;
+                let text = from.with_extension("keep");
+                held = write(&text)?;
+                temporary::hold(&held);
+                fs::rename(&text, &path).map_err(IngestError::io(&path))?;
                 break;
             }
         };
@@ -82,15 +93,11 @@ impl Drop for Keep {
     }
 }
 
-/// Did this module write it?
-pub(super) fn is_ours(path: &Path) -> bool {
-    File::open(path).is_ok_and(|mut file| says_so(&mut file))
-}
-
+/// Is it one of this module's?
 fn says_so(file: &mut File) -> bool {
     let mut text = Vec::with_capacity(TEXT.len());
     let read = file.take(TEXT.len() as u64).read_to_end(&mut text);
-    read.is_ok() && text == TEXT.as_bytes()
+    read.is_ok() && (text == TEXT || text.starts_with(PACK))
 }
 
 /// Removes those in a pack folder whose makers are gone; how many.
@@ -127,10 +134,10 @@ mod tests {
     fn one_of_the_killed_is_taken_over_with_its_pack() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
-        for name in ["a.keep", "b.keep"] {
-            drop(write(&path(name)).unwrap());
-        }
-        fs::write(path("a.pack"), "").unwrap();
+        fs::create_dir(path("new")).unwrap();
+        fs::write(path("new/a.pack"), b"PACK\0\0\0\x02").unwrap();
+        fs::write(path("a.pack"), b"PACK\0\0\0\x02").unwrap();
+        fs::hard_link(path("a.pack"), path("a.keep")).unwrap();
         let make_old = || {
             let long_ago = SystemTime::now() - temporary::GRACE * 2;
             for name in ["a.keep", "a.pack"] {
@@ -138,17 +145,17 @@ mod tests {
             }
         };
         make_old();
-        let keep = place(&path("b.keep"), path("a.keep")).unwrap();
+        let keep = place(&path("new/a.pack"), path("a.keep")).unwrap();
         assert!(keep.is_some());
         assert_eq!(sweep(dir.path()), 0);
         assert!(path("a.pack").exists());
         // not twice
-        assert!(place(&path("b.keep"), path("a.keep")).unwrap().is_none());
+        assert!(place(&path("new/a.pack"), path("a.keep")).unwrap().is_none());
         drop(keep);
         assert!(!path("a.keep").exists());
         // a person's stays a person's
         fs::write(path("a.keep"), "mine").unwrap();
-        assert!(place(&path("b.keep"), path("a.keep")).unwrap().is_none());
+        assert!(place(&path("new/a.pack"), path("a.keep")).unwrap().is_none());
         fs::remove_file(path("a.keep")).unwrap();
         drop(write(&path("a.keep")).unwrap());
         make_old();

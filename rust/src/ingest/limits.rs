@@ -37,6 +37,9 @@ pub struct ReceiveLimits {
     /// From so many entries on it is found out what the pack leads to outside itself
     /// ([`super::PackReceiver::outside`]).
     pub gather_from: u32,
+    /// From so many entries on there is a `.rev` file beside the pack. Of fewer, everybody sorts the
+    /// index sooner than a file is opened, and each file is one more to wait for.
+    pub rev_from: u32,
 }
 
 impl ReceiveLimits {
@@ -63,6 +66,7 @@ impl Default for ReceiveLimits {
             memory: 192 << 20,
             max_parsed_bytes: 256 << 20,
             gather_from: graph::WORTH_GATHERING,
+            rev_from: 1000,
         }
     }
 }

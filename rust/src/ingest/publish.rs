@@ -63,11 +63,10 @@ impl Publication {
             (order, name.clone())
         });
         for name in &names {
-            if name.ends_with(".keep") && keep::is_ours(&from.join(name)) {
-                continue;
-            }
-            if let Some(stem) = name.strip_suffix(".pack") {
-                self.keep(from, to, &format!("{stem}.keep"))?;
+            if name.ends_with(".pack") {
+                let keep = to.join(name).with_extension("keep");
+                // from now on, until refs name its objects
+                self.keeps.extend(keep::place(&from.join(name), keep)?);
             }
             self.move_file(&from.join(name), &to.join(name))?;
         }
@@ -87,19 +86,6 @@ impl Publication {
     fn sync_folder(&self, path: &Path) -> Result<(), IngestError> {
         if self.sync.any_object() {
             durable::sync_folder(path).map_err(IngestError::io(path))?;
-        }
-        Ok(())
-    }
-
-    /// Protects a pack from `git repack` until refs name its objects.
-    fn keep(&mut self, from: &Path, to: &Path, name: &str) -> Result<(), IngestError> {
-        let (from, to) = (from.join(name), to.join(name));
-        if !from.exists() && !to.exists() {
-            // a pack that a hook made
-            keep::write(&from)?.sync_all().map_err(IngestError::io(&from))?;
-        }
-        if from.exists() {
-            self.keeps.extend(keep::place(&from, to)?);
         }
         Ok(())
     }

@@ -128,7 +128,12 @@ impl Quarantine {
         for pack in waiting.packs().iter().filter(|pack| pack.path().starts_with(&self.path)) {
             for suffix in ["idx", "rev", "pack"] {
                 let path = pack.path().with_extension(suffix);
-                fs::remove_file(&path).map_err(IngestError::io(&path))?;
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound || suffix != "rev" => {
+                        return Err(IngestError::io(&path)(error));
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(written)

@@ -28,7 +28,7 @@ use crate::watch::Watch;
 const ROOTS: u32 = 32;
 
 /// With fewer deltas than this, starting threads costs more than they save.
-const WORTH_THREADS: u32 = 256;
+pub(super) const WORTH_THREADS: u32 = 256;
 
 /// An object of the repository that deltas of a thin pack have as their base.
 ///

@@ -122,7 +122,8 @@ impl Bench {
         limits: ReceiveLimits,
     ) -> Result<Landed, IngestError> {
         let mut quarantine = Quarantine::create(&self.objects(), self.hash)?;
-        let mut receiver = quarantine.receive(limits)?;
+        // git has a reverse index of the smallest pack, too
+        let mut receiver = quarantine.receive(ReceiveLimits { rev_from: 0, ..limits })?;
         for piece in pack.chunks(piece) {
             if receiver.write(piece)? < piece.len() {
                 break;
