@@ -60,6 +60,9 @@ class Store:
     def snapshot(self) -> Snapshot:
         """What is there now, as one immutable value; the same one while nothing changed."""
 
+    def recent(self) -> Snapshot:
+        """What was there when somebody last asked; no file is looked at unless nobody has."""
+
 @final
 class Snapshot:
     """The objects of one moment. Survives repack and gc beside it."""
@@ -537,6 +540,9 @@ class Quarantine:
         Git's ``fsck-msgids``, with warnings as errors; ids in any case. ``skip``: objects that are
         not looked at. Raises ValueError for an unknown id, and for one that stays fatal.
         """
+
+    def objects(self) -> Snapshot:
+        """What is stored, and what waits here; not to be asked for once that is published."""
 
     def unpack(self) -> int:
         """Makes loose objects of what was received, but of what the repository has; how many."""

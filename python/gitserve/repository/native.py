@@ -110,6 +110,13 @@ class NativeRepository:
         return self._object_format
 
     @property
+    def refs_are_files(self) -> bool:
+        """Each ref that moves alone is a file of its own."""
+        if self._config is None:
+            self.refresh()
+        return self._table_rules is None
+
+    @property
     def folders(self) -> tuple[str, ...]:
         """The folders that make it a repository: one, or two in a linked worktree."""
         if self.git_dir == self.common_dir:

@@ -343,11 +343,13 @@ class Application:
         moving = [(i, c) for i, c in self.to_do() if i not in self.absent | self.done_by_other]
         if not moving:
             return
-        objects = self.repository.objects.snapshot()
         config = self.repository.config
+        objects = None
+        if len(moving) > 1 or moving[0][1].is_delete or not self.repository.refs_are_files:
+            objects = self.repository.objects.snapshot()
         updates = [
             # a deletion whose old value is no object here compares with nothing: git's rule
-            (c.ref, None if c.is_delete and c.old not in objects else c.old, c.new)
+            (c.ref, None if objects and c.is_delete and c.old not in objects else c.old, c.new)
             for _, c in moving
         ]
         try:

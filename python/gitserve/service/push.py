@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gitserve._core import Quarantine, RefSnapshot, Snapshot, Store
+from gitserve._core import Quarantine, RefSnapshot, Snapshot
 from gitserve.options import HookRules
 from gitserve.record import TYPE_CHECKING
 from gitserve.repository.native import NativeRepository
@@ -98,10 +98,7 @@ class Push:
         """What is stored, and what waits in quarantine."""
         if self.quarantine is None or self.published:
             return self.repository.objects.snapshot()
-        main = [self.repository.objects_dir]
-        return Store.open(
-            self.quarantine.path, self.repository.object_format, alternates=main
-        ).snapshot()
+        return self.quarantine.objects()
 
     def hooks(self) -> AsksHooks:
         """The repository's hooks, as they see this moment of the push."""

@@ -128,7 +128,7 @@ class ReceiveService:
         push = self._push
         patterns = hidden_patterns(push.repository.config, "receive", push.repository.namespace)
         refs = without(push.refs, push.hidden).hidden(patterns)
-        objects = push.repository.objects.snapshot()
+        objects = push.repository.objects.recent()  # tags are not peeled for a pusher
         said = receive_advertisement(push.repository, refs, objects, effect.capabilities)
         for piece in said:
             push.conversation.write(piece)
@@ -232,7 +232,7 @@ class ReceiveService:
     def close(self) -> None:
         """Removes what a push that broke off left in quarantine; tells the log what is damaged."""
         self._push.discard()
-        self._push.tally.warnings += self._push.repository.objects.snapshot().take_warnings()
+        self._push.tally.warnings += self._push.repository.objects.recent().take_warnings()
 
 
 def _rules(repository: NativeRepository) -> ObjectRules | UnusableRules | None:

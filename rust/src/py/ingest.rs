@@ -14,6 +14,7 @@ use super::client::Client;
 use super::errors::{Class, detached, error, source_error, wire_error};
 use super::graph::graph_error;
 use super::ids;
+use super::objects;
 use super::refs::RefSnapshot;
 use crate::durable::SyncRules;
 use crate::fsck::{self, Message, Severity};
@@ -27,6 +28,11 @@ use crate::watch::Watch;
 
 /// How often `on_progress` is called while deltas are resolved.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A pack below both is done before anybody asks how it goes: a thread that tells would cost as much
+/// as the work.
+const FEW_OBJECTS: u32 = 100;
+const FEW_BYTES: u64 = 1 << 20;
 
 fn ingest_error(error_: IngestError) -> PyErr {
     let class = match (&error_, error_.blame()) {
@@ -53,6 +59,8 @@ pub struct Quarantine {
     path: PathBuf,
     inner: Mutex<Option<ingest::Quarantine>>,
     received: Arc<Mutex<Received>>,
+    /// Of the repository with what waits here, for as long as nothing is received or unpacked.
+    waiting: Arc<Mutex<Option<Arc<Snapshot>>>>,
 }
 
 /// What is known of the packs that were received into a quarantine.
@@ -63,6 +71,8 @@ struct Received {
     outside: Option<graph::Outside>,
     /// What was found in their objects; `None` where that is not known of all.
     examined: Option<Vec<fsck::Examiner>>,
+    /// The repository as the last one was held against it, a moment before.
+    base: Option<Arc<Snapshot>>,
 }
 
 impl Quarantine {
@@ -97,10 +107,9 @@ impl Quarantine {
         server_shallow: &IdSet,
         watch: &Watch,
     ) -> Result<Option<ObjectId>, graph::GraphError> {
-        let store = self.open_store()?;
-        let source = store.snapshot()?;
+        let source = self.waiting()?;
         // a table of its own: what stays in quarantine must not be remembered outside it
-        let commits = store.commits();
+        let commits = source.commits();
         if server_shallow.is_empty() && self.is_closed(&source, commits, tips, known, watch)? {
             return Ok(None);
         }
@@ -119,8 +128,8 @@ impl Quarantine {
         if missing.is_none() {
             return Ok((IdSet::default(), None));
         }
-        let store = self.open_store()?;
-        let (source, commits) = (store.snapshot()?, store.commits());
+        let source = self.waiting()?;
+        let commits = source.commits();
         let bad = graph::unconnected(source.as_ref(), commits, tips, known, server_shallow, watch)?;
         Ok((bad, missing))
     }
@@ -145,13 +154,21 @@ impl Quarantine {
         Ok(received.packs == 1 && graph::is_closed(source, commits, tips, known, parts, watch)?)
     }
 
-    /// The main store, and what the quarantine holds in front of it.
-    fn open_store(&self) -> Result<Arc<Store>, SourceError> {
-        Store::open(&self.path, self.kind, std::slice::from_ref(&self.objects_dir))
-    }
-
-    fn store(&self) -> PyResult<Arc<Store>> {
-        self.open_store().map_err(source_error)
+    /// The repository, and what the quarantine holds in front of it. The same until something more is
+    /// received: what hooks put there meanwhile is found as it is looked up.
+    fn waiting(&self) -> Result<Arc<Snapshot>, SourceError> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(snapshot) = &*waiting {
+            return Ok(Arc::clone(snapshot));
+        }
+        let base = self.received.lock().unwrap_or_else(PoisonError::into_inner).base.take();
+        let base = match base {
+            Some(base) => base,
+            None => Store::open(&self.objects_dir, self.kind, &[])?.snapshot()?,
+        };
+        let snapshot = base.with_front(&self.path)?;
+        *waiting = Some(Arc::clone(&snapshot));
+        Ok(snapshot)
     }
 }
 
@@ -193,7 +210,8 @@ impl Quarantine {
             inner.set_sharing(Sharing::from_code(sharing));
             let path = inner.path().to_owned();
             let inner = Mutex::new(Some(inner));
-            Ok(Self { objects_dir, kind, path, inner, received: Arc::default() })
+            let (received, waiting) = (Arc::default(), Arc::default());
+            Ok(Self { objects_dir, kind, path, inner, received, waiting })
         })
     }
 
@@ -237,7 +255,8 @@ impl Quarantine {
                 inner.examine(rules);
             }
             let (inner, received) = (Mutex::new(inner), Arc::clone(&self.received));
-            Ok(PackReceiver { objects_dir, kind, threads, inner, received })
+            let waiting = Arc::clone(&self.waiting);
+            Ok(PackReceiver { objects_dir, kind, threads, inner, received, waiting })
         })
     }
 
@@ -295,7 +314,7 @@ impl Quarantine {
     ) -> PyResult<(Vec<String>, bool)> {
         let rules = self.rules(severities, &skip)?;
         let report = detached(py, || {
-            let source = self.store()?.snapshot().map_err(source_error)?;
+            let source = self.waiting().map_err(source_error)?;
             let watch = Watch::new();
             let examined =
                 self.received.lock().unwrap_or_else(PoisonError::into_inner).examined.take();
@@ -310,12 +329,21 @@ impl Quarantine {
 
     fn unpack(&self, py: Python<'_>) -> PyResult<u32> {
         detached(py, || {
-            let waiting = self.store()?.snapshot().map_err(source_error)?;
+            let waiting = self.waiting().map_err(source_error)?;
             let base = Store::open(&self.objects_dir, self.kind, &[]).map_err(source_error)?;
             let base = base.snapshot().map_err(source_error)?;
             let quarantine = self.locked();
             let inner = quarantine.as_ref().ok_or_else(spent)?;
-            inner.unpack(&waiting, &base, &Watch::new()).map_err(ingest_error)
+            let unpacked = inner.unpack(&waiting, &base, &Watch::new()).map_err(ingest_error);
+            forget(&self.waiting);
+            unpacked
+        })
+    }
+
+    fn objects(&self, py: Python<'_>) -> PyResult<objects::Snapshot> {
+        detached(py, || {
+            let snapshot = self.waiting().map_err(source_error)?;
+            Ok(objects::Snapshot::of_quarantine(snapshot))
         })
     }
 
@@ -348,6 +376,11 @@ pub struct PackReceiver {
     inner: Mutex<ingest::PackReceiver>,
     /// The quarantine's.
     received: Arc<Mutex<Received>>,
+    waiting: Arc<Mutex<Option<Arc<Snapshot>>>>,
+}
+
+fn forget(waiting: &Mutex<Option<Arc<Snapshot>>>) {
+    *waiting.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
 impl PackReceiver {
@@ -355,9 +388,16 @@ impl PackReceiver {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_small(&self) -> bool {
+        let inner = self.locked();
+        inner.objects_expected() < FEW_OBJECTS && inner.bytes_received() < FEW_BYTES
+    }
+
     fn finish_with(&self, base: Arc<Snapshot>, watch: &Watch) -> PyResult<u32> {
         let mut inner = self.locked();
-        let count = inner.finish(base, self.threads, watch).map_err(ingest_error)?;
+        forget(&self.waiting);
+        let count =
+            inner.finish(Arc::clone(&base) as _, self.threads, watch).map_err(ingest_error)?;
         let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
         let examined = inner.take_examined();
         received.examined = match (received.examined.take(), examined) {
@@ -370,6 +410,7 @@ impl PackReceiver {
         };
         received.packs += 1;
         received.outside = inner.outside().cloned();
+        received.base = Some(base);
         Ok(count)
     }
 }
@@ -404,6 +445,11 @@ impl PackReceiver {
             let Some(on_progress) = on_progress else {
                 return self.finish_with(base, &watch);
             };
+            if self.is_small() {
+                let count = self.finish_with(base, &watch)?;
+                tell_standing(&watch, &on_progress)?;
+                return Ok(count);
+            }
             let (done, wait) = crossbeam_channel::bounded::<()>(0);
             std::thread::scope(|scope| {
                 let teller = scope.spawn(|| tell(&watch, &wait, &on_progress));
@@ -429,13 +475,17 @@ fn tell(
             wait.recv_timeout(PROGRESS_INTERVAL),
             Err(crossbeam_channel::RecvTimeoutError::Disconnected)
         );
-        if let Some(standing) = watch.take().last() {
-            let total = standing.total.unwrap_or(standing.done);
-            Python::attach(|py| on_progress.call1(py, (standing.done, total)))
-                .inspect_err(|_| watch.cancel())?;
-        }
+        tell_standing(watch, on_progress).inspect_err(|_| watch.cancel())?;
         if over {
             return Ok(());
         }
     }
+}
+
+fn tell_standing(watch: &Watch, on_progress: &Py<PyAny>) -> PyResult<()> {
+    if let Some(standing) = watch.take().last() {
+        let total = standing.total.unwrap_or(standing.done);
+        Python::attach(|py| on_progress.call1(py, (standing.done, total)))?;
+    }
+    Ok(())
 }

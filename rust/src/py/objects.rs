@@ -52,14 +52,21 @@ impl Store {
     }
 
     fn snapshot(&self, py: Python<'_>) -> PyResult<Snapshot> {
-        detached(py, || {
-            let snapshot = self.inner.snapshot().map_err(source_error)?;
-            Ok(Snapshot {
-                source: snapshot,
-                commits: Arc::clone(self.inner.commits()),
-                store: Some(Arc::clone(&self.inner)),
-            })
-        })
+        detached(py, || Ok(self.seen_as(self.inner.snapshot().map_err(source_error)?)))
+    }
+
+    fn recent(&self, py: Python<'_>) -> PyResult<Snapshot> {
+        detached(py, || Ok(self.seen_as(self.inner.recent().map_err(source_error)?)))
+    }
+}
+
+impl Store {
+    fn seen_as(&self, snapshot: Arc<store::Snapshot>) -> Snapshot {
+        Snapshot {
+            source: snapshot,
+            commits: Arc::clone(self.inner.commits()),
+            home: Home::Store(Arc::clone(&self.inner)),
+        }
     }
 }
 
@@ -68,7 +75,15 @@ impl Store {
 pub struct Snapshot {
     pub source: Arc<dyn ObjectSource>,
     pub commits: Arc<CommitTable>,
-    store: Option<Arc<store::Store>>,
+    home: Home,
+}
+
+/// Where new objects go.
+enum Home {
+    /// Nowhere: it is somebody's own store.
+    None,
+    Store(Arc<store::Store>),
+    Quarantine(Arc<store::Snapshot>),
 }
 
 impl Snapshot {
@@ -77,9 +92,20 @@ impl Snapshot {
         ids::parse(hex, self.source.hash_kind())
     }
 
+    /// Of what waits for acceptance, and all that was there before.
+    pub fn of_quarantine(snapshot: Arc<store::Snapshot>) -> Self {
+        let commits = Arc::clone(snapshot.commits());
+        Self { source: Arc::clone(&snapshot) as _, commits, home: Home::Quarantine(snapshot) }
+    }
+
     /// Which repository these are of; somebody's own store has no name.
     pub fn identity(&self) -> Option<Identity> {
-        Identity::of(self.store.as_ref()?.objects_dir()).ok()
+        let folder = match &self.home {
+            Home::None => return None,
+            Home::Store(store) => store.objects_dir(),
+            Home::Quarantine(snapshot) => snapshot.objects_dir(),
+        };
+        Identity::of(folder).ok()
     }
 }
 
@@ -90,7 +116,7 @@ impl Snapshot {
     fn foreign(contains: Py<PyAny>, get_raw: Py<PyAny>, object_format: &str) -> PyResult<Self> {
         let kind = ids::parse_format(object_format)?;
         let source = Arc::new(ForeignObjects::new(contains, get_raw, kind));
-        Ok(Self { source, commits: Arc::new(CommitTable::new(kind)), store: None })
+        Ok(Self { source, commits: Arc::new(CommitTable::new(kind)), home: Home::None })
     }
 
     #[getter]
@@ -165,11 +191,20 @@ impl Snapshot {
         let kind = ObjectKind::from_name(kind.as_bytes()).ok_or_else(|| {
             pyo3::exceptions::PyValueError::new_err(format!("unknown object kind {kind:?}"))
         })?;
-        let store = self.store.as_ref().ok_or_else(|| {
-            error(Class::Refused, "this object store cannot be written to from here".to_owned())
-        })?;
-        let write = || store.snapshot()?.write_loose(kind, content, sharing);
-        let id = detached(py, || write().map_err(source_error))?;
+        let write = || match &self.home {
+            Home::None => {
+                let message = "this object store cannot be written to from here";
+                Err(error(Class::Refused, message.to_owned()))
+            }
+            Home::Store(store) => store
+                .snapshot()
+                .and_then(|snapshot| snapshot.write_loose(kind, content, sharing))
+                .map_err(source_error),
+            Home::Quarantine(snapshot) => {
+                snapshot.write_loose(kind, content, sharing).map_err(source_error)
+            }
+        };
+        let id = detached(py, write)?;
         Ok(ids::to_py(py, &id))
     }
 }

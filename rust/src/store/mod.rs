@@ -61,6 +61,18 @@ struct Shared {
     deltas: Arc<DeltaMemory>,
 }
 
+impl Shared {
+    fn new(objects_dir: &Path, hash: HashKind, extra: &[PathBuf]) -> Self {
+        Self {
+            objects_dir: objects_dir.to_owned(),
+            extra: extra.to_owned(),
+            hash,
+            commits: Arc::new(CommitTable::new(hash)),
+            deltas: DeltaMemory::new(),
+        }
+    }
+}
+
 impl Store {
     /// The store of this folder, found again by the folder's identity when it is open already.
     ///
@@ -74,13 +86,7 @@ impl Store {
     }
 
     fn new(objects_dir: &Path, hash: HashKind, extra: &[PathBuf]) -> Self {
-        let shared = Shared {
-            objects_dir: objects_dir.to_owned(),
-            extra: extra.to_owned(),
-            hash,
-            commits: Arc::new(CommitTable::new(hash)),
-            deltas: DeltaMemory::new(),
-        };
+        let shared = Shared::new(objects_dir, hash, extra);
         Self { shared: Arc::new(shared), current: Mutex::new(None) }
     }
 
@@ -102,6 +108,13 @@ impl Store {
         let snapshot = Arc::new(snapshot);
         *current = Some(Arc::clone(&snapshot));
         Ok(snapshot)
+    }
+
+    /// As it was when somebody last asked, whatever has changed since: no file is looked at, unless
+    /// nobody has asked yet.
+    pub fn recent(&self) -> Result<Arc<Snapshot>, SourceError> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        current.map_or_else(|| self.snapshot(), Ok)
     }
 
     /// The folder.

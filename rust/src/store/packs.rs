@@ -87,7 +87,7 @@ pub(super) struct Opened {
     pub(super) packs: Vec<Arc<Pack>>,
     pub(super) indexes: Vec<PathBuf>,
     pub(super) segments: Segments,
-    pub(super) bitmap: Option<Candidate>,
+    pub(super) bitmap: Option<Arc<Candidate>>,
     pub(super) broken: Vec<BrokenPack>,
     pub(super) warnings: Vec<String>,
 }
@@ -136,7 +136,7 @@ impl Opened {
                         None => Candidate::of_midx(&midx, path, &bitmaps, &mut self.warnings),
                     };
                     let at = if bitmap.is_some() { 0 } else { midxs.len() };
-                    self.bitmap = self.bitmap.take().or(bitmap);
+                    self.bitmap = self.bitmap.take().or(bitmap.map(Arc::new));
                     places.iter().for_each(|&place| covered[place as usize] = true);
                     midxs.insert(at, (midx, places));
                 }
@@ -149,7 +149,7 @@ impl Opened {
         if self.bitmap.is_none() && !bitmaps.is_empty() {
             for &nth in &largest_first {
                 let pack = &self.packs[nth];
-                self.bitmap = Candidate::of_pack(pack, &bitmaps, &mut self.warnings);
+                self.bitmap = Candidate::of_pack(pack, &bitmaps, &mut self.warnings).map(Arc::new);
                 if self.bitmap.is_some() {
                     fits &= self.segments.add_pack(nth as u32, Arc::clone(pack));
                     covered[nth] = true;

@@ -93,6 +93,31 @@ impl Listing {
         }
     }
 
+    /// The same with `folder` in front, the only one that is read. `None` where that folder names
+    /// others, which only [`Listing::read`] follows.
+    pub(super) fn in_front(&self, folder: &Path) -> Result<Option<Self>, SourceError> {
+        let mut stamps = stamps(std::slice::from_ref(&folder.to_owned()))?;
+        if stamps.iter().any(|stamp| stamp.alternates.is_some()) {
+            return Ok(None);
+        }
+        let mut content = Content {
+            folders: vec![folder.to_owned()],
+            indexes: vec![],
+            midxs: vec![],
+            bitmaps: vec![],
+            warnings: vec![],
+        };
+        content.add_packs(&folder.join("pack"))?;
+        stamps.extend_from_slice(&self.stamps);
+        content.folders.extend_from_slice(&self.content.folders);
+        content.indexes.extend_from_slice(&self.content.indexes);
+        content.midxs.extend_from_slice(&self.content.midxs);
+        content.bitmaps.extend_from_slice(&self.content.bitmaps);
+        content.warnings.extend_from_slice(&self.content.warnings);
+        let (own, extra) = (folder.to_owned(), vec![self.own.clone()]);
+        Ok(Some(Self { own, extra, stamps, read_at: self.read_at, content }))
+    }
+
     /// Is it still so? Reads the folders again only where their times leave a doubt.
     pub(super) fn is_current(&mut self) -> Result<bool, SourceError> {
         if !self.is_young() && stamps(&self.content.folders)? == self.stamps {
@@ -116,6 +141,12 @@ impl Listing {
 }
 
 impl Content {
+    /// Does this folder have a multi-pack-index or bitmaps?
+    pub(super) fn has_more_than_packs(&self, folder: &Path) -> bool {
+        let others = self.midxs.iter().chain(&self.bitmaps);
+        others.into_iter().any(|(path, _)| path.starts_with(folder))
+    }
+
     fn add_packs(&mut self, folder: &Path) -> Result<(), SourceError> {
         let io = |error| SourceError::Io { file: folder.display().to_string(), error };
         let entries = match fs::read_dir(folder) {

@@ -12,13 +12,13 @@ use crate::hash::ObjectId;
 use crate::pack::{MultiPackIndex, Pack};
 
 /// A run of numbers.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Segment {
     first: u32,
     table: Table,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Table {
     Pack {
         place: u32,
@@ -27,7 +27,7 @@ enum Table {
     Midx {
         midx: Arc<MultiPackIndex>,
         /// The place in the snapshot of each of its packs.
-        places: Vec<u32>,
+        places: Arc<[u32]>,
     },
 }
 
@@ -65,7 +65,12 @@ impl Segments {
 
     /// Adds a multi-pack-index; false when numbers have run out.
     pub(super) fn add_midx(&mut self, midx: Arc<MultiPackIndex>, places: Vec<u32>) -> bool {
-        self.add(midx.count(), Table::Midx { midx, places })
+        self.add(midx.count(), Table::Midx { midx, places: places.into() })
+    }
+
+    /// The same numbers for the same objects, to which others are to be added.
+    pub(super) fn extended(&self) -> Self {
+        Self { list: self.list.clone(), bound: self.bound, ..Self::default() }
     }
 
     fn add(&mut self, count: u32, table: Table) -> bool {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from gitserve._core import Snapshot
 from gitserve.errors import Refused, RepositoryError
 from gitserve.repository.native import NativeRepository
 from gitserve.service import push
@@ -86,6 +87,9 @@ def test_a_check_that_takes_too_long(
 
     class Slow:
         path = str(tmp_path / "objects")
+
+        def objects(self) -> Snapshot:
+            return NativeRepository.open(str(tmp_path)).objects.snapshot()
 
         def unconnected(self, *_: object, seconds: int, **__: object) -> NoReturn:
             limits.append(seconds)

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
+use crate::sharing::Sharing;
 
 /// Reads everything through one snapshot, which has to have it all.
 fn read_all(snapshot: &Snapshot, objects: &[(ObjectId, ObjectKind, Vec<u8>)]) {
@@ -141,4 +142,46 @@ fn a_pruned_object_is_not_believed_in_by_the_next_request() {
     // and back again
     repo.git_with(&["hash-object", "-w", "--stdin"], b"soon pruned");
     assert_eq!(repo.snapshot().lookup(&id).unwrap(), Some(number));
+}
+
+#[test]
+fn what_waits_is_seen_in_front_of_what_is_there() {
+    let hash = HashKind::Sha1;
+    let (repo, other) = (TestRepo::with_history(hash, 12), TestRepo::new(hash));
+    repo.git(&["repack", "-adq", "--write-bitmap-index"]);
+    other.add_history(0, 15);
+    let new = other.all_objects();
+    let base = repo.snapshot();
+    other.git(&["repack", "-adq"]);
+    let front = repo.objects_dir().join("incoming-x");
+    fs::create_dir_all(front.join("pack")).unwrap();
+    let pack = other.snapshot().packs()[0].path().to_owned();
+    for suffix in ["pack", "idx"] {
+        let from = pack.with_extension(suffix);
+        fs::copy(&from, front.join("pack").join(from.file_name().unwrap())).unwrap();
+    }
+    let waiting = base.with_front(&front).unwrap();
+    for (id, ..) in repo.all_objects() {
+        assert_eq!(waiting.lookup(&id).unwrap(), base.lookup(&id).unwrap());
+    }
+    read_all(&waiting, &repo.all_objects());
+    read_all(&waiting, &new);
+    let fresh = new.iter().filter(|(id, ..)| base.lookup(id).unwrap().is_none()).count();
+    assert!(fresh > 3);
+    assert_eq!(waiting.reachability().is_some(), base.reachability().is_some());
+    // what a hook writes, and what others bring meanwhile
+    let id = waiting.write_loose(ObjectKind::Blob, b"hook", Sharing::Umask).unwrap();
+    assert!(front.join(&id.to_string()[..2]).exists());
+    assert!(waiting.lookup(&id).unwrap().is_some() && base.lookup(&id).unwrap().is_none());
+    repo.add_history(70, 1);
+    repo.git(&["repack", "-dq"]);
+    assert!(waiting.lookup(&repo.id("main^{tree}")).unwrap().is_some());
+    // one that names others is looked at as a whole
+    fs::create_dir(front.join("info")).unwrap();
+    let third = TestRepo::with_history(hash, 30);
+    let line = format!("{}\n", third.objects_dir().display());
+    fs::write(front.join("info/alternates"), line).unwrap();
+    let waiting = base.with_front(&front).unwrap();
+    read_all(&waiting, &new);
+    read_all(&waiting, &third.all_objects());
 }
