@@ -34,11 +34,23 @@ def committer(config: Config, environ: Mapping[str, str] | None = None) -> bytes
     return os.fsencode(f"{_clean(name)} <{_clean(email)}> {now} {_zone(now)}")
 
 
+_accounts: dict[int, tuple[str, str]] = {}
+"""By user: looking one up reads files, or asks another machine."""
+
+
 def _account() -> tuple[str, str]:
+    user = os.geteuid()
+    known = _accounts.get(user)
+    if known is None:
+        known = _accounts[user] = _looked_up(user)
+    return known
+
+
+def _looked_up(user: int) -> tuple[str, str]:
     import pwd  # not at the top: hardly any server gets here
 
     try:
-        entry = pwd.getpwuid(os.geteuid())
+        entry = pwd.getpwuid(user)
     except KeyError:
         return "unknown", "unknown"
     return entry.pw_gecos.partition(",")[0] or entry.pw_name, entry.pw_name
