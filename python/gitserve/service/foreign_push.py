@@ -144,11 +144,14 @@ class ForeignReceiveService:
         now = self._repository.refs.snapshot()  # what refs named at the start may be gone since
         policy = Policy(self._repository, self._refs, remarks, self._unset_deny, self._hidden)
         times = Counter(command.ref for command in effect.commands)
+        tips = list(dict.fromkeys(c.new for c in effect.commands if not c.is_delete))
+        # one walk for all; only where something is missing, one for each to tell whose fault it is
+        complete = check_connected(objects, tips, (), shallow, refs=now) is None
         for index, command in enumerate(effect.commands):
             word = policy.hidden(command)
             if times[command.ref] > 1:
                 word = b"failed to update ref"
-            if word is None and not command.is_delete:
+            if word is None and not complete and not command.is_delete:
                 missing = check_connected(objects, [command.new], (), shallow, refs=now)
                 if missing is not None:
                     cut = effect.client_shallow
