@@ -3,9 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::corrupt;
+use super::{BITS_PER_PATH, HASHES, corrupt};
 use crate::hash::{HashKind, Hasher, ObjectId};
-use crate::maintain::{BITS_PER_PATH, HASHES};
 use crate::pack::{Mapping, map_file};
 use crate::source::SourceError;
 

@@ -23,6 +23,11 @@ use crate::pack::{FileIdentity, is_gone};
 use crate::source::SourceError;
 use layer::{Layer, Parent, Record};
 
+/// In changed-path filters, how often a path is hashed, and bits for each path: what all gits write,
+/// and must find again.
+pub(crate) const HASHES: u32 = 7;
+pub(crate) const BITS_PER_PATH: u32 = 10;
+
 /// Files in a chain, at most: git keeps it logarithmic, and merges long ones.
 const MAX_LAYERS: usize = 256;
 /// The list of a chain is not longer than that.

@@ -53,7 +53,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use background::maintain_soon;
-pub(crate) use commitgraph::{BITS_PER_PATH, HASHES};
 pub use commitgraph::{FilterOptions, FilterVersion, GraphOptions};
 pub use due::is_due;
 pub use error::MaintainError;

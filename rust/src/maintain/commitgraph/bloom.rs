@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::ffi::c_char;
 
-/// How often a path is hashed, and bits for each path: what all gits write, and must find again.
-pub(crate) const HASHES: u32 = 7;
-pub(crate) const BITS_PER_PATH: u32 = 10;
+use crate::commitgraph::{BITS_PER_PATH, HASHES};
+
 /// Of more changed paths than that nothing is noted.
 pub(super) const MOST_PATHS: usize = 512;
 

@@ -19,12 +19,11 @@ use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use bloom::FilterVersion;
-pub(crate) use bloom::{BITS_PER_PATH, HASHES};
 
 use super::chunks::Chunks;
 use super::pending::Pending;
 use super::{MaintainError, Options, Place, partition};
-use crate::commitgraph::CommitGraphs;
+use crate::commitgraph::{BITS_PER_PATH, CommitGraphs, HASHES};
 use crate::source::SourceError;
 use crate::store::Snapshot;
 use crate::watch::{Phase, Watch};
