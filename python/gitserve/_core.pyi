@@ -625,6 +625,13 @@ class Upkeep:
         What fails is not tried again for an hour; what went wrong is given back once a process.
         """
 
+    @staticmethod
+    def end_all(seconds: float) -> bool:
+        """Ends what runs in the background, and forgets what waits; False if it took longer.
+
+        For a process that is about to end: cut off, it would leave files for the next one.
+        """
+
     def run(
         self,
         *,

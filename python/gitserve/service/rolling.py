@@ -37,6 +37,9 @@ FAILURE = "gitserve-maintain.log"
 PAUSE = 60 * 60
 """Seconds after which it is tried again: it would otherwise fail with every push."""
 
+ENDED_WITHIN = 5.0
+"""Seconds that a process waits for its roll-up when it ends."""
+
 IN_THREAD = "thread"
 """The process goes on: it is done there, on a thread of low priority."""
 
@@ -64,6 +67,10 @@ def after_push(repository: NativeRepository, how: str) -> None:
     if not upkeep.is_due(packs, loose):
         return
     if how == IN_THREAD:
+        import atexit  # not for processes of one push
+
+        atexit.unregister(end_roll_ups)
+        atexit.register(end_roll_ups)
         depth = pack_depth(repository.config)
         fsync = set(sync_rules(repository.config))
         failure = upkeep.roll_up_soon(
@@ -79,6 +86,11 @@ def after_push(repository: NativeRepository, how: str) -> None:
             raise RepositoryError(f"{failure}; tried again in an hour")
     elif not failed_of_late(repository.common_dir):
         _start(repository)
+
+
+def end_roll_ups() -> None:
+    """Before the process ends: what is cut off leaves files behind that wait for the next one."""
+    Upkeep.end_all(ENDED_WITHIN)
 
 
 def failed_of_late(common_dir: str) -> bool:

@@ -17,6 +17,7 @@ from gitserve.options import DaemonOptions
 from gitserve.record import compile_constructors
 from gitserve.service import packcache, sharing
 from gitserve.service.requests import ServiceOptions
+from gitserve.service.rolling import end_roll_ups
 from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
@@ -97,6 +98,7 @@ def run_workers(
         while not stop.wait(sharing.SPARE_SECONDS):
             sharing.rest()
         pool.stop(options.grace)
+        end_roll_ups()  # not by itself: a worker ends without Python's ways
 
     def stop_listening() -> None:
         log.line("Stopping; running transfers may finish")

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Least, MaintainError, Options, Place, is_due, maintain};
@@ -31,10 +31,18 @@ struct Queue {
     waiting: VecDeque<(PathBuf, Arc<Place>, Options)>,
     failed: BTreeMap<PathBuf, Failure>,
     is_running: bool,
+    at_work: Option<Arc<Watch>>,
 }
 
-static QUEUE: Mutex<Queue> =
-    Mutex::new(Queue { waiting: VecDeque::new(), failed: BTreeMap::new(), is_running: false });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    failed: BTreeMap::new(),
+    is_running: false,
+    at_work: None,
+});
+
+/// Nothing runs any more.
+static OVER: Condvar = Condvar::new();
 
 /// Rolls up soon, unless that is about to happen or has failed of late; what went wrong then,
 /// once.
@@ -55,19 +63,32 @@ pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
         if started.is_err() {
             queue.is_running = false;
             queue.waiting.clear();
+            OVER.notify_all();
         }
     }
     None
 }
 
+/// Ends what runs and forgets what waits, for a process that is about to end: a roll-up that is cut
+/// off leaves files that wait for the next one. Has it ended within that time?
+pub fn end_background(within: Duration) -> bool {
+    let mut queue = lock();
+    queue.waiting.clear();
+    if let Some(watch) = &queue.at_work {
+        watch.cancel();
+    }
+    let queue = OVER.wait_timeout_while(queue, within, |queue| queue.is_running);
+    !queue.unwrap_or_else(PoisonError::into_inner).0.is_running
+}
+
 fn work() {
-    while let Some((place, options)) = next() {
+    while let Some((place, options, watch)) = next() {
         // a thread of its own, as nobody may raise what he has lowered
         let work = || {
             if !is_behind(&place, &options) {
                 crate::graph::lower_priority();
             }
-            maintain(&place, &options, &Watch::new())
+            maintain(&place, &options, &watch)
         };
         let done = std::thread::scope(|scope| {
             let started = std::thread::Builder::new().name("upkeep".to_owned());
@@ -75,6 +96,9 @@ fn work() {
         });
         // asked for again by the next push
         let Ok(done) = done else { continue };
+        if watch.is_cancelled() {
+            continue;
+        }
         let what = match done {
             // somebody else at it: what is due is done
             Ok(Ok(_) | Err(MaintainError::Running(_))) => continue,
@@ -95,11 +119,16 @@ fn is_behind(place: &Place, options: &Options) -> bool {
     is_due(&place.objects_dir, options.factor, Least { packs, loose: usize::MAX })
 }
 
-fn next() -> Option<(Arc<Place>, Options)> {
+fn next() -> Option<(Arc<Place>, Options, Arc<Watch>)> {
     let mut queue = lock();
     let first = queue.waiting.pop_front();
     queue.is_running = first.is_some();
-    first.map(|(_, place, options)| (place, options))
+    queue.at_work = first.is_some().then(|| Arc::new(Watch::new()));
+    if first.is_none() {
+        OVER.notify_all();
+    }
+    let watch = queue.at_work.clone()?;
+    first.map(|(_, place, options)| (place, options, watch))
 }
 
 fn lock() -> MutexGuard<'static, Queue> {
@@ -107,10 +136,35 @@ fn lock() -> MutexGuard<'static, Queue> {
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// For tests that count on roll-ups in the background, or end them all.
+#[cfg(test)]
+pub(super) static ALONE: Mutex<()> = Mutex::new(());
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::Repo;
     use super::*;
+
+    #[test]
+    fn what_is_ended_leaves_nothing_behind() {
+        let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let repo = Repo::new();
+        let options = Options { least: Least { packs: 2, loose: 1 }, ..Options::default() };
+        for push in 0..20 {
+            repo.commits("main", push, 1);
+            assert_eq!(maintain_soon(&Arc::new(repo.place()), options.clone()), None, "{push}");
+            if push % 3 == 0 {
+                assert!(end_background(Duration::from_secs(60)));
+                assert!(lock().waiting.is_empty() && lock().at_work.is_none());
+                let left: Vec<_> = std::fs::read_dir(repo.place().objects_dir.join("pack"))
+                    .unwrap()
+                    .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                    .filter(|name| name.starts_with("tmp_") || name.ends_with(".keep"))
+                    .collect();
+                assert!(left.is_empty(), "{push}: {left:?}");
+            }
+        }
+    }
 
     #[test]
     fn who_is_behind_does_not_wait_for_others() {

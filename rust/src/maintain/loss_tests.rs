@@ -216,6 +216,7 @@ fn what_was_brought_meanwhile_counts_with_all_that_it_reaches() {
 
 #[test]
 fn what_fails_in_the_background_is_told_once_and_not_tried_again_at_once() {
+    let _alone = super::background::ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let repo = Repo::new();
     repo.commits("main", 1, 2);
     let lost = repo.loose(&text(7));

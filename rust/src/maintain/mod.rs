@@ -52,7 +52,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use background::maintain_soon;
+pub use background::{end_background, maintain_soon};
 pub use commitgraph::{FilterOptions, FilterVersion, GraphOptions};
 pub use due::is_due;
 pub use error::MaintainError;

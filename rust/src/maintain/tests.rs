@@ -402,6 +402,7 @@ fn a_multi_pack_index_of_packs_that_go_goes_too() {
 
 #[test]
 fn a_roll_up_becomes_due_and_is_done_in_the_background() {
+    let _alone = super::background::ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let repo = Repo::new();
     repo.commits("main", 1, 30);
     let least = Least { packs: 5, loose: 100 };

@@ -103,6 +103,12 @@ impl Upkeep {
         maintain::maintain_soon(&self.place, options)
     }
 
+    #[staticmethod]
+    fn end_all(py: Python<'_>, seconds: f64) -> bool {
+        let within = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        py.detach(|| maintain::end_background(within))
+    }
+
     #[pyo3(signature = (
         *, full = false, least_packs = 2, least_loose = 1, grace = None, threads = 0,
         window = 10, depth = 50, level = -1, big_file_threshold = None, fsync = None, pack_refs = true, write_bitmap = true,
