@@ -492,11 +492,17 @@ class Quarantine:
         max_object_bytes: int | None = None,
         max_objects: int | None = None,
         max_depth: int | None = None,
+        max_ratio: int | None = None,
+        max_seconds: int | None = None,
         threads: int = 0,
         memory: int | None = None,
         examine: tuple[Sequence[tuple[str, str]], Sequence[bytes]] | None = None,
     ) -> PackReceiver:
-        """``examine``: the rules that :meth:`check_objects` will be asked about, so that objects
+        """``max_ratio``: times the pack's size that its objects may inflate to, beyond 64 GiB;
+        ``max_seconds``: that its deltas may take; 0 for no limit, as ``max_pack_bytes``.
+        ``memory``: bytes for intermediate results.
+
+        ``examine``: the rules that :meth:`check_objects` will be asked about, so that objects
         are looked at while they are made; it then need not read them again.
         """
 

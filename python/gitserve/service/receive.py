@@ -27,6 +27,7 @@ from gitserve.repository.config import Config
 from gitserve.repository.hiderefs import hidden_patterns, without
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.packrules import pack_threads
+from gitserve.repository.receiverules import receive_rules
 from gitserve.service.advertise import receive_advertisement
 from gitserve.service.application import Application
 from gitserve.service.hooks import AsksHooks
@@ -147,8 +148,15 @@ class ReceiveService:
             quarantine = push.open_quarantine()
             trouble = NO_PACK
             rules = _rules(push.repository)
+            most = config.derived(receive_rules)
             receiver = quarantine.receive(
-                max_pack_bytes=max(0, config.get_int("receive.maxinputsize", 0)),
+                max_pack_bytes=most.pack_bytes,
+                max_object_bytes=most.object_bytes,
+                max_objects=most.objects,
+                max_depth=most.depth,
+                max_ratio=most.inflation,
+                max_seconds=most.seconds,
+                memory=most.memory,
                 threads=self._threads or pack_threads(config),
                 examine=(rules.severities, rules.skip) if isinstance(rules, ObjectRules) else None,
             )

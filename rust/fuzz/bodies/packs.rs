@@ -23,6 +23,8 @@ const LIMITS: ReceiveLimits = ReceiveLimits {
     max_objects: 10_000,
     max_depth: 100,
     max_total_bytes: 1 << 26,
+    max_ratio: 0,
+    max_seconds: 0,
     memory: 1 << 20,
 };
 

@@ -91,6 +91,12 @@ pub enum IngestError {
         /// The limit.
         limit: u64,
     },
+    /// Longer than [`crate::ingest::ReceiveLimits::max_seconds`].
+    #[error("resolving deltas took longer than {seconds} seconds")]
+    TooLong {
+        /// So many were given.
+        seconds: u64,
+    },
     /// The operating system refused a file of ours.
     #[error("{file}: {error}")]
     Io {
@@ -120,7 +126,7 @@ impl IngestError {
     /// Whose fault it is.
     pub fn blame(&self) -> Blame {
         match self {
-            IngestError::Limit { .. } => Blame::Limit,
+            IngestError::Limit { .. } | IngestError::TooLong { .. } => Blame::Limit,
             IngestError::Io { .. }
             | IngestError::ReadBack { .. }
             | IngestError::Source(_)
@@ -145,6 +151,7 @@ impl From<SourceError> for IngestError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Cancelled => IngestError::Cancelled,
+            SourceError::TooLong { seconds } => IngestError::TooLong { seconds },
             other => IngestError::Source(other),
         }
     }

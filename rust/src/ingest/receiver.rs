@@ -179,6 +179,11 @@ impl PackReceiver {
         super::complete::complete(self, &*base, threads, watch)
     }
 
+    /// Seconds that [`Self::finish`] may take; 0 for ever.
+    pub fn max_seconds(&self) -> u64 {
+        self.limits.max_seconds
+    }
+
     /// The names of whole objects come in pack order.
     fn take_names(&mut self, ids: &[u8]) {
         let mut names = ids.chunks_exact(self.entries.hash_kind().len());

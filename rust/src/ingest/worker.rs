@@ -296,12 +296,8 @@ impl<'a> Worker<'a> {
 
     /// Counts bytes made from deltas.
     fn count(&self, bytes: u64) -> Result<(), IngestError> {
-        let limit = self.shared.limits.max_total_bytes;
         let before = self.shared.total_bytes.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > limit {
-            return Err(IngestError::Limit { what: "inflated size", limit });
-        }
-        Ok(())
+        self.shared.limits.check_inflated(before.saturating_add(bytes), self.shared.pack_end)
     }
 
     fn push(&mut self, frame: Frame) {

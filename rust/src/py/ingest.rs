@@ -222,7 +222,7 @@ impl Quarantine {
 
     #[pyo3(signature = (
         *, max_pack_bytes = None, max_object_bytes = None, max_objects = None, max_depth = None,
-        threads = 0, memory = None, examine = None,
+        max_ratio = None, max_seconds = None, threads = 0, memory = None, examine = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn receive(
@@ -232,6 +232,8 @@ impl Quarantine {
         max_object_bytes: Option<u64>,
         max_objects: Option<u32>,
         max_depth: Option<u32>,
+        max_ratio: Option<u64>,
+        max_seconds: Option<u64>,
         threads: usize,
         memory: Option<u64>,
         examine: Option<(Severities, Vec<PyBackedBytes>)>,
@@ -243,6 +245,8 @@ impl Quarantine {
             max_object_bytes: max_object_bytes.unwrap_or(default.max_object_bytes),
             max_objects: max_objects.unwrap_or(default.max_objects),
             max_depth: max_depth.unwrap_or(default.max_depth),
+            max_ratio: max_ratio.unwrap_or(default.max_ratio),
+            max_seconds: max_seconds.unwrap_or(default.max_seconds),
             memory: memory.unwrap_or(default.memory),
             ..default
         };
@@ -441,7 +445,7 @@ impl PackReceiver {
         detached(py, || {
             let base = Store::open(&self.objects_dir, self.kind, &[]).map_err(source_error)?;
             let base = base.snapshot().map_err(source_error)?;
-            let watch = Watch::new();
+            let watch = Watch::for_seconds(self.locked().max_seconds());
             let Some(on_progress) = on_progress else {
                 return self.finish_with(base, &watch);
             };
