@@ -94,5 +94,5 @@ macro_rules! targets {
 
 targets! {
     commit tag tree entry delta filter index multi_pack_index packed_refs reftable loose_ref
-    stored_pack ingest
+    bitmap commit_graph stored_pack ingest
 }

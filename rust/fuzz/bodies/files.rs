@@ -17,7 +17,7 @@ pub fn with_folder(name: &str, body: impl FnOnce(&Path)) {
 
 /// Replaces the checksum at the end by the right one, so that what lies behind that check is
 /// reached. Every fourth input keeps its own.
-fn with_trailer(data: &[u8], kind: HashKind) -> Vec<u8> {
+pub fn with_trailer(data: &[u8], kind: HashKind) -> Vec<u8> {
     let mut whole = data.to_vec();
     if data.len() > kind.len() && !data.len().is_multiple_of(4) {
         let body = data.len() - kind.len();

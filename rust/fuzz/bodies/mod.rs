@@ -6,11 +6,13 @@
 
 mod files;
 mod formats;
+mod helpers;
 mod packs;
 pub mod seeds;
 
 pub use files::{index, multi_pack_index, packed_refs, reftable};
 pub use formats::{commit, delta, entry, filter, loose_ref, tag, tree};
+pub use helpers::{bitmap, commit_graph};
 pub use packs::{ingest, stored_pack};
 
 /// One parser of foreign bytes.
@@ -36,6 +38,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "packed_refs", body: packed_refs, tries: 600 },
     Target { name: "reftable", body: reftable, tries: 400 },
     Target { name: "loose_ref", body: loose_ref, tries: 600 },
+    Target { name: "bitmap", body: bitmap, tries: 400 },
+    Target { name: "commit_graph", body: commit_graph, tries: 600 },
     Target { name: "stored_pack", body: stored_pack, tries: 400 },
     Target { name: "ingest", body: ingest, tries: 400 },
 ];

@@ -28,7 +28,7 @@ const LIMITS: ReceiveLimits = ReceiveLimits {
     memory: 1 << 20,
 };
 
-fn objects_folder(folder: &Path) -> std::path::PathBuf {
+pub fn objects_folder(folder: &Path) -> std::path::PathBuf {
     let objects = folder.join("objects");
     std::fs::create_dir_all(objects.join("pack")).expect("temporary folders can be made");
     objects

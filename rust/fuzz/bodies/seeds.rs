@@ -4,6 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use _core::hash::ObjectId;
+
 use super::files::with_folder;
 
 fn git(folder: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
@@ -77,6 +79,41 @@ pub fn pack_and_index() -> (Vec<u8>, Vec<u8>) {
     made.expect("the closure has run")
 }
 
+/// A pack, and files that say again what is in it.
+pub struct Helped {
+    /// The pack.
+    pub pack: Vec<u8>,
+    /// Its index.
+    pub index: Vec<u8>,
+    /// Its reachability bitmap.
+    pub bitmap: Vec<u8>,
+    /// The commit-graph, with changed-path filters.
+    pub graph: Vec<u8>,
+    /// The commits, the latest first.
+    pub commits: Vec<ObjectId>,
+}
+
+/// The small history with its helpers.
+pub fn helped() -> Helped {
+    let mut made = None;
+    with_folder("seed", |folder| {
+        repository(folder);
+        // the same pack each time: the bitmap names it
+        git(folder, &["-c", "pack.threads=1", "repack", "-adbfq"], b"");
+        git(folder, &["commit-graph", "write", "--reachable", "--changed-paths"], b"");
+        let packs = folder.join("objects/pack");
+        let commits = git(folder, &["rev-list", "main"], b"");
+        made = Some(Helped {
+            pack: the_file(&packs, "pack"),
+            index: the_file(&packs, "idx"),
+            bitmap: the_file(&packs, "bitmap"),
+            graph: std::fs::read(folder.join("objects/info/commit-graph")).expect("git wrote it"),
+            commits: commits.split(|&byte| byte == b'\n').filter_map(ObjectId::from_hex).collect(),
+        });
+    });
+    made.expect("the closure has run")
+}
+
 /// Good inputs of a target.
 pub fn of(target: &str) -> Vec<Vec<u8>> {
     let mut made = Vec::new();
@@ -119,6 +156,8 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 git(folder, &["multi-pack-index", "write"], b"");
                 vec![std::fs::read(packs.join("multi-pack-index")).expect("git wrote it")]
             }
+            "bitmap" => vec![helped().bitmap],
+            "commit_graph" => vec![helped().graph],
             "packed_refs" => vec![std::fs::read(folder.join("packed-refs")).expect("git wrote it")],
             "reftable" => tables(&folder.join("tables")),
             "loose_ref" => vec![b"ref: refs/heads/main\n".to_vec(), [b'a'; 41].to_vec()],

@@ -1,0 +1,6 @@
+#![no_main]
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code)]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::bitmap(data));
