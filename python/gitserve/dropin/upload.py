@@ -87,7 +87,8 @@ class UploadPackHandler(PackHandler):
             left_out: tuple[bytes, ...] = (b"symref=", b"agent=", b"object-format=")
         else:
             repository = served(of.repo)
-            config = of._config(repository, RefSnapshot.given([], None, repository.object_format))
+            none = RefSnapshot.given([], None, repository.object_format)
+            config = of._config(repository, none, of._version)
             left_out = (b"symref=", b"agent=")
         offered = capabilities(config).split(b" ")
         return Words(word for word in offered if not word.startswith(left_out))
@@ -147,20 +148,20 @@ class UploadPackHandler(PackHandler):
         choose = chooser(self.repo)
         if choose is not None:
             refs = without(repository.refs.snapshot(), self.hidden)
-            config = self._config(repository, refs)
+            config = self._config(repository, refs, version)
             serve_asking(self, repository, conversation, config, version, choose)
             return
         service = _Service(self, repository, conversation)
-        config = self._config(repository, service.refs)
+        config = self._config(repository, service.refs, version)
         dialogue = upload_v2(config) if version == 2 else upload_v0(config, version=version)
         drive(dialogue, conversation, service)
 
-    def _config(self, repository: ReadableRepository, refs: RefSnapshot) -> UploadConfig:
+    def _config(
+        self, repository: ReadableRepository, refs: RefSnapshot, version: int
+    ) -> UploadConfig:
         """dulwich offers filters always; here too, unless the repository says no, or chooses itself
         what is sent."""
-        manner = Manner(
-            self._version, self.stateless_rpc, self.advertise_refs, self.asking, self.hidden
-        )
+        manner = Manner(version, self.stateless_rpc, self.advertise_refs, self.asking, self.hidden)
         config = upload_config(repository, refs, manner, self.options)
         if chooser(self.repo) is not None:
             config = config.but(allow_filter=False)

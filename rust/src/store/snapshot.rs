@@ -4,6 +4,8 @@
 //! a repack or gc beside it takes nothing away. What it misses it looks for once more on disk:
 //! loose objects are looked up as they are asked for, packs that appeared are added at the end.
 
+mod front;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,47 +74,6 @@ impl Snapshot {
                 return Ok(Self::new(shared, listing, opened));
             }
         }
-    }
-
-    /// What `folder` holds, and behind it all that this one has: a push that waits. Of this one nothing
-    /// is looked at again; its numbers stay the same.
-    pub fn with_front(self: &Arc<Self>, folder: &Path) -> Result<Arc<Self>, SourceError> {
-        let extra = vec![self.shared.objects_dir.clone()];
-        let shared = Arc::new(Shared::new(folder, self.shared.hash, &extra));
-        let made = match self.opened_in_front(folder)? {
-            Some((listing, opened)) => Self::new(shared, listing, opened),
-            None => Self::take(shared)?,
-        };
-        Ok(Arc::new(made))
-    }
-
-    /// `None` where something is odd, and everything has to be looked at.
-    fn opened_in_front(&self, folder: &Path) -> Result<Option<(Listing, Opened)>, SourceError> {
-        if !self.broken.is_empty() || !self.is_sound() {
-            return Ok(None);
-        }
-        let listing = lock(&self.made_from).clone();
-        let behind = listing.content.indexes.len();
-        let Some(listing) = listing.in_front(folder)? else { return Ok(None) };
-        if listing.content.has_more_than_packs(folder) {
-            return Ok(None);
-        }
-        let mut opened = Opened {
-            packs: self.packs.clone(),
-            segments: self.segments.extended(),
-            bitmap: self.bitmap.clone(),
-            ..Opened::default()
-        };
-        let front = listing.content.indexes.len() - behind;
-        for index_path in &listing.content.indexes[..front] {
-            let Ok(pack) = open_pack(index_path, self.shared.hash) else { return Ok(None) };
-            let place = opened.packs.len() as u32;
-            if !opened.segments.add_pack(place, Arc::clone(&pack)) {
-                return Err(self.out_of_numbers());
-            }
-            opened.packs.push(pack);
-        }
-        Ok(Some((listing, opened)))
     }
 
     fn new(shared: Arc<Shared>, listing: Listing, opened: Opened) -> Self {
