@@ -57,8 +57,8 @@ def resolve(
 ) -> Chosen:
     """Raises :class:`~gitserve.archiving.request.ArchiveRefused`: "no such ref" for nearly all."""
     name, colon, path = asked.partition(b":")
-    ref = next((rule % name for rule in _REF_RULES if look_up(rule % name)), None)
-    found = None if ref is None else look_up(ref)
+    names = (rule % name for rule in _REF_RULES)
+    ref, found = next(((ref, value) for ref in names if (value := look_up(ref))), (None, None))
     if found is None and any_object:
         found = _by_id(objects, name)
     if found is None:

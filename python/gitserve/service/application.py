@@ -347,11 +347,13 @@ class Application:
         objects = None
         if len(moving) > 1 or moving[0][1].is_delete or not self.repository.refs_are_files:
             objects = self.repository.objects.snapshot()
-        updates = [
+
+        def compared_with(command: Command) -> bytes | None:
             # a deletion whose old value is no object here compares with nothing: git's rule
-            (c.ref, None if objects and c.is_delete and c.old not in objects else c.old, c.new)
-            for _, c in moving
-        ]
+            is_known = objects is None or not command.is_delete or command.old in objects
+            return command.old if is_known else None
+
+        updates = [(c.ref, compared_with(c), c.new) for _, c in moving]
         try:
             refusals = self.repository.refs.update(
                 updates,

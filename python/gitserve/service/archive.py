@@ -25,7 +25,6 @@ from gitserve.archiving.selection import Selection, resolve
 from gitserve.archiving.substitution import Substitution
 from gitserve.archiving.tar import gzipped, tar, umask_of
 from gitserve.archiving.zip import zip_archive
-from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns, is_hidden, without
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.packrules import big_file_threshold
@@ -39,9 +38,6 @@ from gitserve.service.streams import Conversation, joined
 from gitserve.session.effects import Effect, SendArchive
 from gitserve.wire import sideband
 from gitserve.wire.sideband import Band
-
-if TYPE_CHECKING:
-    pass
 
 JOINED = 60 << 10
 """Bytes that are sent at once: nearly what a packet has room for."""

@@ -22,7 +22,6 @@ from gitserve._core import (
 )
 from gitserve.errors import Busy, InternalError, MissingObject
 from gitserve.options import PackCacheOptions
-from gitserve.record import TYPE_CHECKING
 from gitserve.repository.hiderefs import hidden_patterns, without
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.packrules import pack_rules
@@ -55,9 +54,6 @@ from gitserve.session.effects import (
 from gitserve.wire import filter_spec
 from gitserve.wire.object_id import HEX_LENGTHS
 from gitserve.wire.packfile_uris import PackfileUri
-
-if TYPE_CHECKING:
-    pass
 
 INFINITE_DEPTH = 0x7FFFFFFF
 """Git's word for "all of it"."""

@@ -6,7 +6,6 @@ HTTP have in common; must not know either.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -125,10 +124,6 @@ def run_workers(
             log.line(line)
         if on_listening is not None:
             on_listening(listeners)
-        # what there is by now stays: nobody need look through it for garbage, nor write to its
-        # pages for that, which the workers share
-        gc.collect()
-        gc.freeze()
         return Watcher(options.worker_count, work, log, grace=options.grace).run(
             on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
         )
