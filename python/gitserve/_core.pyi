@@ -528,13 +528,14 @@ class Quarantine:
         *,
         refs: RefSnapshot | None = None,
         seconds: int = 0,
+        memory: int = 0,
         client: Client | None = None,
     ) -> tuple[list[int], bytes | None]:
         """Which of the tips lead to a missing object, and the first such object.
 
         As :meth:`check_connected` for each of them, at the cost of a few walks. Where very many
-        lead nowhere, some that are well are among them. Raises Refused after so many ``seconds``;
-        0: never.
+        lead nowhere, some that are well are among them. Raises Refused after so many ``seconds``,
+        and where more bytes of ``memory`` would be held; 0: never.
         """
 
     def check_objects(

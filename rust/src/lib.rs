@@ -8,6 +8,7 @@
 //! Nothing here knows the pkt-line dialogue (that is Python's), and nothing outside `py` knows
 //! Python.
 
+pub mod allowance;
 pub mod bitmap;
 pub mod cache;
 pub mod client;

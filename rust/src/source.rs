@@ -75,6 +75,12 @@ pub enum SourceError {
         /// The limit.
         seconds: u64,
     },
+    /// The work would hold more memory than it may.
+    #[error("took more than {limit} bytes of memory")]
+    TooMuch {
+        /// The limit.
+        limit: u64,
+    },
     /// Whoever was to have the answer closed the connection.
     #[error("the remote end hung up unexpectedly")]
     ClientGone,

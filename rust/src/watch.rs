@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::allowance::Allowance;
 use crate::client::Client;
 use crate::source::SourceError;
 use crate::turns::Turn;
@@ -73,6 +74,7 @@ pub struct Watch {
     turn: Option<Turn>,
     client: Option<Arc<Client>>,
     limit: Option<Limit>,
+    allowance: Option<Allowance>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +105,17 @@ impl Watch {
         let ends = Instant::now().checked_add(Duration::from_secs(seconds));
         let limit = ends.filter(|_| seconds > 0).map(|ends| Limit { ends, seconds });
         Self { limit, ..Self::default() }
+    }
+
+    /// And may hold so many bytes; 0 for any number.
+    pub fn within_bytes(mut self, bytes: u64) -> Self {
+        self.allowance = (bytes > 0).then(|| Allowance::new(bytes));
+        self
+    }
+
+    /// What the work may hold, where that is limited.
+    pub fn allowance(&self) -> Option<&Allowance> {
+        self.allowance.as_ref()
     }
 
     /// The work's turn, if it has to take turns.

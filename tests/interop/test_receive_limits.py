@@ -57,3 +57,30 @@ def test_within_all_of_them(work: Path, lively: Path, newest_git: Git, server: S
         newest_git.run("config", key, value, cwd=lively)
     newest_git.run("push", "-q", server.url(lively), "HEAD:refs/heads/new", cwd=work)
     assert_sound(newest_git, lively)
+
+
+def test_the_check_for_missing_objects_holds_only_so_much(
+    lively: Path, tmp_path: Path, newest_git: Git, server: Server
+) -> None:
+    """A merge of ten thousand commits: each of them has to be remembered."""
+    git, work, who = newest_git, tmp_path / "merge", "A <a@b.example> 1700000000 +0000"
+    git.run("clone", "-q", f"file://{lively}", work)
+    commit = f"commit refs/heads/line\ncommitter {who}\ndata 1\nx\n"
+    first = f"{commit}from refs/heads/main^0\n\n"
+    git.run("fast-import", "--quiet", cwd=work, stdin=(first + commit * 10_000).encode())
+    git.run("push", "-q", server.url(lively), "refs/heads/line", cwd=work)
+    parents = git.lines("rev-list", "main..line", cwd=work)
+    lines = "".join(f"parent {parent}\n" for parent in parents)
+    tree = git.text("rev-parse", "HEAD^{tree}", cwd=work)
+    text = f"tree {tree}\n{lines}author {who}\ncommitter {who}\n\nmany\n".encode()
+    made = git.run("hash-object", "-t", "commit", "-w", "--stdin", cwd=work, stdin=text)
+    push = ("push", server.url(lively), f"{made.stdout.decode().strip()}:refs/heads/new")
+    before = refs(git, lively)
+    git.run("config", "gitserve.checkMemory", "1m", cwd=lively)
+    done = git.run(*push, cwd=work, check=False)
+    assert done.returncode != 0
+    assert b"check for missing objects took more than 1048576 bytes of memory" in done.stderr
+    assert refs(git, lively) == before
+    git.run("config", "--unset", "gitserve.checkMemory", cwd=lively)
+    git.run(*push, cwd=work)
+    assert_sound(git, lively)

@@ -30,12 +30,15 @@ if TYPE_CHECKING:
 ATOMIC_FAILURE = b"atomic push failure"
 """Git's word for commands that were well but stand beside one that was not."""
 
-NOT_CHECKED = b"check for missing objects took too long"
-
 CHECK_KEY = "gitserve.maxcheckseconds"
 CHECK_SECONDS = 3600
 """In which it must be clear that nothing is missing; 0: no limit. A walk of a million objects takes
 seconds; what takes an hour was made to."""
+
+CHECK_MEMORY_KEY = "gitserve.checkmemory"
+CHECK_MEMORY = 1 << 30
+"""Bytes that the walk of one push may hold, beside rooms of a fixed size and the object it reads;
+0: no limit. A new commit takes 200, a subtree that waits a few dozen: five million commits."""
 
 ABORTED_BY_HOOK = "ref updates aborted by hook"
 """The reference-transaction hook did not want any of them. Git ends without a report then."""
@@ -148,8 +151,9 @@ class Application:
             absent = self.unconnected(missing, boundary) if missing and boundary else missing
         except Refused as error:
             self.push.tally.trouble = f"connectivity check: {error}"
-            self.remarks.error(b"the check for missing objects %b" % str(error).encode())
-            self.fail_rest(NOT_CHECKED)
+            word = b"check for missing objects %b" % str(error).encode()
+            self.remarks.error(b"the " + word)
+            self.fail_rest(word)
             return
         for index, command in self.left():
             if command.is_delete or command.new not in missing:
@@ -164,7 +168,7 @@ class Application:
     def unconnected(self, tips: Collection[bytes], boundary: Sequence[bytes]) -> frozenset[bytes]:
         """Those of the tips that lead to something missing.
 
-        Raises :class:`Refused` when that takes too long.
+        Raises :class:`Refused` when that takes too long, or too much memory.
         """
         push, repository = self.push, self.repository
         client = push.conversation.client
@@ -178,6 +182,7 @@ class Application:
                 # as they are now: what a ref named when the client connected may be pruned since
                 refs=repository.refs.snapshot(),
                 seconds=max(0, repository.config.get_int(CHECK_KEY, CHECK_SECONDS)),
+                memory=max(0, repository.config.get_int(CHECK_MEMORY_KEY, CHECK_MEMORY)),
                 client=client,
             )
         if missing is not None and not push.tally.trouble:

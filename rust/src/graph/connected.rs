@@ -117,7 +117,7 @@ fn check(
     server_shallow: &IdSet,
     watch: &Watch,
 ) -> Result<(), GraphError> {
-    let mut reader = CommitReader::new(source);
+    let mut reader = CommitReader::new(source).within(watch.allowance());
     let known_ids = &known.set;
     let seen = SeenSet::new();
     let (mut heads, mut trees, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
@@ -167,10 +167,8 @@ fn short_walk(
 ) -> Result<Option<New>, GraphError> {
     let mut new = New { commits: Vec::new(), boundary: Vec::new() };
     let (mut marks, mut todo) = (Marks::new(), heads.to_vec());
+    todo.retain(|&commit| marks.set(commit, MET) & MET == 0);
     while let Some(commit) = todo.pop() {
-        if marks.set(commit, MET) & MET != 0 {
-            continue;
-        }
         let id = table.id(commit);
         if known.contains(&id) {
             new.boundary.push(commit);
@@ -180,12 +178,12 @@ fn short_walk(
             return Ok(None);
         }
         new.commits.push(commit);
-        let before = todo.len();
         let fields = table.load(commit, reader)?;
-        if !server_shallow.contains(&id) {
-            todo.extend(fields.parents());
+        let is_end = server_shallow.contains(&id) || fields.parents().next().is_none();
+        if !is_end {
+            todo.extend(fields.parents().filter(|&parent| marks.set(parent, MET) & MET == 0));
         }
-        if todo.len() == before && !known.is_empty() {
+        if is_end && !known.is_empty() {
             // an end of history is seldom new: this way led around the known ids
             return Ok(None);
         }
@@ -243,7 +241,7 @@ impl Work<'_> {
         wanted: &[ObjectNumber],
         seen: &SeenSet,
     ) -> Result<(), GraphError> {
-        let mut reader = CommitReader::new(self.source);
+        let mut reader = CommitReader::new(self.source).within(self.watch.allowance());
         let has = SeenSet::new();
         let edges = edge_trees(self.table, &mut reader, &new.boundary)?;
         let sieve = Sieve::new(&super::Filter::None);

@@ -53,6 +53,11 @@ impl BoundaryNames {
         names.push(BoundaryName { id, name_hash, kind });
     }
 
+    /// What is held of them, here and by who remembers to open the trees.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.len() * (2 * size_of::<BoundaryName>() + 2 * size_of::<u32>())
+    }
+
     /// Is the object of this name among them?
     #[inline]
     pub fn contains(&self, id: &ObjectId) -> bool {

@@ -6,11 +6,13 @@
 //! inflating a single tree again; else [`super::check_connected`] walks and finds out what is wrong.
 //!
 //! A pack that is closed has at most as many targets as objects. So what is kept is bounded by the
-//! pack, whatever its trees say, and for very large packs by a number of its own.
+//! pack, whatever its trees say, and for very large packs by [`room`], over all threads.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::recent::{self, Recent};
+use crate::allowance::Allowance;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::{Commit, ObjectKind, Tag, TreeIter};
 
@@ -18,9 +20,13 @@ use crate::object::{Commit, ObjectKind, Tag, TreeIter};
 /// what was there before, tree by tree.
 pub const MOST_OUTSIDE: usize = 1000;
 
-/// More targets than this, some 150 MB, no thread gathers: what a pack's header promises need not
-/// come, and a walk, which keeps a bit an object, can tell as well.
-const MOST_TARGETS: usize = 3_500_000;
+/// Bytes of targets, some seven million, that are gathered of one pack: what its header promises need
+/// not come, and a walk, which keeps a bit an object, can tell as well.
+const MOST_BYTES: u64 = 300 << 20;
+/// Of one, in a map that may be half empty.
+const TARGET_BYTES: usize = 43;
+/// Room is asked for so many at once.
+const TARGETS_AT_ONCE: usize = 1000;
 
 /// Of smaller packs nobody gathers links: walking them is quicker than what follows.
 pub const WORTH_GATHERING: u32 = 2000;
@@ -34,19 +40,29 @@ pub struct Links {
     /// Keyed by what strangers choose, so hashed with a secret.
     targets: HashMap<ObjectId, ObjectKind>,
     most: usize,
+    room: Arc<Allowance>,
+    /// For so many targets there is room.
+    reserved: usize,
     recent_trees: Recent,
     recent_blobs: Recent,
     /// Too many, or something that only a walk can judge.
     given_up: bool,
 }
 
+/// What the threads that look at one pack may gather together.
+pub fn room() -> Arc<Allowance> {
+    Arc::new(Allowance::new(MOST_BYTES))
+}
+
 impl Links {
     /// For a part of a pack of `objects`.
-    pub fn new(hash: HashKind, objects: u32) -> Self {
+    pub fn new(hash: HashKind, objects: u32, room: Arc<Allowance>) -> Self {
         Self {
             hash,
             targets: HashMap::new(),
-            most: MOST_TARGETS.min(objects as usize) + MOST_OUTSIDE,
+            most: (objects as usize).saturating_add(MOST_OUTSIDE),
+            room,
+            reserved: 0,
             recent_trees: Recent::new(hash, recent::FEW),
             recent_blobs: Recent::new(hash, recent::MANY),
             given_up: false,
@@ -96,6 +112,10 @@ impl Links {
     }
 
     fn add(&mut self, target: ObjectId, kind: ObjectKind) -> Option<()> {
+        if self.targets.len() == self.reserved {
+            self.room.take(TARGETS_AT_ONCE * TARGET_BYTES).ok()?;
+            self.reserved += TARGETS_AT_ONCE;
+        }
         let known = *self.targets.entry(target).or_insert(kind);
         (known == kind && target.kind() == self.hash && self.targets.len() <= self.most)
             .then_some(())
@@ -168,10 +188,10 @@ mod tests {
     }
 
     fn gather(objects: &[(ObjectKind, &[u8])]) -> Option<Outside> {
-        let mut links = Links::new(HASH, 3);
+        let mut links = Links::new(HASH, 3, room());
         objects.iter().for_each(|(kind, content)| links.look(*kind, content));
         // in the pack: tree 1, blob 2, commit 3
-        outside(vec![Links::new(HASH, 3), links], |id| match id.as_bytes()[0] {
+        outside(vec![Links::new(HASH, 3, room()), links], |id| match id.as_bytes()[0] {
             1 => Some(ObjectKind::Tree),
             2 => Some(ObjectKind::Blob),
             3 => Some(ObjectKind::Commit),
@@ -212,7 +232,7 @@ mod tests {
         }
         // the same, from two threads
         let part = |mode| {
-            let mut links = Links::new(HASH, 3);
+            let mut links = Links::new(HASH, 3, room());
             links.look(ObjectKind::Tree, &tree(&[(mode, 5)]));
             links
         };
@@ -221,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_hostile_tree_takes_bounded_room() {
-        let mut links = Links::new(HASH, 3);
+        let mut links = Links::new(HASH, 3, room());
         for number in 0..20 * MOST_OUTSIDE as u32 {
             let mut name = [7; 20];
             name[..4].copy_from_slice(&number.to_le_bytes());
@@ -229,6 +249,18 @@ mod tests {
             assert!(links.targets.len() <= 4 + MOST_OUTSIDE);
         }
         assert_eq!(outside(vec![links], |_| None), None);
-        assert!(Links::new(HASH, u32::MAX).most < 2 * MOST_TARGETS, "whatever a header promises");
+    }
+
+    #[test]
+    fn threads_share_their_room() {
+        let room = Arc::new(Allowance::new(3 * (TARGETS_AT_ONCE * TARGET_BYTES) as u64));
+        let mut parts = [0, 1].map(|_| Links::new(HASH, u32::MAX, Arc::clone(&room)));
+        for number in 0..2 * TARGETS_AT_ONCE as u32 {
+            let mut name = [7; 20];
+            name[..4].copy_from_slice(&number.to_le_bytes());
+            let tree = [&b"100644 x\0"[..], &name].concat();
+            parts.iter_mut().for_each(|part| part.look(ObjectKind::Tree, &tree));
+        }
+        assert!(!parts[0].given_up && parts[1].given_up, "whatever a header promises");
     }
 }

@@ -50,7 +50,7 @@ pub use enumerate::{BYTES_SCANNED, enumerate};
 pub use filter::{Filter, FilterError};
 pub use learn::keep_learning;
 pub(crate) use learn::lower_priority;
-pub use links::{Links, Outside, WORTH_GATHERING, outside};
+pub use links::{Links, Outside, WORTH_GATHERING, outside, room as links_room};
 pub(crate) use name_hash::extend as extend_name_hash;
 pub use name_hash::name_hash;
 pub use negotiation::Negotiation;

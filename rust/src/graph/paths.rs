@@ -26,6 +26,10 @@ const MOST_KEPT: usize = 8 << 20;
 /// Directories that are told apart: a quarter of a million are those of the largest repositories,
 /// and beyond them more is sent than need be.
 const MOST_NODES: usize = 1 << 18;
+/// Bytes of their names: a name may have as many as a tree.
+const MOST_NAMES: usize = 32 << 20;
+/// What is held of a directory beside its name and its tree.
+const NODE_BYTES: usize = size_of::<Node>() + size_of::<(Box<[u8]>, NodeIndex)>() * 2;
 
 #[derive(Default)]
 struct Node {
@@ -40,6 +44,7 @@ pub(super) struct Paths {
     hash: HashKind,
     nodes: Vec<Node>,
     kept: usize,
+    names: usize,
     differ: Differ,
     /// What its opened directories hold.
     pub(super) boundary: BoundaryNames,
@@ -53,7 +58,12 @@ impl Paths {
             boundary.insert(*root, 0, ObjectKind::Tree);
         }
         let nodes = vec![Node { closed: roots, ..Node::default() }];
-        Self { hash, nodes, kept: 0, differ: Differ::default(), boundary }
+        Self { hash, nodes, kept: 0, names: 0, differ: Differ::default(), boundary }
+    }
+
+    /// What is held of all of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.kept + self.names + self.nodes.len() * NODE_BYTES + self.boundary.bytes()
     }
 
     /// Opens the boundary's trees at this path, whose name hash with a slash behind is `prefix`:
@@ -129,10 +139,11 @@ impl Paths {
         if let Some(&child) = node.children.get(name) {
             return child;
         }
-        if self.nodes.len() >= MOST_NODES {
+        if self.nodes.len() >= MOST_NODES || self.names + name.len() > MOST_NAMES {
             return NOWHERE;
         }
         let child = self.nodes.len() as NodeIndex;
+        self.names += name.len();
         self.nodes.push(Node::default());
         self.nodes[at as usize].children.insert(name.into(), child);
         child

@@ -8,12 +8,14 @@
 //! That the table knows a commit does not mean that the repository still has it: whoever sends
 //! an object asks the snapshot for it.
 
+use std::collections::HashSet;
 use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::GraphError;
 use super::index::IdIndex;
 use super::paged::Paged;
+use crate::allowance::Allowance;
 use crate::commitgraph::{CommitGraphs, GraphCommit};
 use crate::hash::{HashKind, ObjectId};
 use crate::object::{Commit, ObjectKind};
@@ -32,6 +34,10 @@ const FEW: u32 = 64;
 const NONE: u32 = u32::MAX;
 /// Set in the second parent: the others are a list in [`CommitTable`]'s `octopus`.
 const MANY: u32 = 1 << 31;
+
+/// Bytes that the table and a walk hold of a commit, and of each parent beyond the second.
+const COMMIT_BYTES: usize = 200;
+const PARENT_BYTES: usize = 12;
 
 /// Fields not read yet.
 const UNKNOWN: u32 = 0;
@@ -209,7 +215,7 @@ impl CommitTable {
         if let Some(graphs) = reader.graphs(&self.graphs_used)
             && let Some(known) = graphs.find(&id)
         {
-            return self.set(number, &known, Some(graphs));
+            return self.set(number, &known, Some(graphs), reader.allowance);
         }
         let content = reader.objects().read_as(source, object, ObjectKind::Commit)?;
         let malformed = || SourceError::Malformed { id, kind: ObjectKind::Commit };
@@ -218,7 +224,8 @@ impl CommitTable {
             return Err(malformed().into());
         }
         let Commit { tree, parents, time, .. } = commit;
-        self.set(number, &GraphCommit { tree, parents, time, corrected: None }, None)
+        let commit = GraphCommit { tree, parents, time, corrected: None };
+        self.set(number, &commit, None, reader.allowance)
     }
 
     fn set(
@@ -226,6 +233,7 @@ impl CommitTable {
         number: CommitNumber,
         commit: &GraphCommit,
         graphs: Option<&CommitGraphs>,
+        allowance: Option<&Allowance>,
     ) -> Result<(), GraphError> {
         let mut names = self.names_mut();
         let (page, at) = self.place(number);
@@ -233,9 +241,14 @@ impl CommitTable {
             // another thread was faster; an octopus must not get a second list
             return Ok(());
         }
-        let mut parents = Vec::with_capacity(commit.parents.len());
-        for parent in &commit.parents {
-            parents.push(self.number_locked(&mut names, parent)?);
+        let mut parents = self.parents(&mut names, &commit.parents, allowance)?;
+        if parents.len() > 2 {
+            // the same one a million times is a line to send, and would be kept a million times
+            let mut listed = HashSet::new();
+            parents.retain(|&parent| listed.insert(parent));
+        }
+        if let Some(allowance) = allowance.filter(|_| parents.len() > 2) {
+            allowance.take(parents.len() * PARENT_BYTES)?;
         }
         let first = parents.first().copied().unwrap_or(NONE);
         let second = match parents.len() {
@@ -263,6 +276,23 @@ impl CommitTable {
         }
         page.state[at].store(LOADED, Ordering::Release);
         Ok(())
+    }
+
+    fn parents(
+        &self,
+        names: &mut Names,
+        ids: &[ObjectId],
+        allowance: Option<&Allowance>,
+    ) -> Result<Vec<CommitNumber>, GraphError> {
+        let mut parents = Vec::with_capacity(ids.len());
+        for id in ids {
+            let known = names.commits;
+            parents.push(self.number_locked(names, id)?);
+            if let Some(allowance) = allowance.filter(|_| names.commits > known) {
+                allowance.take(COMMIT_BYTES)?;
+            }
+        }
+        Ok(parents)
     }
 
     /// Gives their corrected dates to commits that were read as objects before a file was asked.
@@ -325,11 +355,19 @@ pub(super) struct CommitReader<'a> {
     /// Commits that were not in the table.
     filled: u32,
     is_brief: bool,
+    /// Of memory, for what a walk brings into the table.
+    allowance: Option<&'a Allowance>,
 }
 
 impl<'a> CommitReader<'a> {
     pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, objects: None, filled: 0, is_brief: false }
+        Self { source, objects: None, filled: 0, is_brief: false, allowance: None }
+    }
+
+    /// For work that may hold only so much.
+    pub(super) fn within(mut self, allowance: Option<&'a Allowance>) -> Self {
+        self.allowance = allowance;
+        self
     }
 
     /// For one who reads few trees: see [`ObjectSource::brief_reader`].

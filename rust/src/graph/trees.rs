@@ -12,6 +12,7 @@ use super::request::Found;
 use super::seen::{Lowest, SeenSet};
 use super::sieve::Sieve;
 use super::table::CommitReader;
+use crate::allowance::Held;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::{ObjectKind, TreeIter};
 use crate::source::{ObjectNumber, SourceError};
@@ -59,6 +60,7 @@ pub(super) struct TreeWalk<'w, 'a> {
     steps: usize,
     told: usize,
     hash: HashKind,
+    held: Held<'w>,
 }
 
 impl<'w, 'a> TreeWalk<'w, 'a> {
@@ -87,6 +89,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             steps: 0,
             told: 0,
             hash,
+            held: Held::new(watch.allowance()),
         }
     }
 
@@ -160,8 +163,19 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             if self.sieve.enters(u64::from(visit.depth) + 1) {
                 let below = visit.depth + 1;
                 self.enter(&visit, below)?;
+                self.count_held()?;
             }
         }
+        Ok(())
+    }
+
+    fn count_held(&mut self) -> Result<(), SourceError> {
+        let Self { held, stack, out, doubtful, paths, .. } = self;
+        held.set(|| {
+            let found = (out.capacity() + doubtful.capacity()) * size_of::<Found>();
+            let paths = paths.as_ref().map_or(0, Paths::bytes);
+            stack.capacity() * size_of::<Visit>() + found + paths
+        })?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::allowance::Allowance;
 use crate::fsck::{Examiner, Rules};
 use crate::graph::{self, Links, Outside};
 use crate::hash::{HashKind, ObjectId};
@@ -19,11 +20,13 @@ pub(super) struct Interest {
     objects: u32,
     gather_from: u32,
     rules: Option<Arc<Rules>>,
+    /// What all threads may gather.
+    room: Arc<Allowance>,
 }
 
 impl Interest {
     pub(super) fn new(hash: HashKind, gather_from: u32) -> Self {
-        Self { hash, objects: 0, gather_from, rules: None }
+        Self { hash, objects: 0, gather_from, rules: None, room: graph::links_room() }
     }
 
     /// The pack's header has been read.
@@ -39,7 +42,7 @@ impl Interest {
     /// For one thread; `None` where there is nothing to look for.
     pub(super) fn begin(&self) -> Option<Inspection> {
         let gathers = self.objects >= self.gather_from;
-        let links = gathers.then(|| Links::new(self.hash, self.objects));
+        let links = gathers.then(|| Links::new(self.hash, self.objects, Arc::clone(&self.room)));
         let examiner = self.rules.as_ref().map(|rules| Examiner::new(Arc::clone(rules), self.hash));
         (links.is_some() || examiner.is_some()).then_some(Inspection {
             links,

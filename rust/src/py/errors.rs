@@ -75,7 +75,9 @@ pub fn source_error(error_: SourceError) -> PyErr {
         | SourceError::Malformed { .. }
         | SourceError::Io { .. }
         | SourceError::Foreign(_) => Class::Repository,
-        SourceError::TooLarge { .. } | SourceError::TooLong { .. } => Class::Refused,
+        SourceError::TooLarge { .. }
+        | SourceError::TooLong { .. }
+        | SourceError::TooMuch { .. } => Class::Refused,
         SourceError::Cancelled => Class::Cancelled,
         SourceError::ClientGone => Class::Hangup,
         SourceError::Busy => Class::Busy,

@@ -284,7 +284,8 @@ impl Quarantine {
     }
 
     #[pyo3(signature = (
-        tips, known, server_shallow = vec![], *, refs = None, seconds = 0, client = None
+        tips, known, server_shallow = vec![], *, refs = None, seconds = 0, memory = 0,
+        client = None
     ))]
     #[expect(clippy::too_many_arguments, reason = "they are Python keywords")]
     fn unconnected<'py>(
@@ -295,12 +296,14 @@ impl Quarantine {
         server_shallow: Vec<PyBackedBytes>,
         refs: Option<&RefSnapshot>,
         seconds: u64,
+        memory: u64,
         client: Option<&Client>,
     ) -> PyResult<(Vec<usize>, Option<Bound<'py, PyBytes>>)> {
         let tips = ids::parse_all(&tips, self.kind)?;
         let mut known = ids::parse_all(&known, self.kind)?;
         let server = ids::parse_set(&server_shallow, self.kind)?;
-        let watch = Watch::for_seconds(seconds).of_client(client.map(Client::shared));
+        let watch = Watch::for_seconds(seconds).within_bytes(memory);
+        let watch = watch.of_client(client.map(Client::shared));
         let (bad, missing) = detached(py, || {
             known.extend(refs.map(RefSnapshot::tips).unwrap_or_default());
             self.sift(&tips, &known, &server, &watch).map_err(graph_error)

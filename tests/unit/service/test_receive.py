@@ -91,8 +91,8 @@ def test_a_check_that_takes_too_long(
         def objects(self) -> Snapshot:
             return NativeRepository.open(str(tmp_path)).objects.snapshot()
 
-        def unconnected(self, *_: object, seconds: int, **__: object) -> NoReturn:
-            limits.append(seconds)
+        def unconnected(self, *_: object, seconds: int, memory: int, **__: object) -> NoReturn:
+            limits.extend((seconds, memory))
             raise Refused(f"took longer than {seconds} seconds")
 
         def discard(self) -> None:
@@ -100,12 +100,15 @@ def test_a_check_that_takes_too_long(
 
     monkeypatch.setattr(push, "Quarantine", lambda *_, **__: Slow())
     newest_git.run("config", "gitserve.maxCheckSeconds", "7", cwd=tmp_path)
+    newest_git.run("config", "gitserve.checkMemory", "8k", cwd=tmp_path)
     service = ReceiveService(
         NativeRepository.open(str(tmp_path)), Conversation(Nobody(), Nobody()), aside=said.append
     )
     results = service.apply_commands(ApplyCommands(tuple(commands), atomic=False))
-    assert {result.error for result in results} == {b"check for missing objects took too long"}
-    assert limits == [7]
+    assert {result.error for result in results} == {
+        b"check for missing objects took longer than 7 seconds"
+    }
+    assert limits == [7, 8192]
     assert b"took longer than 7 seconds" in b"".join(said)
     assert service._push.tally.trouble == "connectivity check: took longer than 7 seconds"
     assert newest_git.text("for-each-ref", cwd=tmp_path) == ""

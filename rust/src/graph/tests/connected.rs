@@ -159,7 +159,7 @@ fn links_and_walks_agree() {
     let mut closed = 0;
     for lost in std::iter::once(None).chain(all.iter().step_by(3).map(Some)) {
         let number = lost.map(|lost| source.remove(lost));
-        let mut links = Links::new(HashKind::Sha1, new.len() as u32);
+        let mut links = Links::new(HashKind::Sha1, new.len() as u32, graph::links_room());
         let sent = |id: &ObjectId| new.contains(id) && Some(id) != lost;
         let kind_of =
             |id: &ObjectId| sent(id).then(|| source.objects[source.number(id) as usize].1);
@@ -183,4 +183,76 @@ fn links_and_walks_agree() {
         }
     }
     assert!(closed > 1);
+}
+
+/// A source of commits and trees that no repository would hold, and the names of its objects.
+struct Made {
+    text: Vec<u8>,
+    ids: Vec<ObjectId>,
+}
+
+impl Made {
+    fn new() -> Self {
+        Self { text: Vec::new(), ids: Vec::new() }
+    }
+
+    fn add(&mut self, kind: &str, content: &[u8]) -> ObjectId {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&(self.ids.len() as u32 + 1).to_be_bytes());
+        let id = ObjectId::from_bytes(&bytes).unwrap();
+        self.text.extend_from_slice(format!("{id} {kind} {}\n", content.len()).as_bytes());
+        self.text.extend_from_slice(content);
+        self.text.push(b'\n');
+        self.ids.push(id);
+        id
+    }
+
+    fn check(&self, tip: ObjectId, known: &[ObjectId], bytes: u64) -> String {
+        let source = super::memory::MemorySource::parse(HashKind::Sha1, &self.text);
+        let table = CommitTable::new(HashKind::Sha1);
+        let watch = Watch::new().within_bytes(bytes);
+        match check_connected(&source, &table, &[tip], known, &IdSet::default(), &watch) {
+            Ok(missing) => format!("{missing:?}"),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+#[test]
+fn commits_with_many_parents_take_bounded_memory() {
+    let mut made = Made::new();
+    let tree = made.add("tree", b"");
+    let start = made.add("commit", format!("tree {tree}\nauthor").as_bytes());
+    // each names all before it, and each of these again and again
+    for _ in 0..100 {
+        let parents: String = made.ids[1..].iter().map(|id| format!("parent {id}\n")).collect();
+        made.add("commit", format!("tree {tree}\n{}author", parents.repeat(10)).as_bytes());
+    }
+    let tip = *made.ids.last().unwrap();
+    // what is named is counted once a commit: 101 commits and 5,050 parents
+    for known in [&[][..], &[start]] {
+        assert_eq!(made.check(tip, known, 100_000), "None", "{known:?}");
+        let told = made.check(tip, known, 20_000);
+        assert_eq!(told, "took more than 20000 bytes of memory", "{known:?}");
+    }
+}
+
+#[test]
+fn names_of_folders_take_bounded_memory() {
+    let mut made = Made::new();
+    let empty = made.add("tree", b"");
+    let start = made.add("commit", format!("tree {empty}\nauthor").as_bytes());
+    let mut inner = made.add("tree", b"100644 \0");
+    let blob = made.add("blob", b"");
+    for depth in 0..40u8 {
+        let name = vec![b'a' + depth % 26; 1 << 20];
+        let entries = [b"100644 a\0", blob.as_bytes(), b"40000 ", &name, b"\0", inner.as_bytes()];
+        inner = made.add("tree", &entries.concat());
+    }
+    let tip = format!("tree {inner}\nparent {start}\nauthor");
+    let tip = made.add("commit", tip.as_bytes());
+    let told = made.check(tip, &[start], 8 << 20);
+    assert_eq!(told, "took more than 8388608 bytes of memory");
+    // with room, the last one is read: it breaks off
+    assert!(made.check(tip, &[start], 128 << 20).contains("malformed tree"));
 }
