@@ -52,6 +52,8 @@ test: test-rust test-python
 
 test-rust:
 	cargo test --locked --quiet
+	cargo test --locked --quiet --manifest-path benches/loadgen/Cargo.toml \
+		--target-dir target/loadgen
 
 test-python: $(CORE)
 	$(BIN)/python -m pytest -q
@@ -65,7 +67,7 @@ lint: $(CORE)
 	cargo fmt --check --manifest-path benches/loadgen/Cargo.toml
 	cargo clippy --locked --quiet --all-targets -- -D warnings
 	cargo clippy --locked --quiet --all-targets --features python -- -D warnings
-	cargo clippy --locked --quiet --manifest-path benches/loadgen/Cargo.toml \
+	cargo clippy --locked --quiet --all-targets --manifest-path benches/loadgen/Cargo.toml \
 		--target-dir target/loadgen -- -D warnings
 
 # BENCH: options of the harness, such as BENCH='--repo /srv/git/project.git --rounds 5'.

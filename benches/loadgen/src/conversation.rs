@@ -11,6 +11,13 @@ pub struct Conversation {
     pub farewell: Vec<u8>,
 }
 
+impl Conversation {
+    /// Bytes of the longest of all that it says.
+    pub fn longest(&self) -> usize {
+        self.turns.iter().chain([&self.farewell]).map(Vec::len).max().unwrap_or_default()
+    }
+}
+
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {

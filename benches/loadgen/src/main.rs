@@ -4,14 +4,17 @@
 //! conversation once and keeps what the server said; `limit` is a server that knows these answers
 //! and sends each with one `sendfile`: what the machine can do. Knows pkt-lines (Git's
 //! `gitprotocol-common`) just enough to tell where an answer ends: in protocol v2, in a push, and
-//! wherever a pack comes on a side band, every answer ends with a flush packet. A compiled program,
-//! so that what is measured is the server and not the client.
+//! wherever a pack comes on a side band, every answer ends with a flush packet. A compiled program
+//! that does no more than it has to, so that what is measured is the server and not the client.
 
 mod answers;
 mod conversation;
+mod known;
 mod limit;
 mod measure;
+mod packets;
 mod replay;
+mod socket;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::conversation::Conversation;
+use crate::known::Known;
 use crate::replay::{Outcome, replay};
 
 /// What to ask, and how.
@@ -50,9 +51,10 @@ fn requests<'a>(
 /// A closed loop: every connection makes its next request when the one before is answered.
 fn run(plan: &Plan) -> (Outcomes, Duration) {
     let next = AtomicUsize::new(0);
+    let known: Vec<_> = plan.conversations.iter().map(Known::of).collect();
     let began = Instant::now();
     let outcomes = std::thread::scope(|scope| {
-        let next = &next;
+        let (next, known) = (&next, &known);
         let workers: Vec<_> = (0..plan.connections)
             .map(|lane| {
                 scope.spawn(move || {
@@ -62,8 +64,9 @@ fn run(plan: &Plan) -> (Outcomes, Duration) {
                         .take_while(|_| began.elapsed() < plan.time)
                         .map(|number| {
                             let at = (plan.first + number) % plan.conversations.len();
-                            let conversation = &plan.conversations[at];
-                            replay(plan.address, conversation, &mut buffer, &mut |_, _| Ok(()))
+                            let said = &plan.conversations[at];
+                            let known = &known[at];
+                            replay(plan.address, said, known, &mut buffer, &mut |_, _| Ok(()))
                         })
                         .collect::<Outcomes>()
                 })
