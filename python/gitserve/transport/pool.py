@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from gitserve.service.sharing import PROCESSORS
 from gitserve.transport.counting import ConnectionCount
+from gitserve.transport.streams import are_inherited
 
 IDLE_KEPT = 8
 """Threads that go on waiting on one socket when a burst is over; starting one costs some 50 µs."""
@@ -35,6 +36,8 @@ class Connection:
     peer: object
     asked: bool = False
     """It has said what it wants: it is not to be cut off just because we stop."""
+    is_prepared: bool = False
+    """It has the server's time limits, from the socket that listened for it."""
 
 
 Serve = Callable[[Connection], None]
@@ -49,12 +52,17 @@ class Pool:
         serve: Serve,
         refuse: Serve,
         count: ConnectionCount,
+        *,
+        are_prepared: bool = False,
     ) -> None:
-        """``refuse`` is called instead of ``serve`` when there are too many."""
+        """``refuse`` is called instead of ``serve`` when there are too many. ``are_prepared``: the
+        listeners have the server's time limits.
+        """
         self._listeners = listeners
         self._serve = serve
         self._refuse = refuse
         self._count = count
+        self._are_prepared = are_prepared
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._idle = dict.fromkeys(range(len(listeners)), 0)
@@ -90,10 +98,13 @@ class Pool:
 
     def _run(self, index: int) -> None:
         listener = self._listeners[index]
+        is_prepared: bool | None = None if self._are_prepared else False
         while True:
             PROCESSORS.settle()
             try:
                 accepted, peer = listener.accept()
+            except BlockingIOError:  # the listener has the limits that are its connections'
+                continue
             except OSError:
                 if self._stopping or listener.fileno() < 0:
                     return
@@ -103,7 +114,9 @@ class Pool:
                 continue
             self._leave_waiting(index)
             try:
-                self._handle(Connection(accepted, peer))
+                if is_prepared is None:
+                    is_prepared = are_inherited(accepted, listener)
+                self._handle(Connection(accepted, peer, is_prepared=is_prepared))
             finally:
                 accepted.close()
             if not self._return_to_waiting(index):

@@ -23,6 +23,10 @@ LINGER_SECONDS = 2.0
 socket with unread bytes makes the kernel reset it, and the client never reads why."""
 
 
+LEAST_WAIT = 1.0
+"""Seconds of the kernel's for a read with which a longer limit is kept, by reading again."""
+
+
 class ClientStream(ByteSource, ByteSink, Protocol):
     """A client's connection, whatever it is made of."""
 
@@ -39,22 +43,34 @@ class ClientStream(ByteSource, ByteSink, Protocol):
 class SocketStream:
     """A connected socket. Reads and writes may be on different threads, but one of each."""
 
-    __slots__ = ("_deadline", "_is_limited", "_socket", "_timeout")
+    __slots__ = ("_deadline", "_is_limited", "_socket", "_timeout", "_wait")
 
-    def __init__(self, connection: socket.socket, timeout: float, init: float = 0.0) -> None:
+    def __init__(
+        self,
+        connection: socket.socket,
+        timeout: float,
+        init: float = 0.0,
+        *,
+        is_prepared: bool = False,
+    ) -> None:
         """``timeout``: seconds for each read and each piece written; 0 for ever.
 
-        ``init``: as :meth:`expect_within`, from the beginning.
+        ``init``: as :meth:`expect_within`, from the beginning. ``is_prepared``: both have been
+        said to the socket that listened for it, with :func:`prepare`.
         """
         self._socket = connection
         self._timeout = timeout
         self._deadline = time.monotonic() + init if init else None
-        if connection.gettimeout() is not None:
-            connection.setblocking(True)
-        self._limit(socket.SO_RCVTIMEO, init or timeout)
         self._is_limited = bool(init)
         """What the next read may take has been said."""
-        self._limit(socket.SO_SNDTIMEO, timeout)
+        self._wait = init or timeout
+        """What the kernel gives a read; 0 for ever."""
+        if is_prepared:
+            return
+        if connection.gettimeout() is not None:
+            connection.setblocking(True)
+        self._limit_reads(self._wait)
+        _limit(connection, socket.SO_SNDTIMEO, timeout)
 
     def fileno(self) -> int:
         """The socket's."""
@@ -65,9 +81,11 @@ class SocketStream:
         self._is_limited = False
         if seconds:
             self._deadline = time.monotonic() + seconds
-        else:
-            self._deadline = None
-            self._limit(socket.SO_RCVTIMEO, self._timeout)
+            return
+        self._deadline = None
+        is_too_long = self._timeout and not 0 < self._wait <= self._timeout
+        if is_too_long or 0 < self._wait < LEAST_WAIT:
+            self._limit_reads(self._timeout)
 
     def read(self, size: int, /) -> bytes:
         """See :class:`~gitserve.service.streams.ByteSource`."""
@@ -78,13 +96,17 @@ class SocketStream:
                 left = self._deadline - time.monotonic()
                 if left <= 0:
                     raise PeerTimeout("no request in time")
-                self._limit(socket.SO_RCVTIMEO, left)
-        try:
-            return self._socket.recv(size)
-        except BlockingIOError:
-            raise PeerTimeout("the peer said nothing for too long") from None
-        except OSError as error:
-            raise HangupError(HangupError.GONE) from error
+                self._limit_reads(left)
+        waited = 0.0
+        while True:
+            try:
+                return self._socket.recv(size)
+            except BlockingIOError:
+                waited += self._wait
+                if self._deadline is not None or 0 < self._timeout <= waited:
+                    raise PeerTimeout("the peer said nothing for too long") from None
+            except OSError as error:
+                raise HangupError(HangupError.GONE) from error
 
     def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
@@ -101,17 +123,46 @@ class SocketStream:
         try:
             self._socket.shutdown(socket.SHUT_WR)
             while (left := deadline - time.monotonic()) > 0:
-                self._limit(socket.SO_RCVTIMEO, left)
+                self._limit_reads(left)
                 if not self._socket.recv(1 << 16):
                     return
         except OSError:
             return
 
-    def _limit(self, option: int, seconds: float) -> None:
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, option, _time_value(seconds))
-        except OSError as error:
-            raise HangupError(HangupError.GONE) from error
+    def _limit_reads(self, seconds: float) -> None:
+        self._wait = seconds
+        _limit(self._socket, socket.SO_RCVTIMEO, seconds)
+
+
+def prepare(listener: socket.socket, timeout: float, init: float) -> None:
+    """Says the limits to a listening socket. Where its connections have them then, nothing need be
+    said to each of these.
+
+    To accept one may raise BlockingIOError from now on.
+    """
+    _limit(listener, socket.SO_RCVTIMEO, init or timeout)
+    _limit(listener, socket.SO_SNDTIMEO, timeout)
+
+
+def are_inherited(connection: socket.socket, listener: socket.socket) -> bool:
+    """Has a connection the limits of the socket that listened for it? So it is on Linux."""
+
+    def told(of: socket.socket) -> list[bytes]:
+        size = len(_time_value(0))
+        options = (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO)
+        return [of.getsockopt(socket.SOL_SOCKET, option, size) for option in options]
+
+    try:
+        return told(connection) == told(listener)
+    except OSError:  # one of them is closed already
+        return False
+
+
+def _limit(of: socket.socket, option: int, seconds: float) -> None:
+    try:
+        of.setsockopt(socket.SOL_SOCKET, option, _time_value(seconds))
+    except OSError as error:
+        raise HangupError(HangupError.GONE) from error
 
 
 @lru_cache(16)

@@ -103,7 +103,12 @@ class Daemon(Record):
         if self.log.verbose:
             self.log.detail(f"Connection from {shown_address(connection.peer)}")
         limits = self.connections
-        stream = SocketStream(connection.socket, limits.timeout, limits.init_timeout)
+        stream = SocketStream(
+            connection.socket,
+            limits.timeout,
+            limits.init_timeout,
+            is_prepared=connection.is_prepared,
+        )
         return self.serve_on(stream, connection.peer, connection)
 
     def serve_on(

@@ -23,6 +23,7 @@ from gitserve.transport.log import Log
 from gitserve.transport.pool import Pool, Serve
 from gitserve.transport.prefork import STOP_SIGNALS, StopSignal, Watcher
 from gitserve.transport.process import become, credentials, detach
+from gitserve.transport.streams import prepare
 
 READY = "Ready to rumble"
 """Git's word for it, which its tests wait for."""
@@ -79,6 +80,8 @@ def run_workers(
         reuse_address=options.reuse_address,
         backlog=options.backlog,
     )
+    for listener in listeners:
+        prepare(listener, options.connections.timeout, options.connections.init_timeout)
     counts = SharedCounts(options.worker_count)
     compile_constructors()
 
@@ -92,7 +95,7 @@ def run_workers(
         )
         sharing.PROCESSORS.stay_on(number, options.worker_count)
         count = ConnectionCount(counts, number, options.connections.max_connections)
-        pool = Pool(listeners, serve, refuse, count)
+        pool = Pool(listeners, serve, refuse, count, are_prepared=True)
         pool.start()
         while not stop.wait(sharing.SPARE_SECONDS):
             sharing.rest()

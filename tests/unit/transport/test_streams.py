@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 import threading
 
 import pytest
 from gitserve.errors import HangupError, PeerTimeout
+from gitserve.transport.counting import ConnectionCount, SharedCounts
 from gitserve.transport.listen import CannotListen, listen, shown, shown_address
 from gitserve.transport.pipes import PipeStream
-from gitserve.transport.streams import SocketStream
+from gitserve.transport.pool import Connection, Pool
+from gitserve.transport.streams import SocketStream, are_inherited, prepare
 
 
 def test_silence_times_out() -> None:
@@ -56,6 +59,71 @@ def test_one_byte_at_a_time_is_bounded_by_the_deadline() -> None:
         theirs.send(b"y")
         stream.expect_within(0)
         assert stream.read(100)
+
+
+def test_a_limit_longer_than_the_kernels_is_kept() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        prepare(ours, 0, 0.01)
+        stream = SocketStream(ours, 0.1, 5.0, is_prepared=True)
+        stream._wait = 0.01  # as it is; only so small is set anew when there is no deadline
+        stream._deadline = None
+        late = threading.Timer(0.04, theirs.send, (b"late",))
+        late.start()
+        assert stream.read(10) == b"late"
+        late.join()
+        with pytest.raises(PeerTimeout):
+            stream.read(10)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "init", "then"),
+    [(600.0, 30.0, 30.0), (5.0, 30.0, 5.0), (9.0, 0.0, 9.0), (0.0, 0.0, 0.0)],
+)
+def test_connections_have_the_limits_of_their_listener(
+    timeout: float, init: float, then: float
+) -> None:
+    (listener,) = listen(["127.0.0.1"], 0, reuse_address=False, backlog=1)
+    with listener:
+        prepare(listener, timeout, init)
+        client = socket.create_connection(listener.getsockname())
+        server, _ = listener.accept()
+        with client, server:
+            assert are_inherited(server, listener)
+            assert not are_inherited(client, listener) or not (timeout or init)
+            stream = SocketStream(server, timeout, init, is_prepared=True)
+            client.send(b"x")
+            assert stream.read(9) == b"x"
+            stream.expect_within(0)
+            kept = server.getsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, 16)
+            assert struct.unpack("@ll", kept) == (then, 0)
+
+
+def test_a_listener_with_limits_goes_on() -> None:
+    """Nobody comes in the time that a client has for its first packet: no reason to stop."""
+    (listener,) = listen(["127.0.0.1"], 0, reuse_address=False, backlog=1)
+    served = threading.Event()
+    prepared: list[bool] = []
+
+    def serve(connection: Connection) -> None:
+        prepared.append(connection.is_prepared)
+        served.set()
+
+    with listener:
+        prepare(listener, 60.0, 0.01)
+        count = ConnectionCount(SharedCounts(1), 0, 0)
+        pool = Pool([listener], serve, serve, count, are_prepared=True)
+        pool.start()
+        while True:
+            try:
+                listener.accept()
+            except BlockingIOError:
+                break
+        socket.create_connection(listener.getsockname()).close()
+        assert served.wait(20)
+        listener.shutdown(socket.SHUT_RDWR)
+        pool.stop(1.0)
+    assert prepared == [True]
 
 
 def test_large_writes_arrive_whole() -> None:
