@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::header::Header;
-use super::logs::LogCursor;
+use super::logs::each_newest;
 use super::merged::newest;
 use super::record::RefValue;
 use super::settings::TableSettings;
@@ -63,40 +63,12 @@ pub(super) fn merge(
             writer.add_ref(refs.name(row), refs.update_index(row), value)?;
         }
     }
-    merge_logs(tables, is_bottom, &mut writer)?;
+    each_newest(tables, |record| match record.entry {
+        None if is_bottom => Ok(()),
+        _ => writer.add_log(&record).map_err(MergeError::from),
+    })?;
     writer.finish()?.flush()?;
     Ok(())
-}
-
-/// The newest record of each key, in order.
-fn merge_logs<W: Write>(
-    tables: &[Arc<Table>],
-    is_bottom: bool,
-    writer: &mut TableWriter<W>,
-) -> Result<(), MergeError> {
-    let mut cursors: Vec<LogCursor<'_>> =
-        tables.iter().rev().map(|table| LogCursor::new(table)).collect();
-    loop {
-        let mut lowest: Option<Vec<u8>> = None;
-        for cursor in &mut cursors {
-            if let Some(record) = cursor.peek()?
-                && lowest.as_ref().is_none_or(|lowest| record.key < *lowest)
-            {
-                lowest = Some(record.key.clone());
-            }
-        }
-        let Some(key) = lowest else { return Ok(()) };
-        let mut newest = None;
-        for cursor in &mut cursors {
-            if cursor.peek()?.is_some_and(|record| record.key == key) {
-                let record = cursor.next()?;
-                newest = newest.or(record);
-            }
-        }
-        if let Some(record) = newest.filter(|record| !is_bottom || record.entry.is_some()) {
-            writer.add_log(&record)?;
-        }
-    }
 }
 
 /// Why tables could not be merged.

@@ -81,7 +81,9 @@ impl<'a> LogCursor<'a> {
             _ => return Err(flaw("block of logs expected")),
         }
         let len = block_len(&head).ok_or_else(|| flaw("ends too early"))?;
-        let size = len.checked_sub(BLOCK_HEADER).ok_or_else(|| flaw("block is too short"))?;
+        let is_first = table.begins_with_logs && base == table.header.len as u64;
+        let before = if is_first { table.header.len } else { 0 } + BLOCK_HEADER;
+        let size = len.checked_sub(before).ok_or_else(|| flaw("block is too short"))?;
         // what cannot be deflated takes a few bytes more in each 16 KB
         let most = (len + len / 1024 + 1024) as u64;
         let deflated = base + BLOCK_HEADER as u64;
@@ -127,7 +129,9 @@ fn find_block(table: &Table, key: &[u8]) -> Result<Option<u64>, RefError> {
         while records.next_key().map_err(corrupt)?.is_some() {
             let position = records.value.varint().map_err(corrupt)?;
             if records.key() >= key {
-                found = Some(position);
+                // the first block counts from where the file begins, as its length does
+                let is_first = table.begins_with_logs && position == 0;
+                found = Some(if is_first { footer.log } else { position });
                 break;
             }
         }
@@ -140,6 +144,36 @@ fn find_block(table: &Table, key: &[u8]) -> Result<Option<u64>, RefError> {
         }
     }
     Err(table.corrupt(Flaw { offset: footer.log_index, what: "index has no end" }))
+}
+
+/// Gives `see` the newest record of each key in a stack of tables, in order.
+pub(super) fn each_newest<E: From<RefError>>(
+    tables: &[Arc<Table>],
+    mut see: impl FnMut(LogRecord) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut cursors: Vec<LogCursor<'_>> =
+        tables.iter().rev().map(|table| LogCursor::new(table)).collect();
+    loop {
+        let mut lowest: Option<Vec<u8>> = None;
+        for cursor in &mut cursors {
+            if let Some(record) = cursor.peek()?
+                && lowest.as_ref().is_none_or(|lowest| record.key < *lowest)
+            {
+                lowest = Some(record.key.clone());
+            }
+        }
+        let Some(key) = lowest else { return Ok(()) };
+        let mut newest = None;
+        for cursor in &mut cursors {
+            if cursor.peek()?.is_some_and(|record| record.key == key) {
+                let record = cursor.next()?;
+                newest = newest.or(record);
+            }
+        }
+        if let Some(record) = newest {
+            see(record)?;
+        }
+    }
 }
 
 /// The update indexes of a ref's records that are not gone, in a stack of tables.

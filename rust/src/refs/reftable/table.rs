@@ -32,6 +32,9 @@ pub(super) struct Table {
     pub(super) size: u64,
     /// Where the footer begins.
     pub(super) end: u64,
+    /// The first block is one of logs, and the file's header counts as part of it: so git writes
+    /// tables that are of logs alone.
+    pub(super) begins_with_logs: bool,
     stamp: Stamp,
 }
 
@@ -98,15 +101,17 @@ impl Table {
         read_at(&file, &path, end, &mut last)?;
         let mut footer = Footer::parse(&last, &header, end).map_err(corrupt)?;
         // a table of logs alone: its first block may be told by its type only
+        let mut begins_with_logs = false;
         if footer.log == 0 && end > header.len as u64 {
             let mut kind_of_block = [0];
             read_at(&file, &path, header.len as u64, &mut kind_of_block)?;
             if kind_of_block == *b"g" {
                 footer.log = header.len as u64;
+                begins_with_logs = true;
             }
         }
         let (name, stamp) = (name.to_vec(), Stamp::of(&meta));
-        Ok(Some(Self { name, path, header, footer, size, end, stamp }))
+        Ok(Some(Self { name, path, header, footer, size, end, begins_with_logs, stamp }))
     }
 
     /// Is this the file that was opened, and not another one of its name?

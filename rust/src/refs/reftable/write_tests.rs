@@ -243,6 +243,30 @@ fn large_tables_are_merged_under_locks_of_their_own() {
     it.check();
 }
 
+/// Where a log is all that changes, git writes tables without refs.
+#[test]
+fn tables_of_logs_alone_are_read() {
+    for kind in KINDS {
+        let it = Tables::new(kind);
+        it.git(&["config", "core.logAllRefUpdates", "always"]);
+        it.many("heads", 0..500);
+        it.git(&["reflog", "expire", "--expire=now", "--all"]);
+        let mut stack = Stack::new(it.path().join("reftable"), kind);
+        stack.reload().unwrap();
+        assert!(stack.tables.iter().any(|table| table.begins_with_logs));
+        // what is left only says that there is a log
+        let is_mark = |entry: &Vec<u8>| entry[..2 * kind.len()].iter().all(|&byte| byte == 0);
+        assert!(it.logs().values().all(is_mark));
+        let name = b"refs/heads/00007";
+        let updates = [RefUpdate { name, old: None, new: Some(it.commits[1]) }];
+        let done = it.store.update(&updates, &logging(Reflog::All));
+        assert!(done[0].is_ok(), "{done:?}");
+        assert_eq!(it.logs().values().filter(|entry| !is_mark(entry)).count(), 1);
+        assert_eq!(it.git(&["reflog", "show", "refs/heads/00007"]).lines().count(), 1);
+        it.check();
+    }
+}
+
 fn sizes(it: &Tables) -> Vec<u64> {
     let size = |name: &String| it.path().join("reftable").join(name).metadata().unwrap().len();
     it.list().iter().map(size).collect()
