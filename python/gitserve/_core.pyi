@@ -613,6 +613,9 @@ class Upkeep:
         shallow: Sequence[bytes] = ...,
         sharing: int = 0,
     ) -> Self: ...
+    def untold_failure(self) -> str | None:
+        """What went wrong with the last roll-up in the background, once."""
+
     def is_due(self, packs: int, loose: int) -> bool:
         """Would so many packs be rolled up, or about so many loose objects? Costs little."""
 

@@ -105,7 +105,9 @@ def _one(path: str, chosen: argparse.Namespace) -> int:
     finally:
         if bars is not None:
             bars.end()
-    note_outcome(repository.common_dir, None)
+    # what is damaged would be found out anew behind each push
+    is_in_vain = chosen.auto and report.damaged
+    note_outcome(repository.common_dir, "; ".join(report.warnings) if is_in_vain else None)
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     seconds = time.monotonic() - began

@@ -329,7 +329,7 @@ def test_a_roll_up_that_fails_is_told_of_once(
     damaged[40] ^= 0x55
     pack.unlink()
     pack.write_bytes(damaged)
-    packs = {path.name for path in (bare / "objects/pack").glob("*.pack")}
+    packs = len(list((bare / "objects/pack").glob("*.pack")))
     words = ["--export-all", "--enable=receive-pack"]
     with running_server(gitserve_programs(), tmp_path, tmp_path / "log", words) as server:
         server.scheme = "git"
@@ -352,11 +352,13 @@ def test_a_roll_up_that_fails_is_told_of_once(
         for _ in range(8):
             told = told_of()
             assert len(told) == len(set(told)), server.log_path.read_text()
-    assert packs <= {path.name for path in (bare / "objects/pack").glob("*.pack")}
+    assert pack.read_bytes() == damaged
+    assert len(list((bare / "objects/pack").glob("*.pack"))) < packs, "the others do not wait"
 
 
 def test_a_process_that_fails_is_not_followed_by_one_a_push(newest_git: Git, rolled: Path) -> None:
     git, bare, work = newest_git, rolled / "pushed.git", rolled / "work"
+    git.run("config", "gc.autoPackLimit", "3", cwd=bare)
     damaged = min((bare / "objects/pack").glob("*.pack"), key=lambda path: path.stat().st_size)
     sound = damaged.read_bytes()
     damaged.chmod(0o644)

@@ -64,6 +64,9 @@ def after_push(repository: NativeRepository, how: str) -> None:
         sharing=sharing(repository.config),
     )
     packs, loose = limits
+    failure = upkeep.untold_failure()
+    if failure is not None:
+        raise RepositoryError(f"{failure}; tried again in an hour")
     if not upkeep.is_due(packs, loose):
         return
     if how == IN_THREAD:

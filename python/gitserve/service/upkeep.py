@@ -26,6 +26,9 @@ from gitserve.service.rolling import graph_of, packs_refs, writes_bitmaps
 DEFAULT_GRACE = "2.weeks.ago"
 """Of unreachable objects: ``gc.pruneExpire``."""
 
+RECENT_OBJECTS = "gc.recentObjectsHook"
+"""Programs that name objects which are to be kept."""
+
 _SECONDS = {
     "second": 1,
     "minute": 60,
@@ -68,6 +71,8 @@ class Report(Record):
     """Commits whose reachable objects are noted in a bitmap."""
     graphed: int = 0
     """Commits in a commit-graph that was written."""
+    damaged: int = 0
+    """Packs that were left alone because they are damaged."""
     warnings: tuple[str, ...] = ()
 
 
@@ -89,6 +94,10 @@ def maintain(
     if config.get_bool("extensions.preciousobjects"):
         raise Refused("objects of this repository are precious (extensions.preciousObjects)")
     words = grace or config.get("gc.pruneexpire") or DEFAULT_GRACE
+    seconds = seconds_of(words)
+    remarks: tuple[str, ...] = ()
+    if full and seconds is not None and config.get(RECENT_OBJECTS.lower()):
+        seconds, remarks = None, (f"{RECENT_OBJECTS} is not asked; so nothing is pruned",)
     upkeep = Upkeep(
         repository.common_dir,
         repository.objects_dir,
@@ -101,7 +110,7 @@ def maintain(
         full=full,
         least_packs=least.packs,
         least_loose=least.loose,
-        grace=seconds_of(words),
+        grace=seconds,
         threads=threads or pack_threads(config),
         window=pack_window(config),
         depth=pack_depth(config),
@@ -113,7 +122,7 @@ def maintain(
         graph=graph_of(config),
         on_progress=on_progress,
     )
-    return Report(**dict(numbers), warnings=tuple(warnings))
+    return Report(**dict(numbers), warnings=(*remarks, *warnings))
 
 
 def seconds_of(words: str) -> float | None:

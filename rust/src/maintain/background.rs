@@ -69,6 +69,11 @@ pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
     None
 }
 
+/// What went wrong with the last roll-up of this repository, once.
+pub fn untold_failure(place: &Place) -> Option<String> {
+    lock().failed.get_mut(&place.objects_dir)?.untold.take()
+}
+
 /// Ends what runs and forgets what waits, for a process that is about to end: a roll-up that is cut
 /// off leaves files that wait for the next one. Has it ended within that time?
 pub fn end_background(within: Duration) -> bool {
@@ -100,6 +105,8 @@ fn work() {
             continue;
         }
         let what = match done {
+            // found out anew each time, at the cost of reading all packs
+            Ok(Ok(report)) if report.damaged > 0 => report.warnings.join("; "),
             // somebody else at it: what is due is done
             Ok(Ok(_) | Err(MaintainError::Running(_))) => continue,
             Ok(Err(error)) => error.to_string(),

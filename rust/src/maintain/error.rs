@@ -24,9 +24,9 @@ pub enum MaintainError {
     /// A new file could not be written.
     #[error(transparent)]
     Write(#[from] IngestError),
-    /// A ref that cannot be read may be all that names something.
-    #[error("{0}; nothing is taken for unreachable as long as that is so")]
-    BrokenRef(String),
+    /// What cannot be read may be all that names something.
+    #[error("{0}; nothing is pruned as long as that is so")]
+    Unsure(String),
     /// More objects than a pack's header counts.
     #[error("{0} objects do not fit one pack")]
     TooMany(usize),
@@ -42,6 +42,24 @@ pub enum MaintainError {
 }
 
 impl MaintainError {
+    /// Of an error on the way to all that is named: what it names is not known.
+    pub(super) fn unsure(error: impl Into<MaintainError>) -> Self {
+        match error.into() {
+            error @ (Self::Unsure(_)
+            | Self::Source(SourceError::Cancelled | SourceError::Busy)
+            | Self::Source(SourceError::Corrupt { .. })) => error,
+            error => Self::Unsure(error.to_string()),
+        }
+    }
+
+    /// What is told when everything is kept for this reason.
+    pub(super) fn kept(self) -> String {
+        match self {
+            unsure @ Self::Unsure(_) => unsure.to_string(),
+            error => Self::Unsure(error.to_string()).to_string(),
+        }
+    }
+
     /// What the operating system says of a file.
     pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
         move |error| SourceError::Io { file: path.display().to_string(), error }.into()

@@ -46,13 +46,15 @@ mod indexing_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
+mod prune_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use background::{end_background, maintain_soon};
+pub use background::{end_background, maintain_soon, untold_failure};
 pub use commitgraph::{FilterOptions, FilterVersion, GraphOptions};
 pub use due::is_due;
 pub use error::MaintainError;
@@ -186,6 +188,8 @@ pub struct Report {
     pub refs: usize,
     /// Objects removed for good.
     pub pruned: usize,
+    /// Packs that were left alone because they are damaged.
+    pub damaged: usize,
     /// What was left alone and why, for a person to read.
     pub warnings: Vec<String>,
 }

@@ -98,10 +98,7 @@ impl Question<'_> {
         parts.reachable.retain(|found| ours.set.contains(found.number));
         parts.is_closed = parts.reachable.len() == reached;
         let mut extra = Vec::new();
-        let mut walker = Walker::new(self.source, &seen, None, self.watch);
-        for id in roots::extra_roots(&self.place.common_dir, self.place.hash)? {
-            walker.walk(&id, &mut |found| extra.push(found))?;
-        }
+        self.walk_extra(&seen, &mut |found| extra.push(found))?;
         extra.retain(|found| ours.set.contains(found.number));
         parts.reachable.extend(extra);
         if ours.numbers.iter().all(|&number| seen.contains(number)) {
@@ -116,14 +113,11 @@ impl Question<'_> {
             }
         }
         let mut kept = Vec::new();
-        let mut walker = Walker::new(self.source, &seen, None, self.watch);
+        let mut walker = Walker::new(self.source, &seen, None, self.watch).strictly();
         self.walk_left_alone(going, &mut walker, &mut |found| kept.push(found.number))?;
         for &number in &waiting {
-            walker.walk(&self.source.id(number), &mut |found| kept.push(found.number))?;
-            // one that cannot be read is nevertheless kept
-            if seen.insert(number) {
-                kept.push(number);
-            }
+            let walked = walker.walk(&self.source.id(number), &mut |found| kept.push(found.number));
+            walked.map_err(MaintainError::unsure)?;
         }
         kept.retain(|&number| ours.set.contains(number));
         parts.waiting = order::as_found(self.source, &kept, self.watch)?;
@@ -145,12 +139,24 @@ impl Question<'_> {
         // by the same walk as before: what is reachable now, from all that names something
         let seen = SeenSet::new();
         self.reach(&seen)?;
-        let mut walker = Walker::new(self.source, &seen, None, self.watch);
-        for id in roots::extra_roots(&self.place.common_dir, self.place.hash)? {
-            walker.walk(&id, &mut |_| {})?;
-        }
+        self.walk_extra(&seen, &mut |_| {})?;
+        let mut walker = Walker::new(self.source, &seen, None, self.watch).strictly();
         self.walk_left_alone(going, &mut walker, &mut |_| {})?;
         Ok(expired.iter().any(|&number| seen.contains(number)))
+    }
+
+    /// Walks from all that is named beside refs.
+    fn walk_extra(
+        &self,
+        seen: &SeenSet,
+        visit: &mut impl FnMut(Found),
+    ) -> Result<(), MaintainError> {
+        let mut walker = Walker::new(self.source, seen, None, self.watch).strictly();
+        let roots = roots::extra_roots(&self.place.common_dir, self.place.hash);
+        for id in roots.map_err(MaintainError::unsure)? {
+            walker.walk(&id, visit).map_err(MaintainError::unsure)?;
+        }
+        Ok(())
     }
 
     /// Walks from all that is in other files: packs that somebody keeps, and what pushes have
@@ -169,15 +175,16 @@ impl Question<'_> {
                 Ok(pack) => pack,
                 // its removal has begun
                 Err(_) if !index.exists() => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(MaintainError::unsure(error)),
             };
             for position in 0..pack.object_count() {
-                walker.walk(&pack.id_at(position), visit)?;
+                let walked = walker.walk(&pack.id_at(position), visit);
+                walked.map_err(MaintainError::unsure)?;
             }
         }
         let loose: HashSet<ObjectId> = going.loose.iter().map(|(file, _)| file.id).collect();
         for file in now.loose.iter().filter(|file| !loose.contains(&file.id)) {
-            walker.walk(&file.id, visit)?;
+            walker.walk(&file.id, visit).map_err(MaintainError::unsure)?;
         }
         Ok(())
     }
@@ -186,7 +193,7 @@ impl Question<'_> {
     fn reach(&self, seen: &SeenSet) -> Result<Vec<Found>, MaintainError> {
         let refs = self.place.refs.snapshot()?;
         if let Some(warning) = refs.warnings().first() {
-            return Err(MaintainError::BrokenRef(warning.clone()));
+            return Err(MaintainError::Unsure(warning.clone()));
         }
         let request = WalkRequest {
             wants: tips(&refs),
@@ -196,7 +203,8 @@ impl Question<'_> {
             ..WalkRequest::default()
         };
         let commits = self.source.commits();
-        let found = graph::enumerate(self.source, commits, &request, self.watch)?;
+        let found = graph::enumerate(self.source, commits, &request, self.watch)
+            .map_err(|error| MaintainError::unsure(MaintainError::from(error)))?;
         for object in &found.objects {
             seen.insert(object.number);
         }

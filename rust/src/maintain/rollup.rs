@@ -11,7 +11,7 @@ use super::pack::Packer;
 use super::partition::{Going, Ours, Partition, Question};
 use super::survey::{LooseFile, PackFile, Survey};
 use super::{MaintainError, Options, Place, Report};
-use super::{bitmaps, choose, commitgraph, cruft, order, pending, retire, roots, sound, sweep};
+use super::{bitmaps, choose, commitgraph, cruft, order, pending, retire, sound, sweep};
 use crate::hash::{HashKind, ObjectId};
 use crate::ingest::{self, Quarantine, STALE_QUARANTINE};
 use crate::pack::Pack;
@@ -35,7 +35,7 @@ pub(super) fn run(
     let mut report = Report { before: survey.census(), ..Report::default() };
     let store = Store::open(&place.objects_dir, place.hash, &[])?;
     let source = store.snapshot()?;
-    let run = Run { place, options, watch, source: &source, survey: &survey };
+    let run = Run { place, options, watch, source: &source, survey: &survey, keeps_all: false };
     run.objects(&mut report)?;
     run.refs(&mut report)?;
     run.graph(&mut report)?;
@@ -50,6 +50,8 @@ struct Run<'a> {
     watch: &'a Watch,
     source: &'a Arc<Snapshot>,
     survey: &'a Survey,
+    /// Nothing is taken for unreachable.
+    keeps_all: bool,
 }
 
 /// What is to be written anew.
@@ -69,7 +71,66 @@ impl Chosen<'_> {
 }
 
 impl Run<'_> {
+    /// Goes around packs that turn out to be damaged. Then, and where something cannot be read that
+    /// names objects, everything is kept: what a damaged object leads to is not known either.
     fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
+        let mut told = report.clone();
+        let error = match self.try_objects(&mut told) {
+            Ok(()) => {
+                *report = told;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let damaged = match &error {
+            MaintainError::Unsure(_) => Vec::new(),
+            MaintainError::Source(SourceError::Corrupt { .. }) => self.damaged(report)?,
+            _ => return Err(error),
+        };
+        if damaged.is_empty() && self.keeps_all {
+            return Err(error);
+        }
+        let source = match damaged.is_empty() {
+            true => {
+                report.warnings.push(error.kept());
+                Arc::clone(self.source)
+            }
+            false => self.source.without(&damaged)?,
+        };
+        Run { source: &source, keeps_all: true, ..*self }.objects(report)
+    }
+
+    /// The packs that hold something else than they should. Each is told of.
+    fn damaged(&self, report: &mut Report) -> Result<Vec<&Path>, MaintainError> {
+        let mut damaged = Vec::new();
+        // checksums tell nearly always, and soon
+        let checks = [sound::check_sums, sound::check_names];
+        for check in checks {
+            for pack in self.source.packs() {
+                match check(self.source, pack, self.watch) {
+                    Ok(()) => {}
+                    Err(error @ SourceError::Corrupt { .. }) => {
+                        damaged.push((pack.path(), error));
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if !damaged.is_empty() {
+                break;
+            }
+        }
+        report.damaged += damaged.len();
+        let kept = if self.options.full { ", and nothing is pruned" } else { "" };
+        Ok(damaged
+            .into_iter()
+            .map(|(path, error)| {
+                report.warnings.push(format!("{error}; pack left where it is{kept}"));
+                path
+            })
+            .collect())
+    }
+
+    fn try_objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let chosen = self.choose(report)?;
         if chosen.packs.is_empty() && chosen.loose.is_empty() {
             self.sync_stored(&chosen)?;
@@ -94,11 +155,8 @@ impl Run<'_> {
             parts.expired.iter().map(|&number| self.source.id(number)).collect();
         let names = published(quarantine.path())?;
         quarantine.publish()?;
-        if !parts.expired.is_empty()
-            && self.question().is_needed_now(&parts.expired, &chosen.going())?
-        {
-            let told = "objects were named while they were to be pruned; nothing was removed";
-            report.warnings.push(told.to_owned());
+        if let Some(told) = self.is_needed_now(&parts, &chosen)? {
+            report.warnings.push(told);
             return Ok(());
         }
         let fsync = self.options.sync.any_object();
@@ -108,6 +166,28 @@ impl Run<'_> {
         report.pruned = expired.len() - left.len();
         quarantine.release();
         Ok(())
+    }
+
+    /// Why nothing may be removed after all.
+    fn is_needed_now(
+        &self,
+        parts: &Partition,
+        chosen: &Chosen<'_>,
+    ) -> Result<Option<String>, MaintainError> {
+        if parts.expired.is_empty() {
+            return Ok(None);
+        }
+        match self.question().is_needed_now(&parts.expired, &chosen.going()) {
+            Ok(false) => Ok(None),
+            Ok(true) => Ok(Some(
+                "objects were named while they were to be pruned; nothing was removed".to_owned(),
+            )),
+            Err(
+                error @ (MaintainError::Unsure(_)
+                | MaintainError::Source(SourceError::Corrupt { .. })),
+            ) => Ok(Some(error.kept())),
+            Err(error) => Err(error),
+        }
     }
 
     /// The packs that hold what loose objects hold as well are on the disk when these go.
@@ -262,10 +342,10 @@ impl Run<'_> {
     }
 
     fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
-        // Where objects may be missing, and where some may be named that we do not see, all stay.
-        let keeps_all = !self.options.full
-            || self.survey.packs.iter().any(|pack| pack.is_promised)
-            || roots::are_hidden(&self.place.common_dir);
+        // where objects may be missing, all stay
+        let keeps_all = self.keeps_all
+            || !self.options.full
+            || self.survey.packs.iter().any(|pack| pack.is_promised);
         if keeps_all {
             self.watch.begin(Phase::Enumerating, Some(ours.numbers.len() as u64));
             let reachable = order::as_found(&**self.source, &ours.numbers, self.watch)?;
@@ -321,7 +401,7 @@ impl Run<'_> {
     }
 
     fn indexing(&self) -> Indexing<'_> {
-        let Run { place, options, watch, source, survey } = *self;
+        let Run { place, options, watch, source, survey, .. } = *self;
         Indexing { place, options, watch, source, survey }
     }
 

@@ -21,6 +21,31 @@ pub(super) fn check_pack(source: &Snapshot, pack: &Pack, watch: &Watch) -> Resul
     if pack.object_count() == 0 || pack.crc32_at(0).is_some() {
         return Ok(());
     }
+    check_names(source, pack, watch)
+}
+
+/// Has each entry of a pack the checksum that its index gives, if it gives any?
+pub(super) fn check_sums(source: &Snapshot, pack: &Pack, watch: &Watch) -> Result<(), SourceError> {
+    debug_assert_eq!(source.hash_kind(), pack.hash_kind());
+    for position in 0..pack.object_count() {
+        watch.check()?;
+        let Some(crc) = pack.crc32_at(position) else { return Ok(()) };
+        let offset = pack.offset_at(position);
+        let end = pack.entry_end(offset)?;
+        let entry = pack.data().get(offset as usize..end as usize);
+        if entry.is_none_or(|entry| crc32fast::hash(entry) != crc) {
+            return Err(wrong(pack.name(), offset, &pack.id_at(position)));
+        }
+    }
+    Ok(())
+}
+
+/// Has what a source reads from a pack the names that it goes by?
+pub(super) fn check_names(
+    source: &Snapshot,
+    pack: &Pack,
+    watch: &Watch,
+) -> Result<(), SourceError> {
     let mut numbers = Vec::with_capacity(pack.object_count() as usize);
     for position in 0..pack.object_count() {
         let number = source.lookup(&pack.id_at(position))?;
@@ -29,7 +54,7 @@ pub(super) fn check_pack(source: &Snapshot, pack: &Pack, watch: &Watch) -> Resul
             at.and_then(|at| source.pack(at.pack)).is_some_and(|p| p.path() == pack.path());
         numbers.extend(number.filter(|_| is_here));
     }
-    check_unindexed(source, numbers.into_iter(), watch)
+    hash_packed(source, numbers.into_iter(), watch, |_| true)
 }
 
 /// Hashes what is to be copied from packs whose index has no checksums of the entries (version 1).
@@ -38,11 +63,20 @@ pub(super) fn check_unindexed(
     numbers: impl Iterator<Item = ObjectNumber>,
     watch: &Watch,
 ) -> Result<(), SourceError> {
+    // an index has all of them or none
+    hash_packed(source, numbers, watch, |pack| pack.crc32_at(0).is_none())
+}
+
+fn hash_packed(
+    source: &Snapshot,
+    numbers: impl Iterator<Item = ObjectNumber>,
+    watch: &Watch,
+    is_meant: impl Fn(&Pack) -> bool,
+) -> Result<(), SourceError> {
     let mut unchecked = Vec::new();
     for number in numbers {
         let Some(at) = source.packed_at(number) else { continue };
-        // an index has all of them or none
-        if source.pack(at.pack).is_some_and(|pack| pack.crc32_at(0).is_none()) {
+        if source.pack(at.pack).is_some_and(|pack| is_meant(pack)) {
             unchecked.push((at.pack, at.offset, number));
         }
     }
@@ -52,11 +86,14 @@ pub(super) fn check_unindexed(
     for (pack, offset, number) in unchecked {
         if !has_name(&mut reader, source, number, watch)? {
             let name = source.pack(pack).map_or("a pack", |pack| pack.name());
-            let what = format!("object {} has a wrong checksum", source.id(number));
-            return Err(SourceError::corrupt_at(name, offset, what));
+            return Err(wrong(name, offset, &source.id(number)));
         }
     }
     Ok(())
+}
+
+fn wrong(pack: &str, offset: u64, id: &ObjectId) -> SourceError {
+    SourceError::corrupt_at(pack, offset, format!("object {id} has a wrong checksum"))
 }
 
 fn has_name(

@@ -1,4 +1,5 @@
-//! A walk that bears what is missing: of reflogs and of what nobody names, some may be gone.
+//! A walk that bears what is missing: of reflogs and of what nobody names, some may be gone. What
+//! is damaged it bears where it only puts objects in order; who asks what is reachable is told.
 //!
 //! In: objects to begin at. Out: what they reach and has not been seen, each with the hash of the
 //! path it was found at. What refs reach is walked by [`crate::graph`], which is faster and tells
@@ -23,6 +24,7 @@ pub(super) struct Walker<'a> {
     within: Option<&'a SeenSet>,
     seen: &'a SeenSet,
     watch: &'a Watch,
+    bears_damage: bool,
 }
 
 /// Where a tree was found.
@@ -35,7 +37,13 @@ impl<'a> Walker<'a> {
         within: Option<&'a SeenSet>,
         watch: &'a Watch,
     ) -> Self {
-        Self { source, reader: source.reader(), within, seen, watch }
+        Self { source, reader: source.reader(), within, seen, watch, bears_damage: true }
+    }
+
+    /// Makes an error of what cannot be read: nobody knows what it leads to.
+    pub(super) fn strictly(mut self) -> Self {
+        self.bears_damage = false;
+        self
     }
 
     /// Gives `visit` each object that `root` reaches and nobody has seen, and marks it.
@@ -57,9 +65,14 @@ impl<'a> Walker<'a> {
                 visit(Found { number, name_hash, kind: ObjectKind::Blob });
                 continue;
             }
-            let Some((kind, content)) = read(&mut *self.reader, number)? else { continue };
+            let found = read(&mut *self.reader, number, self.bears_damage)?;
+            let Some((kind, content)) = found else { continue };
             visit(Found { number, name_hash, kind });
-            push_children(kind, content, &path, self.source.hash_kind(), &mut stack);
+            let hash = self.source.hash_kind();
+            let understood = push_children(kind, content, &path, hash, &mut stack);
+            if understood.is_none() && !self.bears_damage {
+                return Err(SourceError::Malformed { id, kind });
+            }
         }
         Ok(())
     }
@@ -76,45 +89,54 @@ impl<'a> Walker<'a> {
 fn read(
     reader: &mut dyn ObjectReader,
     number: ObjectNumber,
+    bears_damage: bool,
 ) -> Result<Option<(ObjectKind, &[u8])>, SourceError> {
     match reader.header(number) {
         // a blob need not be read
         Ok((ObjectKind::Blob, _)) => return Ok(Some((ObjectKind::Blob, &[]))),
         Ok(_) => {}
-        Err(error) => return passed_over(error).map(|()| None),
+        Err(error) => return passed_over(error, bears_damage).map(|()| None),
     }
     match reader.read(number) {
         Ok((kind, content)) => Ok(Some((kind, content))),
-        Err(error) => passed_over(error).map(|()| None),
+        Err(error) => passed_over(error, bears_damage).map(|()| None),
     }
 }
 
-fn passed_over(error: SourceError) -> Result<(), SourceError> {
+fn passed_over(error: SourceError, bears_damage: bool) -> Result<(), SourceError> {
     match error {
+        SourceError::Missing(_) => Ok(()),
         SourceError::Cancelled | SourceError::Busy | SourceError::Io { .. } => Err(error),
-        _ => Ok(()),
+        _ if bears_damage => Ok(()),
+        _ => Err(error),
     }
 }
 
+/// `None`: not all of what it leads to is understood.
 fn push_children(
     kind: ObjectKind,
     content: &[u8],
     path: &Path,
     hash: HashKind,
     stack: &mut Vec<(ObjectId, Path, Option<ObjectKind>)>,
-) {
+) -> Option<()> {
     let none: Path = [].into();
     match kind {
         ObjectKind::Blob => {}
-        ObjectKind::Tag => stack.extend(Tag::parse(content).map(|tag| (tag.target, none, None))),
+        ObjectKind::Tag => stack.push((Tag::parse(content).ok()?.target, none, None)),
         ObjectKind::Commit => {
-            let Ok(commit) = Commit::parse(content) else { return };
+            let commit = Commit::parse(content).ok()?;
             stack.extend(commit.parents.iter().map(|&id| (id, Arc::clone(&none), None)));
             stack.push((commit.tree, none, None));
         }
         ObjectKind::Tree => {
             let before = stack.len();
-            for entry in TreeIter::new(content, hash).map_while(Result::ok) {
+            let mut is_whole = true;
+            for entry in TreeIter::new(content, hash) {
+                let Ok(entry) = entry else {
+                    is_whole = false;
+                    break;
+                };
                 if entry.mode.is_gitlink() {
                     continue;
                 }
@@ -124,8 +146,10 @@ fn push_children(
             }
             // the first entry is walked first
             stack[before..].reverse();
+            is_whole.then_some(())?;
         }
     }
+    Some(())
 }
 
 fn join(path: &[u8], name: &[u8]) -> Path {

@@ -74,6 +74,10 @@ impl Upkeep {
         py.detach(|| maintain::is_due(&self.place.objects_dir, factor, Least { packs, loose }))
     }
 
+    fn untold_failure(&self) -> Option<String> {
+        maintain::untold_failure(&self.place)
+    }
+
     #[pyo3(signature = (
         packs, loose, *, depth = 50, fsync = None, pack_refs = true, write_bitmap = true, graph = None,
     ))]
@@ -199,6 +203,7 @@ fn told(report: Report) -> Told {
         ("refs", report.refs as u64),
         ("bitmaps", report.bitmaps as u64),
         ("graphed", report.graphed as u64),
+        ("damaged", report.damaged as u64),
     ];
     (numbers, report.warnings)
 }

@@ -47,7 +47,7 @@ pub use error::RefError;
 pub use head::Head;
 pub use ls_refs::LsRefsOptions;
 pub use memory::GivenHead;
-pub use reftable::{TableRefs, TableSettings};
+pub use reftable::{TableRefs, TableSettings, named_in_tables};
 pub use snapshot::RefSnapshot;
 pub use store::{FileRefs, RefBackend, RefStore};
 pub use update::{RefUpdate, Reflog, UpdateError, UpdateOptions};

@@ -5,6 +5,7 @@
 //! loose objects are looked up as they are asked for, packs that appeared are added at the end.
 
 mod front;
+mod without;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};

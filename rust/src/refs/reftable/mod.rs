@@ -22,6 +22,7 @@ mod list;
 mod locked;
 mod logs;
 mod merged;
+mod named;
 mod record;
 mod settings;
 mod stack;
@@ -36,6 +37,7 @@ use std::path::Path;
 use super::RefError;
 
 pub use backend::TableRefs;
+pub use named::named_in_tables;
 pub use settings::TableSettings;
 
 /// What is wrong with a file, and where.
