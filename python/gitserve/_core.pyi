@@ -255,7 +255,7 @@ class RefSnapshot:
         unborn: bool = False,
         client: Client | None = None,
     ) -> bytes | Chunk:
-        """The v2 ls-refs lines as pkt-lines, without the closing flush."""
+        """The v2 ls-refs lines as pkt-lines, with the closing flush."""
 
 @final
 class Client:

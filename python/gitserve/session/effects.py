@@ -78,7 +78,7 @@ class AdvertiseRefs(Record):
 
 
 class ListRefs(Record):
-    """The v2 ``ls-refs`` answer without its flush. Reply: ``None``; written to the sink."""
+    """The v2 ``ls-refs`` answer, its flush included. Reply: ``None``; written to the sink."""
 
     prefixes: tuple[bytes, ...]
     peel: bool

@@ -212,7 +212,6 @@ def _ls_refs(
         symrefs=request.symrefs,
         unborn=request.unborn and config.advertise_unborn,
     )
-    yield Send(FLUSH_PKT)
 
 
 def _fetch(

@@ -23,6 +23,10 @@ LINGER_SECONDS = 2.0
 socket with unread bytes makes the kernel reset it, and the client never reads why."""
 
 
+PIECE = 256 << 10
+"""Bytes given to the kernel at once. Of more it copies megabytes before it looks what the other end
+has taken meanwhile, and the other end reads what no processor's cache has any more."""
+
 LEAST_WAIT = 1.0
 """Seconds of the kernel's for a read with which a longer limit is kept, by reading again."""
 
@@ -111,7 +115,12 @@ class SocketStream:
     def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         try:
-            self._socket.sendall(data)
+            if len(data) <= PIECE:
+                self._socket.sendall(data)
+                return
+            with memoryview(data) as left:
+                for at in range(0, len(left), PIECE):
+                    self._socket.sendall(left[at : at + PIECE])
         except BlockingIOError:
             raise PeerTimeout("the peer took nothing for too long") from None
         except OSError as error:

@@ -27,7 +27,7 @@ pub struct LsRefsOptions<'a> {
 }
 
 impl RefSnapshot {
-    /// The lines as pkt-lines, without the closing flush. Shared with whoever asks the same.
+    /// The lines as pkt-lines, with the closing flush. Shared with whoever asks the same.
     pub fn ls_refs(
         &self,
         objects: &dyn ObjectSource,
@@ -56,6 +56,7 @@ impl RefSnapshot {
         }
         let complete = answer.peeler.complete;
         let mut out = answer.out;
+        out.extend_from_slice(pktline::FLUSH);
         out.shrink_to_fit();
         let out = Arc::new(out);
         if complete {

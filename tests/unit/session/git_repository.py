@@ -114,7 +114,7 @@ class GitRepository:
             if effect.peel and peeled:
                 line += b" peeled:" + peeled
             lines.append(line + b"\n")
-        return b"".join(encode(line) for line in lines)
+        return b"".join(encode(line) for line in lines) + FLUSH_PKT
 
     def _check(self, effect: CheckWants) -> bytes | None:
         allowed: set[bytes] = {object_id for _, object_id, _ in self.refs} | {self.head}

@@ -61,7 +61,7 @@ class World:
             case AdvertiseRefs():
                 return pkts(A + " HEAD\0caps", None)
             case ListRefs():
-                return pkts(A + " HEAD\n")
+                return pkts(A + " HEAD\n", None)
             case CheckWants():
                 return next((want for want in effect.wants if want not in self.has), None)
             case Deepen():
