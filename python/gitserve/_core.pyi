@@ -390,7 +390,7 @@ class Chunk:
 class PackStream(Iterator[Chunk]):
     """Enumerates, plans and writes one pack on background threads; yields ready-to-send buffers.
 
-    Buffers of some 128 KiB, each a run of whole side-band packets (or raw pack bytes when
+    Buffers of up to 512 KiB, each a run of whole side-band packets (or raw pack bytes when
     ``band_limit`` is 0), progress packets among them. An error before the first pack byte is
     raised with nothing of the pack sent. Dropping or closing the stream stops its workers.
     """

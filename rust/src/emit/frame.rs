@@ -2,9 +2,12 @@
 
 use crate::source::SourceError;
 
-/// Bytes of a buffer before it is handed on; also the size of a bare one. What it costs to hand one
-/// on is little beside copying, hashing and sending so many, and every client has some of them.
+/// Bytes of a buffer before it is handed on; also the size of a bare one. So much stays in the
+/// processor's caches until it is sent.
 const CHUNK: usize = 128 << 10;
+/// The same for bytes that come slowly, because they are hashed on the way: whoever sends waits for
+/// each buffer, and to wake it costs more than the caches bring.
+const SLOW_CHUNK: usize = 512 << 10;
 
 /// Length digits and band number in front of a packet's data.
 const HEAD: usize = 5;
@@ -18,7 +21,9 @@ pub(super) const BAND_PROGRESS: u8 = 2;
 pub(super) struct Framer<S> {
     /// The most data a packet holds; 0: no packets.
     max_data: usize,
+    band_limit: usize,
     chunk: usize,
+    is_slow: bool,
     buffer: Vec<u8>,
     /// Where the open packet begins.
     open: Option<usize>,
@@ -28,13 +33,14 @@ pub(super) struct Framer<S> {
 impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
     /// `band_limit` as in [`super::StreamOptions`].
     pub(super) fn new(band_limit: usize, sink: S) -> Self {
-        // whole packets fill a buffer exactly
-        let chunk = match band_limit {
-            0 => CHUNK,
-            limit => CHUNK / limit * limit,
-        };
         let max_data = band_limit.saturating_sub(HEAD);
-        Self { max_data, chunk: chunk.max(HEAD + 1), buffer: Vec::new(), open: None, sink }
+        let chunk = whole_packets(CHUNK, band_limit);
+        Self { max_data, band_limit, chunk, is_slow: false, buffer: Vec::new(), open: None, sink }
+    }
+
+    /// From the next buffer on, bytes come slowly.
+    pub(super) fn slow(&mut self) {
+        self.is_slow = true;
     }
 
     /// Pack bytes.
@@ -93,8 +99,17 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
 
     fn hand_on(&mut self) -> Result<(), SourceError> {
         self.close();
+        if self.is_slow {
+            self.chunk = whole_packets(SLOW_CHUNK, self.band_limit);
+        }
         (self.sink)(std::mem::take(&mut self.buffer))
     }
+}
+
+/// The largest buffer within `bytes` that packets of this length fill exactly.
+fn whole_packets(bytes: usize, band_limit: usize) -> usize {
+    let bytes = if band_limit == 0 { bytes } else { bytes / band_limit * band_limit };
+    bytes.max(HEAD + 1)
 }
 
 /// Appends `text` as packets of this band, each as long as allowed.
@@ -143,20 +158,28 @@ mod tests {
     fn packets_carry_what_was_written() {
         let data: Vec<u8> = (0..1_500_000u32).map(|i| (i % 253) as u8).collect();
         for band_limit in [0, 1000, 65520, 17] {
-            for piece in [1, 7, 995, 996, 65_515, 65_516, 400_000] {
+            let pieces = [1, 7, 995, 996, 65_515, 65_516, 400_000];
+            for (piece, slow) in
+                pieces.into_iter().flat_map(|piece| [(piece, false), (piece, true)])
+            {
                 let data = if piece < 100 { &data[..20_000] } else { &data[..] };
                 let mut chunks = Vec::new();
                 let mut framer = Framer::new(band_limit, |chunk| {
                     chunks.push(chunk);
                     Ok(())
                 });
+                if slow {
+                    framer.slow();
+                }
                 framer.message(BAND_PROGRESS, b"first\n");
                 for piece in data.chunks(piece) {
                     framer.data(piece).unwrap();
                 }
                 framer.message(BAND_PROGRESS, b"last\n");
                 framer.finish().unwrap();
-                assert!(chunks.iter().all(|c| c.len() <= CHUNK + 2 * HEAD + 10));
+                let (first, most) = (chunks[0].len(), if slow { SLOW_CHUNK } else { CHUNK });
+                assert!(first <= CHUNK + 2 * HEAD + 10);
+                assert!(chunks.iter().all(|c| c.len() <= most + 2 * HEAD + 10));
                 if band_limit == 0 {
                     assert!(chunks.concat() == data);
                     continue;

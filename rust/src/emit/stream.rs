@@ -22,10 +22,9 @@ use crate::source::{ObjectSource, SourceError};
 use crate::turns::Turns;
 use crate::watch::Watch;
 
-/// Chunks written ahead of whoever sends them: half a megabyte of pack, for each client that is slow
-/// to take them. Enough that neither side waits for the other to wake; the kernel's own buffers hold
-/// more.
-const AHEAD: usize = 4;
+/// Chunks written ahead of whoever sends them, beside the one that is being sent: at most a megabyte
+/// of pack, for each client that is slow to take them. The kernel's own buffers hold more.
+const AHEAD: usize = 2;
 
 /// And once the client was sent something to see whether it listens: an answer is on its way.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);

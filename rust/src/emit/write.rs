@@ -109,6 +109,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         let whole = self.stored_pack(&steps, &header);
         if whole.is_none() {
             self.hasher = Some(Hasher::new(self.source.hash_kind()));
+            self.out.slow();
         }
         self.put(&header)?;
         let mut starts = Vec::with_capacity(steps.len());
