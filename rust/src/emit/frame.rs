@@ -108,8 +108,7 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
 
 /// The largest buffer within `bytes` that packets of this length fill exactly.
 fn whole_packets(bytes: usize, band_limit: usize) -> usize {
-    let bytes = if band_limit == 0 { bytes } else { bytes / band_limit * band_limit };
-    bytes.max(HEAD + 1)
+    bytes.checked_div(band_limit).map_or(bytes, |packets| packets * band_limit).max(HEAD + 1)
 }
 
 /// Appends `text` as packets of this band, each as long as allowed.
