@@ -248,7 +248,8 @@ impl Work<'_> {
         let mut walk = TreeWalk::new(reader, Noted::Once(seen), sieve, Some(&has), self.watch)
             .checking_kinds();
         if !edges.is_empty() {
-            walk = walk.along(Paths::new(self.source.hash_kind(), edges));
+            // every tree of a push is read
+            walk = walk.along(Paths::new(self.source.hash_kind(), edges, None));
         }
         for (at, &commit) in new.commits.iter().enumerate() {
             if at % CHECK_EVERY == 0 {

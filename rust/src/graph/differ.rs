@@ -58,7 +58,19 @@ impl Differ {
         let (mut at, mut other) = (0, 0);
         let entries = former.starts.len().saturating_sub(1);
         let mut outcome = Ok(());
-        while at < content.len() {
+        if entries == 0 {
+            let mut all = TreeIter::new(content, hash);
+            while let Some(entry) = all.next() {
+                if entry.is_err() {
+                    outcome = Err(TreeError);
+                    break;
+                }
+                starts.push(at as u32);
+                at = content.len() - all.rest().len();
+            }
+            fresh.extend_from_slice(starts);
+        }
+        while entries > 0 && at < content.len() {
             if other < entries {
                 let begin = former.starts[other] as usize;
                 let same = common(&content[at..], &former.content[begin..]);

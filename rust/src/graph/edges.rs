@@ -43,6 +43,14 @@ impl std::fmt::Debug for BoundaryNames {
 }
 
 impl BoundaryNames {
+    /// Room for so many more, so that the table does not grow step by step.
+    pub(super) fn reserve(&mut self, more: usize) {
+        let Self { index, names } = self;
+        let index = index.get_or_insert_with(IdIndex::new);
+        index.reserve(more, |at| names[at as usize].id);
+        names.reserve(more);
+    }
+
     pub(super) fn insert(&mut self, id: ObjectId, name_hash: u32, kind: ObjectKind) {
         if self.contains(&id) {
             return;

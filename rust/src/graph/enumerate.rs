@@ -360,7 +360,8 @@ impl<'a> Work<'a> {
         let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
         if sparse {
             let roots = edge_trees.iter().map(|&tree| self.source.id(tree)).collect();
-            walk = walk.along(Paths::new(self.source.hash_kind(), roots));
+            let memory = Some(self.table.differences());
+            walk = walk.along(Paths::new(self.source.hash_kind(), roots, memory));
         }
         self.wanted_roots(&mut walk, wanted, &seen)?;
         for &commit in commits {

@@ -32,15 +32,21 @@ impl IdIndex {
 
     /// Adds an id that is not there. `hash_of` gives the ids of the numbers that have to move.
     pub(super) fn insert(&mut self, id: &ObjectId, number: u32, id_of: impl Fn(u32) -> ObjectId) {
-        if (self.len + 1) * 2 > self.slots.len() {
+        self.reserve(1, id_of);
+        self.place(id, number);
+        self.len += 1;
+    }
+
+    /// Makes room for so many more.
+    pub(super) fn reserve(&mut self, more: usize, id_of: impl Fn(u32) -> ObjectId) {
+        let needed = (self.len + more).saturating_mul(2);
+        if needed > self.slots.len() {
             let old = std::mem::take(&mut self.slots);
-            self.slots = vec![FREE; old.len() * 2];
+            self.slots = vec![FREE; needed.next_power_of_two()];
             for number in old.into_iter().filter(|&slot| slot != FREE) {
                 self.place(&id_of(number), number);
             }
         }
-        self.place(id, number);
-        self.len += 1;
     }
 
     fn place(&mut self, id: &ObjectId, number: u32) {

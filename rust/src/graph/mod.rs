@@ -13,6 +13,7 @@ mod bitmapped;
 mod connected;
 mod deepen;
 mod differ;
+mod differences;
 mod edges;
 mod enumerate;
 mod filter;

@@ -2,17 +2,20 @@
 //!
 //! Each has the boundary's trees at its path, which are opened when the walk comes there, and keeps
 //! the tree that was met there last, so that of the next one only what differs is looked at
-//! ([`super::differ`]).
+//! ([`super::differ`]), and is not even read where an earlier request did ([`super::differences`]).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::GraphError;
 use super::differ::{Differ, Former};
+use super::differences::Differences;
 use super::edges::{BoundaryNames, read_tolerant};
 use super::name_hash;
 use super::table::CommitReader;
 use crate::hash::{HashKind, ObjectId};
 use crate::object::{ObjectKind, TreeEntry, TreeError, TreeIter};
+use crate::source::{ObjectNumber, SourceError};
 
 /// Index of a directory in [`Paths`].
 pub(super) type NodeIndex = u32;
@@ -23,6 +26,10 @@ pub(super) const ROOT: NodeIndex = 0;
 
 /// Bytes of trees that are kept; all trees of a commit of Linux take half of it.
 const MOST_KEPT: usize = 8 << 20;
+/// Bytes of an entry beside its id, about.
+const NAME_LEN: usize = 16;
+/// Entries for which there is room before they are met.
+const MOST_RESERVED: usize = 1 << 12;
 /// Directories that are told apart: a quarter of a million are those of the largest repositories,
 /// and beyond them more is sent than need be.
 const MOST_NODES: usize = 1 << 18;
@@ -33,6 +40,10 @@ const NODE_BYTES: usize = size_of::<Node>() + size_of::<(Box<[u8]>, NodeIndex)>(
 
 #[derive(Default)]
 struct Node {
+    /// The tree met last.
+    last: Option<ObjectId>,
+    /// The tree that `former` holds.
+    held: Option<ObjectId>,
     former: Former,
     /// Boundary trees at this path that were not opened yet.
     closed: Vec<ObjectId>,
@@ -40,25 +51,30 @@ struct Node {
 }
 
 /// See the module.
-pub(super) struct Paths {
+pub(super) struct Paths<'m> {
     hash: HashKind,
     nodes: Vec<Node>,
     kept: usize,
     names: usize,
     differ: Differ,
+    memory: Option<&'m Differences>,
     /// What its opened directories hold.
     pub(super) boundary: BoundaryNames,
 }
 
-impl Paths {
+impl<'m> Paths<'m> {
     /// With the root trees of boundary commits.
-    pub(super) fn new(hash: HashKind, roots: Vec<ObjectId>) -> Self {
+    pub(super) fn new(
+        hash: HashKind,
+        roots: Vec<ObjectId>,
+        memory: Option<&'m Differences>,
+    ) -> Self {
         let mut boundary = BoundaryNames::default();
         for root in &roots {
             boundary.insert(*root, 0, ObjectKind::Tree);
         }
         let nodes = vec![Node { closed: roots, ..Node::default() }];
-        Self { hash, nodes, kept: 0, names: 0, differ: Differ::default(), boundary }
+        Self { hash, nodes, kept: 0, names: 0, differ: Differ::default(), memory, boundary }
     }
 
     /// What is held of all of them.
@@ -76,15 +92,44 @@ impl Paths {
     ) -> Result<(), GraphError> {
         let Some(node) = self.nodes.get_mut(at as usize) else { return Ok(()) };
         for tree in std::mem::take(&mut node.closed) {
+            if let Some(known) = self.known(at, &tree) {
+                self.note_all(at, prefix, &known);
+                continue;
+            }
+            self.hold_last(at, reader)?;
             let Some(number) = reader.source.lookup(&tree)? else { continue };
             let Some(content) = read_tolerant(reader, number)? else { continue };
             // a tree that cannot be read to its end proves nothing about the rest
-            let _ = self.compare(at, content);
-            for nth in 0..self.differ.fresh.len() {
-                self.note(at, prefix, self.entry(content, self.differ.fresh[nth]));
+            let is_first = self.nodes[at as usize].last.is_none();
+            if is_first && self.note_all(at, prefix, content) {
+                // it is held when something is to be compared with it
+                self.nodes[at as usize].last = Some(tree);
+            } else if !is_first {
+                let (fresh, _) = self.compare(at, tree, content);
+                self.note_all(at, prefix, &fresh);
             }
         }
         Ok(())
+    }
+
+    /// The entries of a tree that the one met last at its path has not; it is the last one now.
+    pub(super) fn fresh(
+        &mut self,
+        at: NodeIndex,
+        tree: ObjectNumber,
+        reader: &mut CommitReader<'_>,
+    ) -> Result<Arc<[u8]>, GraphError> {
+        let source = reader.source;
+        let id = source.id(tree);
+        if let Some(known) = self.known(at, &id) {
+            return Ok(known);
+        }
+        self.hold_last(at, reader)?;
+        let content = reader.objects().read_as(source, tree, ObjectKind::Tree)?;
+        let (fresh, outcome) = self.compare(at, id, content);
+        let malformed = |_| SourceError::Malformed { id, kind: ObjectKind::Tree };
+        outcome.map_err(malformed)?;
+        Ok(fresh)
     }
 
     /// Is the object of this raw name known to be the client's?
@@ -93,8 +138,19 @@ impl Paths {
         ObjectId::from_bytes(id).is_some_and(|id| self.boundary.contains(&id))
     }
 
-    fn note(&mut self, at: NodeIndex, prefix: u32, entry: Option<TreeEntry<'_>>) {
-        let Some(entry) = entry.filter(|entry| !entry.mode.is_gitlink()) else { return };
+    /// Notes what the client has; false when that cannot be read to its end.
+    fn note_all(&mut self, at: NodeIndex, prefix: u32, entries: &[u8]) -> bool {
+        // what a tree promises by its length is believed so far
+        let about = (entries.len() / (self.hash.len() + NAME_LEN)).min(MOST_RESERVED);
+        self.boundary.reserve(about);
+        let mut all = TreeIter::new(entries, self.hash);
+        all.try_for_each(|entry| entry.map(|entry| self.note(at, prefix, entry))).is_ok()
+    }
+
+    fn note(&mut self, at: NodeIndex, prefix: u32, entry: TreeEntry<'_>) {
+        if entry.mode.is_gitlink() {
+            return;
+        }
         let Some(id) = ObjectId::from_bytes(entry.id) else { return };
         let name_hash = name_hash::extend(prefix, entry.name);
         if !entry.mode.is_tree() {
@@ -110,27 +166,72 @@ impl Paths {
         }
     }
 
-    /// Compares a tree with the one met last at its path, which it becomes; what differs is then
-    /// to be had of [`Paths::fresh`].
-    pub(super) fn compare(&mut self, at: NodeIndex, content: &[u8]) -> Result<(), TreeError> {
-        let former = &mut self.nodes[at as usize].former;
-        let before = former.size();
-        let outcome = self.differ.compare(former, content, self.hash);
-        self.kept = self.kept - before + former.size();
+    /// What differs, if it was found out before; the tree is the last one then.
+    fn known(&mut self, at: NodeIndex, tree: &ObjectId) -> Option<Arc<[u8]>> {
+        let node = &mut self.nodes[at as usize];
+        let known = self.memory?.get(&node.last?, tree)?;
+        node.last = Some(*tree);
+        Some(known)
+    }
+
+    /// Has the tree met last at hand. What is missing is compared with nothing.
+    fn hold_last(
+        &mut self,
+        at: NodeIndex,
+        reader: &mut CommitReader<'_>,
+    ) -> Result<(), GraphError> {
+        let node = &mut self.nodes[at as usize];
+        let Some(last) = node.last.filter(|_| node.held != node.last) else { return Ok(()) };
+        self.kept -= node.former.size();
+        (node.former, node.held) = (Former::default(), None);
+        let Some(number) = reader.source.lookup(&last)? else { return Ok(()) };
+        let Some(content) = read_tolerant(reader, number)? else { return Ok(()) };
+        let _ = self.put_last(at, last, content);
+        Ok(())
+    }
+
+    /// Compares a tree with the one met last at its path, which it becomes.
+    fn compare(
+        &mut self,
+        at: NodeIndex,
+        tree: ObjectId,
+        content: &[u8],
+    ) -> (Arc<[u8]>, Result<(), TreeError>) {
+        let node = &self.nodes[at as usize];
+        let before = node.last.filter(|_| node.held == node.last);
+        let outcome = self.put_last(at, tree, content);
+        let mut fresh = Vec::new();
+        for &start in &self.differ.fresh {
+            let rest = &content[start as usize..];
+            let mut entries = TreeIter::new(rest, self.hash);
+            if let Some(Ok(_)) = entries.next() {
+                fresh.extend_from_slice(&rest[..rest.len() - entries.rest().len()]);
+            }
+        }
+        let fresh = Arc::from(fresh);
+        if let (Some(before), Some(memory), Ok(())) = (before, self.memory, &outcome) {
+            memory.put(before, tree, &fresh);
+        }
+        (fresh, outcome)
+    }
+
+    fn put_last(&mut self, at: NodeIndex, tree: ObjectId, content: &[u8]) -> Result<(), TreeError> {
+        let node = &mut self.nodes[at as usize];
+        let before = node.former.size();
+        let outcome = self.differ.compare(&mut node.former, content, self.hash);
+        node.last = outcome.is_ok().then_some(tree);
+        node.held = node.last;
+        if outcome.is_err() {
+            node.former = Former::default();
+        }
+        self.kept = self.kept - before + node.former.size();
         if self.kept > MOST_KEPT {
-            self.nodes.iter_mut().for_each(|node| node.former = Former::default());
+            for node in &mut self.nodes {
+                (node.former, node.held) = (Former::default(), None);
+            }
             self.kept = 0;
         }
         outcome
-    }
-
-    /// Of the entries that the last comparison found, the one of this number.
-    pub(super) fn fresh<'c>(&self, content: &'c [u8], nth: usize) -> Option<TreeEntry<'c>> {
-        self.differ.fresh.get(nth).and_then(|&start| self.entry(content, start))
-    }
-
-    fn entry<'c>(&self, content: &'c [u8], start: u32) -> Option<TreeEntry<'c>> {
-        TreeIter::new(&content[start as usize..], self.hash).next()?.ok()
     }
 
     /// The directory `name` in another.

@@ -13,6 +13,7 @@ use std::sync::RwLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use super::GraphError;
+use super::differences::Differences;
 use super::index::IdIndex;
 use super::paged::Paged;
 use crate::allowance::Allowance;
@@ -84,6 +85,7 @@ pub struct CommitTable {
     octopus: Paged<Box<[CommitNumber]>>,
     names: RwLock<Names>,
     graphs_used: AtomicBool,
+    differences: Differences,
 }
 
 struct Names {
@@ -107,7 +109,13 @@ impl CommitTable {
             octopus: Paged::new(MAX_COMMITS as usize / PAGE),
             names: RwLock::new(Names { index: IdIndex::new(), commits: 0, octopus: 0 }),
             graphs_used: AtomicBool::new(false),
+            differences: Differences::default(),
         }
+    }
+
+    /// What is known of how their trees differ.
+    pub(super) fn differences(&self) -> &Differences {
+        &self.differences
     }
 
     /// How many commits are known by name.

@@ -49,7 +49,7 @@ pub(super) struct TreeWalk<'w, 'a> {
     sieve: Sieve,
     /// What the client has, where that is known beforehand.
     has: Option<&'w SeenSet>,
-    paths: Option<Paths>,
+    paths: Option<Paths<'w>>,
     /// Every blob has to be one.
     check_kinds: bool,
     recent: Option<Recent>,
@@ -95,7 +95,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
 
     /// Opens the boundary's directories along with the new ones, and compares each tree with the
     /// one before it at its path.
-    pub(super) fn along(mut self, paths: Paths) -> Self {
+    pub(super) fn along(mut self, paths: Paths<'w>) -> Self {
         self.paths = Some(paths);
         // such a request is small
         self.recent = self.recent.map(|_| Recent::new(self.hash, recent::FEW));
@@ -188,22 +188,20 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             paths.open(visit.node, prefix, &mut self.reader)?;
         }
         let source = self.reader.source;
-        let content = self.reader.objects().read_as(source, visit.tree, ObjectKind::Tree)?;
-        let malformed = |_| {
-            let (id, kind) = (source.id(visit.tree), ObjectKind::Tree);
-            SourceError::Malformed { id, kind }
+        let fresh;
+        let content = match &mut paths {
+            Some(paths) => {
+                fresh = paths.fresh(visit.node, visit.tree, &mut self.reader)?;
+                &*fresh
+            }
+            None => self.reader.objects().read_as(source, visit.tree, ObjectKind::Tree)?,
         };
-        if let Some(paths) = &mut paths {
-            paths.compare(visit.node, content).map_err(malformed)?;
-        }
-        let mut all = TreeIter::new(content, self.hash);
         let first = self.stack.len();
-        for nth in 0.. {
-            let entry = match &paths {
-                Some(paths) => paths.fresh(content, nth),
-                None => all.next().transpose().map_err(malformed)?,
-            };
-            let Some(entry) = entry else { break };
+        for entry in TreeIter::new(content, self.hash) {
+            let entry = entry.map_err(|_| {
+                let (id, kind) = (source.id(visit.tree), ObjectKind::Tree);
+                SourceError::Malformed { id, kind }
+            })?;
             let is_tree = entry.mode.is_tree();
             if entry.mode.is_gitlink() || !is_tree && !self.sieve.blobs {
                 continue;

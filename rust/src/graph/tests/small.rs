@@ -201,3 +201,27 @@ fn trees_as_deep_as_anybody_likes_are_walked() {
         assert_eq!(blob.name_hash, name_hash(format!("{path}f").as_bytes()));
     }
 }
+
+#[test]
+fn what_requests_remember_of_trees_changes_no_answer() {
+    let repo = random_history(HashKind::Sha1, 53, 120);
+    let source = repo.source();
+    let ids: Vec<_> = (0..120).map(|nth| repo.id(&format!("c{nth}"))).collect();
+    let (remembering, forgetful) =
+        (CommitTable::new(HashKind::Sha1), CommitTable::new(HashKind::Sha1));
+    let told = |found: &crate::graph::Enumeration| {
+        let list = |all: &[crate::graph::Found]| -> Vec<_> {
+            all.iter().map(|found| (found.number, found.name_hash, found.kind)).collect()
+        };
+        (list(&found.objects), list(&found.preferred_bases))
+    };
+    // forth and back, so that trees follow each other in other orders than before
+    for nth in (20..120).chain((20..120).rev()) {
+        let haves = [ids[nth - 7], ids[nth - 20], ids[(nth * 31) % 20]];
+        let asked = WalkRequest { thin: true, ..request(&[ids[nth], ids[nth / 2]], &haves) };
+        forgetful.differences().clear();
+        let [found, anew] = [&remembering, &forgetful]
+            .map(|table| enumerate_within(&source, table, &asked, &Watch::new(), SMALL).unwrap());
+        assert_eq!(told(&found), told(&anew), "c{nth}");
+    }
+}
