@@ -35,6 +35,9 @@ const NOISE: usize = 512;
 /// At most so many positions are skipped between two that are looked up.
 const MOST_SKIPPED: usize = 16;
 
+/// Bytes in common that are found word by word.
+const SHORT: usize = 64;
+
 /// No table entry.
 const NONE: u32 = u32::MAX;
 
@@ -80,14 +83,15 @@ impl DeltaIndex {
         self.next.clear();
         self.next.resize(blocks, NONE);
         // back to front, so that each bucket lists its blocks front to back
+        let mut here = if blocks > 0 { block_at(base, (blocks - 1) * BLOCK) } else { 0 };
         for block in (0..blocks).rev() {
-            let at = block * BLOCK;
-            let repeats = block > 0 && base[at..at + BLOCK] == base[at - BLOCK..at];
-            if repeats {
+            let before = if block > 0 { block_at(base, (block - 1) * BLOCK) } else { !here };
+            let content = std::mem::replace(&mut here, before);
+            if content == before {
                 // of a run of equal blocks the first one serves: it has the longest match
                 continue;
             }
-            let hash = mix(block_at(base, at));
+            let hash = mix(content);
             self.filter[(hash >> self.filter_shift) as usize] |= marks(hash);
             let bucket = (hash & self.head_mask) as usize;
             self.next[block] = self.heads[bucket];
@@ -266,15 +270,29 @@ fn mix(block: u128) -> u64 {
 fn common_prefix(a: &[u8], b: &[u8]) -> usize {
     let len = a.len().min(b.len());
     let (a, b) = (&a[..len], &b[..len]);
+    // most matches are short, and those that are not are long
     let mut at = 0;
-    for (x, y) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
-        let differ = word(x) ^ word(y);
+    while at < SHORT && at + 8 <= len {
+        let differ = word(&a[at..at + 8]) ^ word(&b[at..at + 8]);
         if differ != 0 {
             return at + differ.trailing_zeros() as usize / 8;
         }
         at += 8;
     }
+    if at == SHORT {
+        at = common_steps::<256>(a, b, at);
+        at = common_steps::<32>(a, b, at);
+        at = common_steps::<8>(a, b, at);
+    }
     at + a[at..].iter().zip(&b[at..]).take_while(|(x, y)| x == y).count()
+}
+
+/// What both have in common from `at` on, in whole steps: the library compares hundreds of bytes in
+/// a few cycles.
+#[inline]
+fn common_steps<const STEP: usize>(a: &[u8], b: &[u8], at: usize) -> usize {
+    let steps = a[at..].as_chunks::<STEP>().0.iter().zip(b[at..].as_chunks::<STEP>().0);
+    at + steps.take_while(|(x, y)| x == y).count() * STEP
 }
 
 #[inline]

@@ -110,7 +110,13 @@ pub(super) fn search(
     watch.add((searched - targets) as u64);
     candidates.sort_unstable_by(|a, b| {
         let key = |c: &Candidate| (c.kind, Reverse(c.name_hash), !c.is_external());
-        key(a).cmp(&key(b)).then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
+        let same = key(a).cmp(&key(b));
+        if a.is_external() && b.is_external() {
+            // the one that enters the window last is tried first: of what the client has, the
+            // newest is mostly the best
+            return same.then(b.seq.cmp(&a.seq));
+        }
+        same.then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
     });
     let deadline = Instant::now().checked_add(options.search_time);
     let search = Search { source, options, watch, deadline, kept: AtomicU64::new(0) };

@@ -16,6 +16,9 @@ const SIZE_RATIO: u64 = 32;
 /// bytes that another base could save are not worth reading it.
 const ENOUGH: u64 = 32;
 const ENOUGH_PART: u64 = 256;
+/// The same of a delta against what the client has: the newest of it is tried first, and to read
+/// each of its other versions costs more than such a delta takes on the way.
+const ENOUGH_PART_KNOWN: u64 = 64;
 
 /// Allocations kept for the next object that enters the window, up to this size each.
 const KEEP_BUFFER: usize = 1 << 20;
@@ -116,7 +119,7 @@ impl<'c, 's> Window<'c, 's> {
         let mut places = 0..self.held.len();
         while let Some(place) = places.next().filter(|&place| place < self.held.len()) {
             let base = &self.held[place];
-            let depth = base.depth + 1;
+            let (depth, is_external) = (base.depth + 1, base.candidate.is_external());
             if depth + u32::from(target.below) > self.max_depth
                 || !plausible(base.candidate, target, limit)
                 || !self.thorough && best.is_some() && !base.candidate.shares_name(target)
@@ -136,7 +139,8 @@ impl<'c, 's> Window<'c, 's> {
             limit = weight.saturating_sub(1);
             limit_depth = depth;
             best = Some(Match { place, depth, made });
-            if !self.thorough && weight <= ENOUGH + target.size / ENOUGH_PART {
+            let part = if is_external { ENOUGH_PART_KNOWN } else { ENOUGH_PART };
+            if !self.thorough && weight <= ENOUGH + target.size / part {
                 break;
             }
         }
