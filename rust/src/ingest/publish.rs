@@ -22,6 +22,7 @@ const SYNCED_TOGETHER: usize = 16;
 #[derive(Debug)]
 pub(super) struct Publication {
     sync: SyncRules,
+    packs_first: bool,
     /// Held, so that whoever finds one after a crash knows that it protects nothing any more.
     keeps: Vec<Keep>,
     sharing: Sharing,
@@ -34,10 +35,11 @@ impl Publication {
         quarantine: &Path,
         objects: &Path,
         sync: SyncRules,
+        packs_first: bool,
         sharing: Sharing,
     ) -> Result<Self, IngestError> {
-        let mut made =
-            Self { sync, sharing, keeps: Vec::new(), moved: Vec::new(), accepted: false };
+        let (keeps, moved) = (Vec::new(), Vec::new());
+        let mut made = Self { sync, packs_first, sharing, keeps, moved, accepted: false };
         made.move_loose(quarantine, objects)?;
         made.move_packs(&quarantine.join("pack"), &objects.join("pack"))?;
         made.accepted = true;
@@ -62,7 +64,11 @@ impl Publication {
             };
             (order, name.clone())
         });
-        for name in &names {
+        let first_index = names.iter().position(|name| name.ends_with(".idx"));
+        for (at, name) in names.iter().enumerate() {
+            if self.packs_first && Some(at) == first_index {
+                self.sync_folder(to)?;
+            }
             if name.ends_with(".pack") {
                 let keep = to.join(name).with_extension("keep");
                 // from now on, until refs name its objects
@@ -309,6 +315,7 @@ mod tests {
         let objects = tempfile::tempdir().unwrap();
         let made = Publication {
             sync: SyncRules::ALL,
+            packs_first: false,
             sharing: Sharing::Umask,
             keeps: Vec::new(),
             moved: Vec::new(),

@@ -46,6 +46,7 @@ pub struct Quarantine {
     path: PathBuf,
     hash: HashKind,
     sync: SyncRules,
+    packs_first: bool,
     sharing: Sharing,
     publication: Option<Publication>,
     /// Removed or moved away already.
@@ -69,6 +70,7 @@ impl Quarantine {
             path,
             hash,
             sync: SyncRules::ALL,
+            packs_first: false,
             sharing: Sharing::Umask,
             publication: None,
             gone: false,
@@ -82,6 +84,11 @@ impl Quarantine {
     /// What the disk is waited for; everything unless this is called.
     pub fn set_sync_rules(&mut self, rules: SyncRules) {
         self.sync = rules;
+    }
+
+    /// An index is not there before its pack is, also when the power fails: nobody would take it away.
+    pub fn set_packs_first(&mut self) {
+        self.packs_first = true;
     }
 
     /// Who may use what is published; those whom the umask lets in unless this is called.
@@ -149,8 +156,13 @@ impl Quarantine {
         if self.gone {
             return Err(IngestError::Spent);
         }
-        let publication =
-            Publication::make(&self.path, &self.objects_dir, self.sync, self.sharing)?;
+        let publication = Publication::make(
+            &self.path,
+            &self.objects_dir,
+            self.sync,
+            self.packs_first,
+            self.sharing,
+        )?;
         self.publication = Some(publication);
         self.discard()
     }

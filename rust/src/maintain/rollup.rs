@@ -358,6 +358,7 @@ impl Run<'_> {
     fn write(&self, parts: &Partition, report: &mut Report) -> Result<Quarantine, MaintainError> {
         let mut quarantine = Quarantine::create(&self.place.objects_dir, self.place.hash)?;
         quarantine.set_sync_rules(self.options.sync);
+        quarantine.set_packs_first();
         quarantine.set_sharing(self.place.sharing);
         let packer = Packer {
             source: self.source,
