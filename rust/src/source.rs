@@ -197,8 +197,9 @@ pub trait ObjectSource: Send + Sync {
     /// A reader: scratch space, zlib state and base cache for one thread.
     fn reader(&self) -> Box<dyn ObjectReader + '_>;
 
-    /// The same with a small cache of bases, where many requests at once read little each.
-    fn brief_reader(&self) -> Box<dyn ObjectReader + '_> {
+    /// The same, which keeps `bytes` of bases at most, where many requests at once read little each.
+    fn brief_reader(&self, bytes: usize) -> Box<dyn ObjectReader + '_> {
+        let _ = bytes;
         self.reader()
     }
 }

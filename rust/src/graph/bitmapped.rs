@@ -28,6 +28,12 @@ use crate::watch::Watch;
 /// How often a walk looks whether it should stop.
 const CHECK_EVERY: usize = 256;
 
+/// Bytes of bases that are kept while what no bitmap names is read: the trees of a few hundred
+/// commits.
+pub(super) const KEPT: usize = 4 << 20;
+/// The same for clones, which have no other side that is read, and of which many may run at once.
+const KEPT_FOR_CLONES: usize = 1 << 20;
+
 /// Can bitmaps answer this request?
 pub(super) fn suit(request: &WalkRequest) -> bool {
     let shallow = &request.shallow;
@@ -46,7 +52,8 @@ pub(super) fn enumerate(
     request: &WalkRequest,
     watch: &Watch,
 ) -> Result<Enumeration, GraphError> {
-    let mut gather = Gather::new(source, table, reach, watch);
+    let kept = if request.haves.is_empty() { KEPT_FOR_CLONES } else { KEPT };
+    let mut gather = Gather::new(source, table, reach, watch, kept);
     let had = match request.haves.is_empty() {
         true => None,
         false => Some(gather.side(&request.haves, None, true)?),
@@ -137,8 +144,9 @@ impl<'a> Gather<'a> {
         table: &'a CommitTable,
         reach: &'a Reachability,
         watch: &'a Watch,
+        kept: usize,
     ) -> Self {
-        let reader = CommitReader::brief(source);
+        let reader = CommitReader::keeping(source, kept);
         Self { source, table, reader, reach, watch, explicit: Vec::new() }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::GraphError;
-use super::bitmapped::Gather;
+use super::bitmapped::{Gather, KEPT};
 use super::request::{Found, WalkRequest};
 use super::roots::{Root, resolve};
 use super::sieve::Sieve;
@@ -159,7 +159,7 @@ fn make(
         None => Arc::new(Reachability::empty()),
     };
     let ids: Vec<ObjectId> = tips.iter().map(|&tip| table.id(tip)).collect();
-    let all = Gather::new(source, table, &reach, &watch).side(&ids, None, false)?;
+    let all = Gather::new(source, table, &reach, &watch, KEPT).side(&ids, None, false)?;
     if !all.found.is_empty() {
         let new: Vec<Learning> = all.found.iter().map(Learning::from).collect();
         let Some(larger) = reach.with(source, &new) else { return Ok(()) };
@@ -176,7 +176,7 @@ fn make(
         if reach.has_commit(number) {
             continue;
         }
-        let side = Gather::new(source, table, &reach, &watch).side(&[id], None, false)?;
+        let side = Gather::new(source, table, &reach, &watch, KEPT).side(&[id], None, false)?;
         if side.found.is_empty() {
             reach.keep(number, side.bits);
         }

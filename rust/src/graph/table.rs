@@ -362,14 +362,15 @@ pub(super) struct CommitReader<'a> {
     objects: Option<Box<dyn ObjectReader + 'a>>,
     /// Commits that were not in the table.
     filled: u32,
-    is_brief: bool,
+    /// Bytes of bases that its reader keeps, where these are fewer than others keep.
+    kept: Option<usize>,
     /// Of memory, for what a walk brings into the table.
     allowance: Option<&'a Allowance>,
 }
 
 impl<'a> CommitReader<'a> {
     pub(super) fn new(source: &'a dyn ObjectSource) -> Self {
-        Self { source, objects: None, filled: 0, is_brief: false, allowance: None }
+        Self { source, objects: None, filled: 0, kept: None, allowance: None }
     }
 
     /// For work that may hold only so much.
@@ -379,8 +380,8 @@ impl<'a> CommitReader<'a> {
     }
 
     /// For one who reads few trees: see [`ObjectSource::brief_reader`].
-    pub(super) fn brief(source: &'a dyn ObjectSource) -> Self {
-        Self { is_brief: true, ..Self::new(source) }
+    pub(super) fn keeping(source: &'a dyn ObjectSource, bytes: usize) -> Self {
+        Self { kept: Some(bytes), ..Self::new(source) }
     }
 
     /// The commit-graph files, for one who reads many commits: the first few are read sooner than
@@ -396,8 +397,8 @@ impl<'a> CommitReader<'a> {
 
     /// The reader, made when first needed: most small requests find all they want in the table.
     pub(super) fn objects(&mut self) -> &mut (dyn ObjectReader + 'a) {
-        let (source, is_brief) = (self.source, self.is_brief);
-        let make = || if is_brief { source.brief_reader() } else { source.reader() };
+        let (source, kept) = (self.source, self.kept);
+        let make = || kept.map_or_else(|| source.reader(), |kept| source.brief_reader(kept));
         &mut **self.objects.get_or_insert_with(make)
     }
 }

@@ -15,9 +15,6 @@ use crate::zlib::{Inflater, ZlibError};
 /// What one reader keeps of objects it has made, in bytes. Walks over the histories of git,
 /// rails and spring-framework are no faster with six times as much; half of it costs a third.
 pub const DEFAULT_CACHE: usize = 16 << 20;
-/// The same of one whose reader reads little. What a clone reads beside its bitmaps are the trees of a
-/// few hundred commits.
-const BRIEF_CACHE: usize = 4 << 20;
 /// Longer chains, and those that bite their own tail, are refused; git writes none above 4,095.
 const MAX_DELTA_DEPTH: usize = 10_000;
 /// Streams give pieces of this size.
@@ -55,15 +52,11 @@ enum Base {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(snapshot: &'a Snapshot) -> Self {
-        Self::with_cache(snapshot, DEFAULT_CACHE)
+        Self::keeping(snapshot, DEFAULT_CACHE)
     }
 
-    /// With a small cache: see [`ObjectSource::brief_reader`].
-    pub(super) fn brief(snapshot: &'a Snapshot) -> Self {
-        Self::with_cache(snapshot, BRIEF_CACHE)
-    }
-
-    fn with_cache(snapshot: &'a Snapshot, bytes: usize) -> Self {
+    /// With a smaller cache: see [`ObjectSource::brief_reader`].
+    pub(super) fn keeping(snapshot: &'a Snapshot, bytes: usize) -> Self {
         Self { snapshot, chain: Vec::new(), parts: Lent::take(snapshot.serial(), bytes) }
     }
 

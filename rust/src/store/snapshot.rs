@@ -455,8 +455,8 @@ impl ObjectSource for Snapshot {
         Box::new(self.disk_reader())
     }
 
-    fn brief_reader(&self) -> Box<dyn ObjectReader + '_> {
-        Box::new(Reader::brief(self))
+    fn brief_reader(&self, bytes: usize) -> Box<dyn ObjectReader + '_> {
+        Box::new(Reader::keeping(self, bytes))
     }
 
     fn abbreviation(&self, id: &ObjectId) -> Result<(usize, u64), SourceError> {
