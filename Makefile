@@ -19,7 +19,7 @@ MINUTES ?= 5
 # The binding's build looks for an interpreter; it is to be this one, always.
 export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 # An activated environment, or a caller's Python settings, must not reach into ours.
-unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH
+unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
 
 TOOLS := $(VENV)/.tools-installed
 CORE  := $(VENV)/.core-built
