@@ -614,7 +614,7 @@ class Upkeep:
         sharing: int = 0,
     ) -> Self: ...
     def untold_failure(self) -> str | None:
-        """What went wrong with the last roll-up in the background, once."""
+        """What went wrong with the last roll-up in the background; once a process."""
 
     def is_due(self, packs: int, loose: int) -> bool:
         """Would so many packs be rolled up, or about so many loose objects? Costs little."""
@@ -629,10 +629,10 @@ class Upkeep:
         pack_refs: bool = True,
         write_bitmap: bool = True,
         graph: tuple[bool, tuple[int, int | None, bool] | None] | None = None,
-    ) -> str | None:
+    ) -> None:
         """Does it in the background, one repository after the other, unless it waits already.
 
-        What fails is not tried again for an hour; what went wrong is given back once a process.
+        What fails is not tried again for an hour, and told by :meth:`untold_failure`.
         """
 
     @staticmethod

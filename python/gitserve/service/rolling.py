@@ -76,7 +76,7 @@ def after_push(repository: NativeRepository, how: str) -> None:
         atexit.register(end_roll_ups)
         depth = pack_depth(repository.config)
         fsync = set(sync_rules(repository.config))
-        failure = upkeep.roll_up_soon(
+        upkeep.roll_up_soon(
             packs,
             loose,
             depth=depth,
@@ -85,8 +85,6 @@ def after_push(repository: NativeRepository, how: str) -> None:
             write_bitmap=writes_bitmaps(repository),
             graph=graph_of(repository.config),
         )
-        if failure is not None:
-            raise RepositoryError(f"{failure}; tried again in an hour")
     elif not failed_of_late(repository.common_dir):
         _start(repository)
 

@@ -44,17 +44,14 @@ static QUEUE: Mutex<Queue> = Mutex::new(Queue {
 /// Nothing runs any more.
 static OVER: Condvar = Condvar::new();
 
-/// Rolls up soon, unless that is about to happen or has failed of late; what went wrong then,
-/// once.
-pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
+/// Rolls up soon, unless that is about to happen or has failed of late ([`untold_failure`]).
+pub fn maintain_soon(place: &Arc<Place>, options: Options) {
     let mut queue = lock();
     let key = &place.objects_dir;
     queue.failed.retain(|_, failure| failure.at.elapsed() < PAUSE);
-    if let Some(failure) = queue.failed.get_mut(key) {
-        return failure.untold.take();
-    }
-    if queue.waiting.len() >= MOST_WAITING || queue.waiting.iter().any(|(path, ..)| path == key) {
-        return None;
+    let is_waiting = queue.waiting.iter().any(|(path, ..)| path == key);
+    if queue.failed.contains_key(key) || is_waiting || queue.waiting.len() >= MOST_WAITING {
+        return;
     }
     queue.waiting.push_back((key.clone(), Arc::clone(place), options));
     if !queue.is_running {
@@ -66,7 +63,6 @@ pub fn maintain_soon(place: &Arc<Place>, options: Options) -> Option<String> {
             OVER.notify_all();
         }
     }
-    None
 }
 
 /// What went wrong with the last roll-up of this repository, once.
@@ -159,7 +155,9 @@ mod tests {
         let options = Options { least: Least { packs: 2, loose: 1 }, ..Options::default() };
         for push in 0..20 {
             repo.commits("main", push, 1);
-            assert_eq!(maintain_soon(&Arc::new(repo.place()), options.clone()), None, "{push}");
+            let place = Arc::new(repo.place());
+            maintain_soon(&place, options.clone());
+            assert_eq!(untold_failure(&place), None, "{push}");
             if push % 3 == 0 {
                 assert!(end_background(Duration::from_secs(60)));
                 assert!(lock().waiting.is_empty() && lock().at_work.is_none());

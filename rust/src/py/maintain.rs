@@ -91,7 +91,7 @@ impl Upkeep {
         pack_refs: bool,
         write_bitmap: bool,
         graph: Option<Graph>,
-    ) -> Option<String> {
+    ) {
         let defaults = Options::default();
         let options = Options {
             least: Least { packs, loose },
@@ -104,7 +104,7 @@ impl Upkeep {
             sync: fsync.map_or(defaults.sync, |components| sync_rules(&components)),
             ..defaults
         };
-        maintain::maintain_soon(&self.place, options)
+        maintain::maintain_soon(&self.place, options);
     }
 
     #[staticmethod]
