@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from benches.peers import CACHED, DULWICH, GIT, LIMIT, ORDER, OURS
+from benches.workloads import DIFFERENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Measured:
     """CPU time per request that it went on to use when everybody had an answer."""
     client_cpu_ms: float = 0.0
     """The load generator's own."""
+    answers: dict[str, int] = field(default_factory=dict)
+    """Bytes that answered each conversation, by its number in the file, where that is known."""
 
     @property
     def row(self) -> str:
@@ -70,6 +74,11 @@ class Ratios:
     first: float | None
     memory: float | None
     sent: float | None
+    """Bytes in their bytes, over the requests that both have answered."""
+    worst: float | None = None
+    """The same of the one request where it is most."""
+    compared: int = 0
+    """How many different requests that were."""
 
 
 def over(upper: float, lower: float) -> float | None:
@@ -80,6 +89,35 @@ def over(upper: float, lower: float) -> float | None:
 def asked(one: Measured) -> tuple[str, int, int]:
     """What, in which version, by how many at once."""
     return one.workload, one.version, one.connections
+
+
+def answered(rounds: Sequence[Measured]) -> dict[str, float]:
+    """Bytes by conversation, over all rounds."""
+    found: dict[str, list[int]] = {}
+    for one in rounds:
+        for conversation, length in one.answers.items():
+            found.setdefault(conversation, []).append(length)
+    return {conversation: mean(lengths) for conversation, lengths in found.items()}
+
+
+def sent(
+    ours: Sequence[Measured], theirs: Sequence[Measured]
+) -> tuple[float | None, float | None, int]:
+    """Bytes in theirs, of all and of the worst single request, and over how many requests.
+
+    Servers get to different ends of a list in the same time, and a request may take a hundred times
+    the bytes of another: only what both have answered is compared. Where it was not noted which
+    requests these were and they differ, there is nothing to say.
+    """
+    here, there = answered(ours), answered(theirs)
+    if here and there:
+        both = here.keys() & there.keys()
+        worst = [over(here[one], there[one]) or 0.0 for one in both]
+        total = over(sum(here[one] for one in both), sum(there[one] for one in both))
+        return total, max(worst, default=None), len(both)
+    if DIFFERENT in {one.mode for one in (*ours, *theirs)}:
+        return None, None, 0
+    return over(middle(ours, "sent"), middle(theirs, "sent")), None, 1
 
 
 class Results:
@@ -106,7 +144,7 @@ class Results:
             over(middle(theirs, "cpu_ms"), middle(ours, "cpu_ms")),
             over(middle(theirs, "first_p50_ms"), middle(ours, "first_p50_ms")),
             over(middle(theirs, "memory"), middle(ours, "memory")),
-            over(middle(ours, "sent"), middle(theirs, "sent")),
+            *sent(ours, theirs),
         )
 
     def of_limit(self, row: str, server: str) -> float | None:
@@ -122,8 +160,10 @@ class Results:
 
 
 COLUMNS = ("req/s", "CPU ms", "p50 ms", "p99 ms", "first ms", "MB sent", "peak MB")
-RATIOS = ("x req/s", "x CPU", "x memory", "bytes", "of limit")
-"""Better than git daemon by; bytes in its bytes; the time in the limit's time."""
+RATIOS = ("x req/s", "x CPU", "x memory", "bytes", "worst", "of limit")
+"""Better than git daemon by; bytes in its bytes, and of the single request where that is most; the
+time in the limit's time."""
+BETTER = attrgetter("speed", "cpu", "memory", "sent", "worst")
 WIDTH = 9
 NAME, SERVER = 56, 18
 
@@ -162,9 +202,8 @@ def table(measured: Sequence[Measured], title: bool = True) -> str:
             rounds = servers[server]
             numbers = "".join(map(number, row(rounds)))
             ratios = results.ratios(name, server)
-            compared = [ratios.speed, ratios.cpu, ratios.memory, ratios.sent] if ratios else []
-            compared += [None] * (4 - len(compared))
-            numbers += "".join(map(number, [*compared, results.of_limit(name, server)]))
+            compared = BETTER(ratios) if ratios else (None,) * len(RATIOS[:-1])
+            numbers += "".join(map(number, (*compared, results.of_limit(name, server))))
             failed = sum(one.errors for one in rounds)
             trouble = f"  {failed} FAILED" if failed else ""
             lines.append(f"{shown:{NAME}}{server:{SERVER}}{numbers}{trouble}")
@@ -194,14 +233,11 @@ def summary(measured: Sequence[Measured]) -> dict[str, dict[str, Any]]:
 
 
 def save(path: Path, measured: Sequence[Measured], about: dict[str, Any]) -> None:
-    """Everything, every round."""
+    """Everything, every round on a line of its own."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {
-        "about": about,
-        "summary": summary(measured),
-        "rounds": [asdict(one) for one in measured],
-    }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    rounds = ",\n".join(f"  {json.dumps(asdict(one))}" for one in measured)
+    shown = json.dumps({"about": about, "summary": summary(measured)}, indent=1).removesuffix("\n}")
+    path.write_text(f'{shown},\n "rounds": [\n{rounds}\n ]\n}}\n')
 
 
 def load(path: Path) -> list[Measured]:

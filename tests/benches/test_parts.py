@@ -12,7 +12,7 @@ from typing import Any
 from benches import conversations
 from benches.conversations import Conversation, fetch, recorder, write
 from benches.packs import Tree, object_id
-from benches.report import Measured, compare, save, table
+from benches.report import Measured, Results, compare, save, table
 from benches.targets import publish
 
 
@@ -76,6 +76,48 @@ def test_table_shows_medians_ratios_and_failures() -> None:
     assert gitserve.split()[1] == "50.00"
     assert gitserve.split()[8] == "10.00"
     assert "3 FAILED" in gitserve
+
+
+def fetches(server: str, answers: dict[str, int], **more: Any) -> Measured:
+    """A round of requests that all differ, told by what answered each."""
+    count, sent = len(answers), sum(answers.values())
+    numbers = (count, 0, 1.0, sent, 1, 2, 1, 2, 1.0, 10**6)
+    return Measured("fetch", server, *numbers, mode="different", answers=answers, **more)
+
+
+def test_bytes_are_compared_over_what_both_have_answered(tmp_path: Path) -> None:
+    # Ours got further, to where answers are small: a mean of each side says 0.88.
+    theirs = [fetches("git daemon", {"0": 100, "1": 100})]
+    ours = [fetches("gitserve", {"0": 100, "1": 130, "2": 50, "3": 70})]
+    ratios = Results([*theirs, *ours]).ratios("fetch, different", "gitserve")
+    assert ratios is not None
+    assert (ratios.sent, ratios.worst, ratios.compared) == (1.15, 1.3, 2)
+    assert table([*theirs, *ours]).splitlines()[2].split()[-3:] == ["1.15", "1.30", "-"]
+
+    # What one round did not reach, another may have.
+    theirs.append(fetches("git daemon", {"2": 10, "1": 100}))
+    ratios = Results([*theirs, *ours]).ratios("fetch, different", "gitserve")
+    assert ratios is not None
+    assert (ratios.sent, ratios.worst, ratios.compared) == (280 / 210, 5.0, 3)
+
+    stored(tmp_path, [*theirs, *ours])
+    (tmp_path / "README.md").write_text("<!-- results --><!-- end of results -->")
+    publish(tmp_path, None)
+    page = (tmp_path / "README.md").read_text()
+    assert "**missed**; the most is 1.333, fetch, different (some)." in page
+    assert "the most is 5.000: one of 3 that both have answered, fetch, different" in page
+
+
+def test_bytes_of_nothing_in_common_are_not_compared() -> None:
+    for theirs, ours in (({"0": 9}, {"1": 9}), ({}, {"1": 9}), ({}, {})):
+        rounds = [fetches("git daemon", theirs), fetches("gitserve", ours)]
+        ratios = Results(rounds).ratios("fetch, different", "gitserve")
+        assert ratios is not None
+        assert (ratios.sent, ratios.worst) == (None, None)
+    same = [measured("git daemon", 1.0), measured("gitserve", 1.0)]
+    ratios = Results(same).ratios("work, repeated", "gitserve")
+    assert ratios is not None
+    assert ratios.sent == 1.0
 
 
 def test_comparison_tells_what_has_changed() -> None:

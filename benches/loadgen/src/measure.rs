@@ -1,5 +1,6 @@
 //! Many conversations at once, and how long they took.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +30,8 @@ pub struct Plan {
 /// kernel to say it again: with few requests that would be all that is measured.
 const APART: Duration = Duration::from_millis(1);
 
-type Outcomes = Vec<Result<Outcome, String>>;
+/// Each with the number of the conversation that was replayed.
+type Outcomes = Vec<(usize, Result<Outcome, String>)>;
 
 /// Which requests one connection makes.
 fn requests<'a>(
@@ -66,7 +68,8 @@ fn run(plan: &Plan) -> (Outcomes, Duration) {
                             let at = (plan.first + number) % plan.conversations.len();
                             let said = &plan.conversations[at];
                             let known = &known[at];
-                            replay(plan.address, said, known, &mut buffer, &mut |_, _| Ok(()))
+                            let keep = &mut |_: usize, _: &[u8]| Ok(());
+                            (at, replay(plan.address, said, known, &mut buffer, keep))
                         })
                         .collect::<Outcomes>()
                 })
@@ -89,6 +92,28 @@ fn quantile(sorted: &[Duration], share: f64) -> f64 {
     sorted[at].as_secs_f64() * 1000.0
 }
 
+/// How many bytes answered each conversation, the mean where it was replayed several times.
+///
+/// Servers that are asked for the same time get to different ends of a list. Only with these numbers
+/// can what they sent be compared over the same questions.
+#[derive(Default)]
+struct Answers(BTreeMap<usize, (u64, u64)>);
+
+impl Answers {
+    fn add(&mut self, conversation: usize, bytes: u64) {
+        let (times, sum) = self.0.entry(conversation).or_default();
+        *times += 1;
+        *sum += bytes;
+    }
+
+    /// As an object of JSON.
+    fn told(&self) -> String {
+        let mean = |(at, (times, sum)): (&usize, &(u64, u64))| format!("\"{at}\": {}", sum / times);
+        let told: Vec<String> = self.0.iter().map(mean).collect();
+        format!("{{{}}}", told.join(", "))
+    }
+}
+
 /// Carries out the plan; the result is a line of JSON.
 pub fn report(plan: &Plan) -> String {
     let (outcomes, took) = run(plan);
@@ -96,12 +121,17 @@ pub fn report(plan: &Plan) -> String {
     let mut first = Vec::new();
     let mut bytes = 0;
     let mut errors = 0;
-    for outcome in outcomes {
+    let mut answers = Answers::default();
+    for (at, outcome) in outcomes {
         match outcome {
             Ok(outcome) => {
                 whole.push(outcome.whole);
                 first.push(outcome.first);
                 bytes += outcome.bytes;
+                // what a push is told says nothing, and depends on what was pushed before
+                if !plan.lanes {
+                    answers.add(at, outcome.bytes);
+                }
             }
             Err(message) => {
                 if errors == 0 {
@@ -115,12 +145,29 @@ pub fn report(plan: &Plan) -> String {
     first.sort_unstable();
     format!(
         "{{\"requests\": {}, \"errors\": {errors}, \"seconds\": {:.6}, \"bytes\": {bytes}, \
-         \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"first_p50_ms\": {:.4}, \"first_p99_ms\": {:.4}}}",
+         \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"first_p50_ms\": {:.4}, \"first_p99_ms\": {:.4}, \
+         \"answers\": {}}}",
         whole.len(),
         took.as_secs_f64(),
         quantile(&whole, 0.5),
         quantile(&whole, 0.99),
         quantile(&first, 0.5),
         quantile(&first, 0.99),
+        answers.told(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_told_by_conversation() {
+        let mut answers = Answers::default();
+        assert_eq!(answers.told(), "{}");
+        for (at, bytes) in [(7, 30), (2, 10), (7, 50)] {
+            answers.add(at, bytes);
+        }
+        assert_eq!(answers.told(), r#"{"2": 10, "7": 40}"#);
+    }
 }
