@@ -130,6 +130,16 @@ pub trait ObjectSource: Send + Sync {
     /// The number of the object of this name; `None` when the repository has no such object.
     fn lookup(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError>;
 
+    /// [`ObjectSource::lookup`] where what a pack that is damaged or lost may have held counts as not
+    /// there: for what a client says it has. That may be the only trace of a push that nobody was
+    /// told of, and is no reason to refuse what others hold.
+    fn lookup_usable(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError> {
+        match self.lookup(id) {
+            Err(SourceError::Corrupt { .. }) => Ok(None),
+            found => found,
+        }
+    }
+
     /// A cheaper [`ObjectSource::lookup`] for one request that asks for many names which are
     /// mostly not there, and does not mind to miss what appears meanwhile; `None`: there is none.
     fn bulk_lookup(&self) -> Option<Box<dyn BulkLookup + '_>> {

@@ -10,8 +10,9 @@ import pytest
 
 from tests.crash import interposed
 from tests.crash.conftest import FULL
-from tests.crash.pushes import Push, copy
+from tests.crash.pushes import GIT, Push, copy
 from tests.crash.states import Disk, Picture
+from tests.support.gits import assert_sound, refs
 
 RANDOM_STATES = 24 if FULL else 3
 """At each operation, beside the four extremes."""
@@ -22,8 +23,11 @@ MOST_STATES = 1_000_000 if FULL else 90
 NEXT_PUSHES = 1 if FULL else 9
 """Every so many states are pushed to again."""
 
+UPKEEPS = 15
+"""Every so many are kept in order then, those that were pushed to and others."""
 
-@pytest.mark.timeout(3600 if FULL else 300)
+
+@pytest.mark.timeout(7200 if FULL else 300)
 def test_every_state_is_whole(
     push: Push, recorded: interposed.Outcome, library: Path, tmp_path: Path
 ) -> None:
@@ -42,7 +46,22 @@ def test_every_state_is_whole(
             boot = int(time.time()) + 3600
             outcome = interposed.push(state, push.next_request(found), library, boot=boot)
             push.check_next(found, outcome.ok_refs, state)
+        if number % UPKEEPS == 0:
+            _check_upkeep(state, library)
         interposed.remove(state)
+
+
+def _check_upkeep(state: Path, library: Path) -> None:
+    """Upkeep loses nothing either, and takes away what was left of the push."""
+    boot = int(time.time()) + 3600
+    shown = refs(GIT, state)
+    done = interposed.maintain(state, ["--full"], library, boot=boot)
+    assert (done.status, refs(GIT, state)) == (0, shown), done.stderr.decode()
+    assert_sound(GIT, state)
+    folder = state / "objects/pack"
+    assert not [path for path in folder.glob("*.idx") if not path.with_suffix(".pack").exists()]
+    again = interposed.maintain(state, [], library, boot=boot)
+    assert (again.status, again.stderr) == (0, b""), again.stderr.decode()
 
 
 def _states(

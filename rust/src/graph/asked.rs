@@ -77,7 +77,10 @@ pub(super) fn sort_haves(
         pace.step()?;
         let root = match resolve(table, reader, id, |tag| has.insert(tag)) {
             Ok(root) => root,
-            Err(GraphError::Source(SourceError::Missing(_))) => continue,
+            // more than needed is sent then
+            Err(GraphError::Source(SourceError::Missing(_) | SourceError::Corrupt { .. })) => {
+                continue;
+            }
             Err(other) => return Err(other),
         };
         match root {

@@ -61,7 +61,7 @@ impl Negotiation {
         let mut pace = watch.pace();
         for id in shallow.client.iter().chain(&shallow.server) {
             pace.step()?;
-            if source.lookup(id)?.is_some() {
+            if source.lookup_usable(id)?.is_some() {
                 marks.set(commits.number(id)?, CUT);
             }
         }
@@ -96,7 +96,7 @@ impl Negotiation {
         let mut pace = watch.pace();
         for id in ids {
             pace.step()?;
-            let Some(number) = source.lookup(id)? else { continue };
+            let Some(number) = source.lookup_usable(id)? else { continue };
             had.push(*id);
             if !self.listed.insert(*id) {
                 continue;

@@ -76,8 +76,10 @@ impl Run<'_> {
     fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let mut told = report.clone();
         let error = match self.try_objects(&mut told) {
-            Ok(()) => {
+            Ok(has_all) => {
                 *report = told;
+                let packs = self.place.objects_dir.join("pack");
+                sweep::sweep_indexes(&packs, self.source, has_all);
                 return Ok(());
             }
             Err(error) => error,
@@ -130,7 +132,8 @@ impl Run<'_> {
             .collect())
     }
 
-    fn try_objects(&self, report: &mut Report) -> Result<(), MaintainError> {
+    /// Has everything been found that anything names? Else it was not looked for.
+    fn try_objects(&self, report: &mut Report) -> Result<bool, MaintainError> {
         let chosen = self.choose(report)?;
         if chosen.packs.is_empty() && chosen.loose.is_empty() {
             self.sync_stored(&chosen)?;
@@ -140,7 +143,7 @@ impl Run<'_> {
             if self.is_asked_for(report) {
                 report.bitmaps = self.indexing().run(&[], &[], &mut report.warnings)?;
             }
-            return Ok(());
+            return Ok(false);
         }
         let mut ours = Ours::new();
         for (_, pack) in &chosen.packs {
@@ -157,7 +160,7 @@ impl Run<'_> {
         quarantine.publish()?;
         if let Some(told) = self.is_needed_now(&parts, &chosen)? {
             report.warnings.push(told);
-            return Ok(());
+            return Ok(false);
         }
         let fsync = self.options.sync.any_object();
         retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash, fsync)?;
@@ -165,7 +168,7 @@ impl Run<'_> {
         let left = self.remove(&chosen, &names, &expired, report)?;
         report.pruned = expired.len() - left.len();
         quarantine.release();
-        Ok(())
+        Ok(!self.keeps_everything())
     }
 
     /// Why nothing may be removed after all.
@@ -341,12 +344,15 @@ impl Run<'_> {
         }
     }
 
-    fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
-        // where objects may be missing, all stay
-        let keeps_all = self.keeps_all
+    /// Where objects may be missing, all stay.
+    fn keeps_everything(&self) -> bool {
+        self.keeps_all
             || !self.options.full
-            || self.survey.packs.iter().any(|pack| pack.is_promised);
-        if keeps_all {
+            || self.survey.packs.iter().any(|pack| pack.is_promised)
+    }
+
+    fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
+        if self.keeps_everything() {
             self.watch.begin(Phase::Enumerating, Some(ours.numbers.len() as u64));
             let reachable = order::as_found(&**self.source, &ours.numbers, self.watch)?;
             return Ok(Partition { reachable, ..Partition::default() });

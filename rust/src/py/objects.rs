@@ -126,7 +126,7 @@ impl Snapshot {
 
     fn __contains__(&self, object_id: &[u8]) -> PyResult<bool> {
         let id = self.id(object_id)?;
-        Ok(self.source.lookup(&id).map_err(source_error)?.is_some())
+        Ok(self.source.lookup_usable(&id).map_err(source_error)?.is_some())
     }
 
     fn header(&self, py: Python<'_>, object_id: &[u8]) -> PyResult<Option<(&'static str, u64)>> {

@@ -90,15 +90,12 @@ pub(super) struct Opened {
     pub(super) bitmap: Option<Arc<Candidate>>,
     pub(super) broken: Vec<BrokenPack>,
     pub(super) warnings: Vec<String>,
+    /// A file that was listed is gone, and counts as broken: the folder may have to be listed again.
+    pub(super) is_outdated: bool,
 }
 
-/// Opens everything; `None` when a file that was listed is gone, so that the folder has to be
-/// listed again. With `last_try` such a file counts as broken.
-pub(super) fn open_all(
-    content: &Content,
-    hash: HashKind,
-    last_try: bool,
-) -> Result<Option<Opened>, SourceError> {
+/// Opens everything.
+pub(super) fn open_all(content: &Content, hash: HashKind) -> Result<Opened, SourceError> {
     let mut opened = Opened::default();
     for index_path in &content.indexes {
         match open_pack(index_path, hash) {
@@ -106,8 +103,8 @@ pub(super) fn open_all(
                 opened.packs.push(pack);
                 opened.indexes.push(index_path.clone());
             }
-            Err(error) if is_gone(&error) && !last_try => return Ok(None),
             Err(error @ (SourceError::Corrupt { .. } | SourceError::Io { .. })) => {
+                opened.is_outdated |= is_gone(&error);
                 let broken = BrokenPack::new(index_path, hash, error);
                 opened.warnings.push(broken.warning());
                 opened.broken.push(broken);
@@ -116,7 +113,7 @@ pub(super) fn open_all(
         }
     }
     opened.number(content, hash)?;
-    Ok(Some(opened))
+    Ok(opened)
 }
 
 impl Opened {

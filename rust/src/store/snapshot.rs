@@ -70,8 +70,8 @@ impl Snapshot {
         loop {
             tries += 1;
             let listing = Listing::read(&shared.objects_dir, &shared.extra)?;
-            let last_try = tries >= MAX_TRIES;
-            if let Some(opened) = open_all(&listing.content, shared.hash, last_try)? {
+            let opened = open_all(&listing.content, shared.hash)?;
+            if !opened.is_outdated || tries >= MAX_TRIES {
                 return Ok(Self::new(shared, listing, opened));
             }
         }

@@ -20,10 +20,8 @@ impl Snapshot {
         // those that name such a pack are of no use; the others are not worth telling apart
         part.content.midxs.clear();
         let shared = Arc::new(Shared::new(objects_dir, *hash, extra));
-        let made = match open_all(&part.content, *hash, true)? {
-            Some(opened) => Self::new(shared, part, opened),
-            None => Self::take(shared)?,
-        };
+        let opened = open_all(&part.content, *hash)?;
+        let made = Self::new(shared, part, opened);
         {
             // what was left out does not appear later, either
             let mut latest = lock(&made.latest);
