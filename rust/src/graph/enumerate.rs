@@ -361,17 +361,30 @@ impl<'a> Work<'a> {
         if sparse {
             let roots = edge_trees.iter().map(|&tree| self.source.id(tree)).collect();
             let memory = Some(self.table.differences());
-            walk = walk.along(Paths::new(self.source.hash_kind(), roots, memory));
+            walk = walk.along(Paths::new(self.source.hash_kind(), roots, memory).minding_moves());
         }
         self.wanted_roots(&mut walk, wanted, &seen)?;
         for &commit in commits {
             let tree = self.table.load(commit, &mut walk.reader)?.tree();
             walk.walk_commit_tree(&tree)?;
         }
-        let (mut found, names) = walk.finish();
-        if sparse {
-            // what was met before its place in the boundary was opened
-            found.retain(|found| !names.contains(&self.source.id(found.number)));
+        let (mut found, paths, mut reader) = walk.finish();
+        let Some(paths) = paths else { return Ok((found, BoundaryNames::default())) };
+        // what was met before its place in the boundary was opened, and what is in it
+        let (names, mut whole) = (paths.boundary, Vec::new());
+        for tree in paths.late {
+            whole.extend(self.source.lookup(&tree)?);
+        }
+        found.retain(|found| {
+            let is_had = names.contains(&self.source.id(found.number));
+            if is_had && found.kind == ObjectKind::Tree {
+                whole.push(found.number);
+            }
+            !is_had
+        });
+        if !whole.is_empty() {
+            mark_whole(&whole, self.has, false, &mut reader, self.watch)?;
+            found.retain(|found| !self.has.contains(found.number));
         }
         Ok((found, names))
     }
@@ -387,7 +400,7 @@ impl<'a> Work<'a> {
         let noted = Noted::Part(&lowest, 0);
         let mut walk = TreeWalk::new(reader, noted, self.sieve, Some(self.has), self.watch);
         self.wanted_roots(&mut walk, wanted, &seen)?;
-        let (mut found, _) = walk.finish();
+        let (mut found, ..) = walk.finish();
         let shared = Shared {
             source: self.source,
             table: self.table,

@@ -35,6 +35,11 @@ const MOST_RESERVED: usize = 1 << 12;
 const MOST_NODES: usize = 1 << 18;
 /// Bytes of their names: a name may have as many as a tree.
 const MOST_NAMES: usize = 32 << 20;
+/// Trees that are met at a second path, or a third: a move brings some hundred, and trees in trees
+/// in trees have paths without end.
+const MOST_AGAIN: u32 = 1 << 16;
+/// Trees met at a path that are remembered: one that comes back after more is met again.
+const MOST_MET: usize = 64;
 /// What is held of a directory beside its name and its tree.
 const NODE_BYTES: usize = size_of::<Node>() + size_of::<(Box<[u8]>, NodeIndex)>() * 2;
 
@@ -45,8 +50,12 @@ struct Node {
     /// The tree that `former` holds.
     held: Option<ObjectId>,
     former: Former,
-    /// Boundary trees at this path that were not opened yet.
-    closed: Vec<ObjectId>,
+    /// Trees that were met here, the latest of so many.
+    met: Vec<ObjectId>,
+    meetings: usize,
+    /// Boundary trees at this path, of which so many were opened.
+    boundary: Vec<ObjectId>,
+    opened: usize,
     children: HashMap<Box<[u8]>, NodeIndex>,
 }
 
@@ -54,10 +63,16 @@ struct Node {
 pub(super) struct Paths<'m> {
     hash: HashKind,
     nodes: Vec<Node>,
+    /// So many trees may be met again at other paths; nobody minds moves when it is none.
+    again: u32,
+    /// Trees that are remembered at paths beside what `boundary` knows.
+    noted: usize,
     kept: usize,
     names: usize,
     differ: Differ,
     memory: Option<&'m Differences>,
+    /// Trees of the boundary that were met at other paths, after these had been walked.
+    pub(super) late: Vec<ObjectId>,
     /// What its opened directories hold.
     pub(super) boundary: BoundaryNames,
 }
@@ -73,13 +88,30 @@ impl<'m> Paths<'m> {
         for root in &roots {
             boundary.insert(*root, 0, ObjectKind::Tree);
         }
-        let nodes = vec![Node { closed: roots, ..Node::default() }];
-        Self { hash, nodes, kept: 0, names: 0, differ: Differ::default(), memory, boundary }
+        let nodes = vec![Node { boundary: roots, ..Node::default() }];
+        Self {
+            hash,
+            nodes,
+            again: 0,
+            noted: 0,
+            kept: 0,
+            names: 0,
+            differ: Differ::default(),
+            memory,
+            late: Vec::new(),
+            boundary,
+        }
+    }
+
+    /// Finds out what of the boundary moved elsewhere.
+    pub(super) fn minding_moves(self) -> Self {
+        Self { again: MOST_AGAIN, ..self }
     }
 
     /// What is held of all of them.
     pub(super) fn bytes(&self) -> usize {
-        self.kept + self.names + self.nodes.len() * NODE_BYTES + self.boundary.bytes()
+        let noted = self.noted * 2 * size_of::<ObjectId>();
+        self.kept + self.names + noted + self.nodes.len() * NODE_BYTES + self.boundary.bytes()
     }
 
     /// Opens the boundary's trees at this path, whose name hash with a slash behind is `prefix`:
@@ -90,8 +122,7 @@ impl<'m> Paths<'m> {
         prefix: u32,
         reader: &mut CommitReader<'_>,
     ) -> Result<(), GraphError> {
-        let Some(node) = self.nodes.get_mut(at as usize) else { return Ok(()) };
-        for tree in std::mem::take(&mut node.closed) {
+        while let Some(tree) = self.next_closed(at) {
             if let Some(known) = self.known(at, &tree) {
                 self.note_all(at, prefix, &known);
                 continue;
@@ -112,6 +143,14 @@ impl<'m> Paths<'m> {
         Ok(())
     }
 
+    /// The next boundary tree at this path that was not opened; it is now.
+    fn next_closed(&mut self, at: NodeIndex) -> Option<ObjectId> {
+        let node = self.nodes.get_mut(at as usize)?;
+        let tree = *node.boundary.get(node.opened)?;
+        node.opened += 1;
+        Some(tree)
+    }
+
     /// The entries of a tree that the one met last at its path has not; it is the last one now.
     pub(super) fn fresh(
         &mut self,
@@ -121,6 +160,7 @@ impl<'m> Paths<'m> {
     ) -> Result<Arc<[u8]>, GraphError> {
         let source = reader.source;
         let id = source.id(tree);
+        self.note_met(at, id);
         if let Some(known) = self.known(at, &id) {
             return Ok(known);
         }
@@ -160,9 +200,9 @@ impl<'m> Paths<'m> {
         self.boundary.insert(id, name_hash, ObjectKind::Tree);
         let child = self.child(at, entry.name);
         if let Some(child) = self.nodes.get_mut(child as usize)
-            && !child.closed.contains(&id)
+            && !child.boundary.contains(&id)
         {
-            child.closed.push(id);
+            child.boundary.push(id);
         }
     }
 
@@ -232,6 +272,71 @@ impl<'m> Paths<'m> {
             self.kept = 0;
         }
         outcome
+    }
+
+    fn note_met(&mut self, at: NodeIndex, tree: ObjectId) {
+        if self.again == 0 {
+            return;
+        }
+        let node = &mut self.nodes[at as usize];
+        if node.met.len() < MOST_MET {
+            node.met.push(tree);
+            self.noted += 1;
+        } else {
+            node.met[node.meetings % MOST_MET] = tree;
+        }
+        node.meetings += 1;
+    }
+
+    /// A commit's tree was met before: is it new as one?
+    pub(super) fn is_elsewhere_root(&mut self, tree: &ObjectId) -> bool {
+        self.is_elsewhere_at(ROOT, tree)
+    }
+
+    /// A directory's tree was met before: is it new here, where the boundary has something that
+    /// may hold what is in it?
+    pub(super) fn is_elsewhere(&mut self, at: NodeIndex, entry: TreeEntry<'_>) -> bool {
+        let Some(id) = ObjectId::from_bytes(entry.id) else { return false };
+        let node = self.nodes.get(at as usize);
+        let child = node.and_then(|node| node.children.get(entry.name).copied());
+        child.is_some_and(|child| self.is_elsewhere_at(child, &id))
+    }
+
+    fn is_elsewhere_at(&mut self, at: NodeIndex, tree: &ObjectId) -> bool {
+        let Some(node) = self.nodes.get(at as usize) else { return false };
+        if self.again == 0 || node.boundary.is_empty() || node.met.contains(tree) {
+            return false;
+        }
+        self.again -= 1;
+        true
+    }
+
+    /// Notes that the walk met a directory's tree that the boundary has, maybe at another path.
+    pub(super) fn note_had(&mut self, at: NodeIndex, entry: TreeEntry<'_>) {
+        if self.again == 0 {
+            return;
+        }
+        let child = self.child(at, entry.name);
+        if let Some(id) = ObjectId::from_bytes(entry.id) {
+            self.note_had_at(child, &id);
+        }
+    }
+
+    /// The same of a commit's tree.
+    pub(super) fn note_had_root(&mut self, tree: &ObjectId) {
+        self.note_had_at(ROOT, tree);
+    }
+
+    fn note_had_at(&mut self, at: NodeIndex, tree: &ObjectId) {
+        let Some(node) = self.nodes.get_mut(at as usize) else { return };
+        if self.again > 0 && !node.boundary.contains(tree) {
+            node.boundary.push(*tree);
+            self.noted += 1;
+            if !node.met.is_empty() {
+                node.opened = node.boundary.len();
+                self.late.push(*tree);
+            }
+        }
     }
 
     /// The directory `name` in another.

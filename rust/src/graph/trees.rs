@@ -4,7 +4,7 @@
 //! way: depth first without recursion, four words for each subtree that waits.
 
 use super::GraphError;
-use super::edges::{BoundaryNames, lookup_raw};
+use super::edges::lookup_raw;
 use super::name_hash;
 use super::paths::{NOWHERE, NodeIndex, Paths, ROOT};
 use super::recent::{self, Recent};
@@ -14,7 +14,7 @@ use super::sieve::Sieve;
 use super::table::CommitReader;
 use crate::allowance::Held;
 use crate::hash::{HashKind, ObjectId};
-use crate::object::{ObjectKind, TreeIter};
+use crate::object::{ObjectKind, TreeEntry, TreeIter};
 use crate::source::{ObjectNumber, SourceError};
 use crate::watch::Watch;
 
@@ -39,6 +39,8 @@ struct Visit {
     hash: u32,
     depth: u32,
     node: NodeIndex,
+    /// It was met before, at another path.
+    again: bool,
 }
 
 /// Walks trees on one thread.
@@ -109,9 +111,9 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
     }
 
     /// Gives back what it was made of.
-    pub(super) fn finish(mut self) -> (Vec<Found>, BoundaryNames) {
+    pub(super) fn finish(mut self) -> (Vec<Found>, Option<Paths<'w>>, CommitReader<'a>) {
         self.tell();
-        (self.out, self.paths.map(|paths| paths.boundary).unwrap_or_default())
+        (self.out, self.paths, self.reader)
     }
 
     /// Walks the tree of a commit.
@@ -124,14 +126,23 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             None if self.sieve.leave_missing => return Ok(()),
             None => return Err(SourceError::Missing(*id).into()),
         };
-        if self.has.is_some_and(|has| has.contains(root)) || !self.note(root, 0) {
+        if self.has.is_some_and(|has| has.contains(root)) {
             return Ok(());
         }
-        if self.paths.as_ref().is_some_and(|paths| paths.boundary.contains(id)) {
+        let new = self.note(root, 0);
+        let (node, enters) = match &mut self.paths {
+            Some(paths) if paths.boundary.contains(id) => {
+                paths.note_had_root(id);
+                return Ok(());
+            }
+            // what is a root now may have been met as a directory
+            Some(paths) => (ROOT, new || paths.is_elsewhere_root(id)),
+            None => (NOWHERE, new),
+        };
+        if !enters {
             return Ok(());
         }
-        let node = if self.paths.is_some() { ROOT } else { NOWHERE };
-        self.stack.push(Visit { tree: root, hash: 0, depth: 0, node });
+        self.stack.push(Visit { tree: root, hash: 0, depth: 0, node, again: !new });
         self.drain()
     }
 
@@ -143,7 +154,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         }
         self.out.push(Found { number: root, name_hash: 0, kind: ObjectKind::Tree });
         if self.sieve.enters(0) {
-            self.enter(&Visit { tree: root, hash: 0, depth: 0, node: NOWHERE }, 0)?;
+            self.enter(&Visit { tree: root, hash: 0, depth: 0, node: NOWHERE, again: false }, 0)?;
             self.drain()?;
         }
         Ok(())
@@ -156,7 +167,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
                 self.watch.check()?;
                 self.tell();
             }
-            if self.sieve.trees && self.is_new_output(visit.tree) {
+            if self.sieve.trees && !visit.again && self.is_new_output(visit.tree) {
                 let Visit { tree: number, hash: name_hash, .. } = visit;
                 self.out.push(Found { number, name_hash, kind: ObjectKind::Tree });
             }
@@ -206,12 +217,16 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
             if entry.mode.is_gitlink() || !is_tree && !self.sieve.blobs {
                 continue;
             }
-            if let Some(recent) = &mut self.recent
-                && recent.note(entry.id)
+            if let Some(paths) = &mut paths
+                && paths.has_boundary(entry.id)
             {
+                if is_tree {
+                    paths.note_had(visit.node, entry);
+                }
                 continue;
             }
-            if paths.as_ref().is_some_and(|paths| paths.has_boundary(entry.id)) {
+            let known = self.recent.as_mut().is_some_and(|recent| recent.note(entry.id));
+            if known && !goes_again(&mut paths, visit.node, entry) {
                 continue;
             }
             let Some(number) = lookup_raw(source, entry.id)? else {
@@ -229,7 +244,8 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
                 Noted::Depth(_, lowest) if is_tree => lowest.lower(number, below),
                 Noted::Depth(seen, _) => seen.insert(number),
             };
-            if !new {
+            let again = known || !new;
+            if again && !known && !goes_again(&mut paths, visit.node, entry) {
                 continue;
             }
             let hash = name_hash::extend(prefix, entry.name);
@@ -238,7 +254,7 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
                     Some(paths) => paths.child(visit.node, entry.name),
                     None => NOWHERE,
                 };
-                self.stack.push(Visit { tree: number, hash, depth: below, node });
+                self.stack.push(Visit { tree: number, hash, depth: below, node, again });
             } else {
                 let found = Found { number, name_hash: hash, kind: ObjectKind::Blob };
                 if self.check_kinds || self.sieve.blob_limit.is_some() {
@@ -298,6 +314,11 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         self.told = 0;
         std::mem::take(&mut self.out)
     }
+}
+
+/// Is what was met before to be met at this path as well?
+fn goes_again(paths: &mut Option<&mut Paths<'_>>, at: NodeIndex, entry: TreeEntry<'_>) -> bool {
+    entry.mode.is_tree() && paths.as_mut().is_some_and(|paths| paths.is_elsewhere(at, entry))
 }
 
 pub(super) fn missing(id: &[u8]) -> GraphError {

@@ -10,6 +10,7 @@ pub(super) mod enumerate;
 mod filters;
 mod learnt;
 pub(super) mod memory;
+mod moved;
 mod negotiation;
 pub(super) mod repo;
 mod scan;
