@@ -28,7 +28,7 @@ def replay(
 ) -> list[str]:
     """A command of the load generator."""
     words = [str(loadgen), "replay", *map(str, daemon.address), str(workload.file)]
-    return [*words, str(connections), str(count), "0", "any", "600"]
+    return [*words, str(connections), str(count), "0", "any", "600", "0"]
 
 
 def fetches(loadgen: Path, daemon: Daemon, workload: Workload, count: int) -> tuple[float, float]:

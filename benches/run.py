@@ -78,7 +78,7 @@ class Bench:
         if workload.fresh is not None or workload.requests == 1:
             return workload
         requests = max(workload.connections, round(workload.requests * self.scale))
-        return replace(workload, requests=requests)
+        return replace(workload, requests=requests, least=workload.least * min(1, self.scale))
 
     def round(self, workload: Workload, name: str, number: int, daemon: Daemon | None) -> Measured:
         """One round of one server, started for it if it is not there."""
@@ -114,7 +114,9 @@ class Bench:
         daemon.peak = daemon.memory()
         before = daemon.cpu()
         client = resource.getrusage(resource.RUSAGE_CHILDREN)
-        said = self.replay(workload, daemon, first, workload.requests, self.seconds)
+        seconds = self.seconds
+        least = min(workload.least, seconds)
+        said = self.replay(workload, daemon, first, workload.requests, seconds, least)
         client_after = resource.getrusage(resource.RUSAGE_CHILDREN)
         daemon.settle(idle)
         after = daemon.cpu()
@@ -135,13 +137,22 @@ class Bench:
         )
 
     def replay(
-        self, workload: Workload, daemon: Daemon, first: int, requests: int, seconds: int
+        self,
+        workload: Workload,
+        daemon: Daemon,
+        first: int,
+        requests: int,
+        seconds: int,
+        least: float = 0.0,
     ) -> dict[str, Any]:
-        """Runs the load generator; what it says. Lanes go to their end, however long it takes."""
+        """Runs the load generator; what it says. Lanes go to their end, however long it takes.
+
+        ``least``: seconds in which it goes on, whatever ``requests`` says.
+        """
         command = [str(self.loadgen), "replay", *map(str, daemon.address), str(workload.file)]
         order = "lanes" if workload.lanes else "any"
         command += [str(workload.connections), str(requests), str(first), order]
-        command.append(str(PATIENCE if workload.lanes else seconds))
+        command += [str(PATIENCE if workload.lanes else seconds), str(least)]
         done = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
         if done.stderr:
             print(f"{workload.row}, {daemon.name}: {done.stderr.decode().strip()}")

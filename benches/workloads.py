@@ -35,6 +35,9 @@ HAVES = 16
 REFS = (1000, 35_000)
 WARM = 8
 """Requests that are made and not timed, so that every worker of a server has seen some."""
+LEAST = 1.0
+"""Seconds of a round where the same small request is repeated. By their number alone gitserve is
+done with them in a tenth of that, and one time slice of somebody else's shows."""
 MANY = 400
 """Conversations that differ, at most."""
 SLOW_FOR_OTHERS = 120_000
@@ -61,6 +64,8 @@ class Workload:
     """Makes anew what a round writes to; given the server's name, it returns the folder served."""
     check: Callable[[Path], None] = field(default=lambda _: None)
     """Raises unless what the folder should hold after a round is there."""
+    least: float = 0.0
+    """Seconds of a round in which further requests are made, beyond their number."""
 
     @property
     def row(self) -> str:
@@ -215,7 +220,8 @@ def listing(recording: Recording, count: int, mode: str, version: int) -> Worklo
     requests = 1 if mode == COLD else max(8, min(2000, 16_000_000 // count))
     connections = 1 if mode == COLD else CONNECTIONS
     peers = peers_for(mode, version)
-    return Workload(name, mode, version, file, 1, connections, requests, peers)
+    least = 0.0 if mode == COLD else LEAST
+    return Workload(name, mode, version, file, 1, connections, requests, peers, least=least)
 
 
 def fetches(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:
@@ -284,7 +290,8 @@ def shaped(
         if mode == DIFFERENT:
             requests = max(1, min(requests, count - WARM))
         peers = peers_for(mode, version, slow=slow and "clone" in name)
-        yield Workload(name, mode, version, file, count, connections, requests, peers)
+        least = LEAST if mode == REPEATED and "fetch" in name else 0.0
+        yield Workload(name, mode, version, file, count, connections, requests, peers, least=least)
 
 
 def clones(recording: Recording, wanted: Callable[[str], bool]) -> Iterator[Workload]:

@@ -19,17 +19,24 @@ mod socket;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use conversation::Conversation;
 use measure::Plan;
 
 const USAGE: &str =
-    "usage: loadgen replay HOST PORT CONVERSATIONS CONNECTIONS REQUESTS FIRST any|lanes SECONDS
+    "usage: loadgen replay HOST PORT CONVERSATIONS CONNECTIONS REQUESTS FIRST any|lanes SECONDS LEAST
        loadgen answers HOST PORT CONVERSATIONS ANSWERS
        loadgen limit HOST PORT CONVERSATIONS ANSWERS THREADS";
 
 fn number(word: &str) -> Result<usize, String> {
     word.parse().map_err(|error| format!("{word}: {error}"))
+}
+
+fn duration(seconds: &str) -> Result<Duration, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("{seconds}: {error}");
+    let seconds: f64 = seconds.parse().map_err(|error| wrong(&error))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| wrong(&error))
 }
 
 fn address(host: &str, port: &str) -> Result<SocketAddr, String> {
@@ -52,7 +59,7 @@ fn conversations(file: &str) -> Result<Vec<Conversation>, String> {
 
 fn run(words: &[&str]) -> Result<(), String> {
     match words {
-        ["replay", host, port, file, connections, requests, first, order, seconds] => {
+        ["replay", host, port, file, connections, requests, first, order, seconds, least] => {
             let plan = Plan {
                 address: address(host, port)?,
                 conversations: conversations(file)?,
@@ -60,7 +67,8 @@ fn run(words: &[&str]) -> Result<(), String> {
                 requests: number(requests)?,
                 first: number(first)?,
                 lanes: *order == "lanes",
-                time: std::time::Duration::from_secs(number(seconds)? as u64),
+                time: duration(seconds)?,
+                least: duration(least)?,
             };
             println!("{}", measure::report(&plan));
             Ok(())

@@ -23,6 +23,10 @@ pub struct Plan {
     pub lanes: bool,
     /// After so long no further request is begun.
     pub time: Duration,
+    /// Before so long has passed there are further requests, beyond their number, but in lanes. A
+    /// fast server is done with a number that takes a slow one seconds before the processors' caches
+    /// are its own.
+    pub least: Duration,
 }
 
 /// Each connection begins so much later than the one before it. A server with a short backlog, as
@@ -35,9 +39,10 @@ type Outcomes = Vec<(usize, Result<Outcome, String>)>;
 
 /// Which requests one connection makes.
 fn requests<'a>(
-    plan: &Plan,
+    plan: &'a Plan,
     lane: usize,
     next: &'a AtomicUsize,
+    began: Instant,
 ) -> Box<dyn Iterator<Item = usize> + 'a> {
     let (connections, count) = (plan.connections, plan.requests);
     if plan.lanes {
@@ -45,7 +50,7 @@ fn requests<'a>(
     } else {
         Box::new(
             std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)))
-                .take_while(move |number| *number < count),
+                .take_while(move |number| *number < count || began.elapsed() < plan.least),
         )
     }
 }
@@ -62,7 +67,7 @@ fn run(plan: &Plan) -> (Outcomes, Duration) {
                 scope.spawn(move || {
                     std::thread::sleep(APART * u32::try_from(lane).unwrap_or(u32::MAX));
                     let mut buffer = vec![0; 1 << 18];
-                    requests(plan, lane, next)
+                    requests(plan, lane, next, began)
                         .take_while(|_| began.elapsed() < plan.time)
                         .map(|number| {
                             let at = (plan.first + number) % plan.conversations.len();
@@ -169,5 +174,26 @@ mod tests {
             answers.add(at, bytes);
         }
         assert_eq!(answers.told(), r#"{"2": 10, "7": 40}"#);
+    }
+
+    #[test]
+    fn requests_go_on_until_both_their_number_and_the_time_are_over() {
+        let plan = |lanes, least| Plan {
+            address: ([127, 0, 0, 1], 1).into(),
+            conversations: Vec::new(),
+            connections: 2,
+            requests: 5,
+            first: 0,
+            lanes,
+            time: Duration::MAX,
+            least,
+        };
+        let taken = |lanes, least| -> Vec<usize> {
+            let next = AtomicUsize::new(0);
+            requests(&plan(lanes, least), 1, &next, Instant::now()).take(9).collect()
+        };
+        assert_eq!(taken(false, Duration::ZERO), [0, 1, 2, 3, 4]);
+        assert_eq!(taken(false, Duration::MAX), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(taken(true, Duration::MAX), [1, 3]);
     }
 }
