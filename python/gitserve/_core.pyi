@@ -257,6 +257,16 @@ class RefSnapshot:
     ) -> bytes | Chunk:
         """The v2 ls-refs lines as pkt-lines, with the closing flush."""
 
+    def remembered_ls_refs(
+        self,
+        prefixes: Sequence[bytes] = ...,
+        *,
+        peel: bool = False,
+        symrefs: bool = False,
+        unborn: bool = False,
+    ) -> bytes | Chunk | None:
+        """What :meth:`ls_refs` says, where somebody has asked the same already."""
+
 @final
 class Client:
     """The other end of a conversation, for whoever works while it waits.

@@ -205,7 +205,7 @@ class _Walker:
         self._negotiation = Negotiation(
             repository.objects.snapshot(), effect.wants, effect.client_shallow, repository.shallow
         )
-        self._steps.reply(None)
+        self._steps.reply(bool(repository.shallow))
 
     def next(self) -> bytes | None:
         """The next have; None when the client has told enough.
@@ -224,7 +224,8 @@ class _Walker:
             if isinstance(effect, AddHaves):
                 self._haves = iter(effect.haves)
             elif isinstance(effect, BeginNegotiation) and self._negotiation is not None:
-                self._steps.reply(None)  # v2: the same fetch, with more haves
+                # v2: the same fetch, with more haves
+                self._steps.reply(bool(self._service.repository.shallow))
             else:
                 return None
 

@@ -227,7 +227,6 @@ def upload_config(
         manner.stateless,
         manner.advertise_only,
         symrefs,
-        bool(repository.shallow),
         options.traced,
         options.limits,
     )
@@ -253,14 +252,11 @@ class _UploadOffer:
         stateless: bool,
         advertise_only: bool,
         symrefs: tuple[tuple[bytes, bytes], ...],
-        server_shallow: bool,
         traced: bool,
         limits: Limits,
     ) -> UploadConfig:
         """All of it but the session id, which is each request's own."""
-        asked = (
-            object_format, stateless, advertise_only, symrefs, server_shallow, traced, limits
-        )  # fmt: skip
+        asked = (object_format, stateless, advertise_only, symrefs, traced, limits)
         last = self._last
         if last is not None and last[0] == asked:
             return last[1]
@@ -271,7 +267,6 @@ class _UploadOffer:
             stateless=stateless,
             advertise_only=advertise_only,
             symrefs=symrefs,
-            server_shallow=server_shallow,
             allow_filter=config.get_bool("uploadpack.allowfilter"),
             filter_rules=filter_policy(config),
             promisor_remotes=advertised_promisors(config),

@@ -108,7 +108,8 @@ class UploadService:
         self.tally = tally or Tally()
         # refs first: what they name was stored before, so the objects' snapshot has it
         self._all_refs: RefSnapshot = without(repository.refs.snapshot(), hidden)
-        self._objects: Snapshot = repository.objects.snapshot()
+        self._looked_at: Snapshot | None = None
+        """The objects, once one is asked for: a listing of refs that is remembered needs none."""
         patterns = hidden_patterns(repository.config, "uploadpack", repository.namespace)
         self.refs = self._all_refs.hidden(patterns) if patterns else self._all_refs
         """What this client may see."""
@@ -122,7 +123,15 @@ class UploadService:
         """Tells the log what was found damaged."""
         if self._begun_stream is not None:
             self._begun_stream.close()
-        self.tally.warnings += self._objects.take_warnings()
+        if self._looked_at is not None:
+            self.tally.warnings += self._looked_at.take_warnings()
+
+    @property
+    def _objects(self) -> Snapshot:
+        """As they are when the first is asked for, and from then on."""
+        if self._looked_at is None:
+            self._looked_at = self._repository.objects.snapshot()
+        return self._looked_at
 
     def agreed(self, effect: Agreed) -> None:
         """Any choice will do."""
@@ -148,16 +157,20 @@ class UploadService:
 
     def list_refs(self, effect: ListRefs) -> None:
         """v2: the refs of some prefixes."""
-        self._conversation.write(
-            self.refs.ls_refs(
+        peel, symrefs, unborn = effect.peel, effect.symrefs, effect.unborn
+        said = self.refs.remembered_ls_refs(
+            effect.prefixes, peel=peel, symrefs=symrefs, unborn=unborn
+        )
+        if said is None:
+            said = self.refs.ls_refs(
                 self._objects,
                 effect.prefixes,
-                peel=effect.peel,
-                symrefs=effect.symrefs,
-                unborn=effect.unborn,
+                peel=peel,
+                symrefs=symrefs,
+                unborn=unborn,
                 client=self._conversation.client,
             )
-        )
+        self._conversation.write(said)
 
     def resolve_refs(self, effect: ResolveRefs) -> list[bytes | None]:
         """v2: wants by name."""
@@ -232,7 +245,7 @@ class UploadService:
             )
         return ShallowUpdate(tuple(shallow), tuple(unshallow))
 
-    def begin_negotiation(self, effect: BeginNegotiation) -> None:
+    def begin_negotiation(self, effect: BeginNegotiation) -> bool:
         """Fixes what is wanted."""
         wants = [*effect.wants]
         own = self._repository.shallow
@@ -244,6 +257,7 @@ class UploadService:
             self._negotiation = Negotiation(
                 self._objects, wants, effect.boundary, own, client=client
             )
+        return bool(own)
 
     def add_haves(self, effect: AddHaves) -> Common:
         """Which of these are common, and whether that is enough now."""

@@ -65,8 +65,6 @@ class UploadConfig(Record):
     """Advertise and end: the first request over a stateless road."""
     symrefs: tuple[tuple[bytes, bytes], ...] = ()
     """(name, target) of symbolic refs to advertise in v0, which is HEAD's when it has one."""
-    server_shallow: bool = False
-    """The repository itself lacks history."""
     allow_filter: bool = False
     filter_rules: FilterRules = FilterRules()
     promisor_remotes: tuple[PromisorRemote, ...] = ()

@@ -172,7 +172,8 @@ class AddHaves(Record):
 
 
 class BeginNegotiation(Record):
-    """Fixes the wants and the client's shallow commits. Reply: ``None``."""
+    """Fixes the wants and the client's shallow commits. Reply: does the repository lack history
+    itself?"""
 
     wants: tuple[bytes, ...]
     client_shallow: tuple[bytes, ...] = ()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_READ = Read()
+
+
 class TooMuch(PeerError):
     """More than a limit allows."""
 
@@ -29,14 +32,14 @@ def read_section(
     ``first``: a run that has been read already. Raises :class:`HangupError` when the input ends in
     the middle, :class:`TooMuch` beyond a limit.
     """
-    run: Run | None = first if first is not None else (yield Read())
+    run: Run | None = first if first is not None else (yield _READ)
     if run is None:
         return None
     lines, end = run.lines, run.end
     if end is None:
         size = sum(map(len, lines))
         while end is None:
-            run = yield Read()
+            run = yield _READ
             if run is None:
                 raise HangupError("input ended in the middle of a section")
             more, end = run.lines, run.end

@@ -66,8 +66,10 @@ if TYPE_CHECKING:
 PACKFILE = b"packfile\n"
 WANTED_REFS = b"wanted-refs\n"
 
-MAX_ADVERTISEMENTS = 256
-"""Kept encoded: one for each repository that is asked for often, some 200 bytes each."""
+MAX_OFFERS = 256
+"""Kept encoded: one for each repository that is asked for often, some 500 bytes each."""
+
+_FLUSH = Flush()
 
 _HEAD_LINES = 16
 """Lines of a request's head besides server options: each capability comes once."""
@@ -76,34 +78,58 @@ _HEAD_LINES = 16
 def upload_v2(config: UploadConfig) -> Dialogue:
     """Commands until the client ends; one over a stateless road."""
     outlet = Outlet()
+    offer = _offer(config)
     try:
         if config.advertise_only or not config.stateless:
-            yield Send(advertisement(config))
-            yield Flush()
+            yield Send(offer.advertisement)
+            yield _FLUSH
             if config.advertise_only:
                 return
         client = _Client()
-        while (yield from _one_command(config, outlet, client)) and not config.stateless:
+        while (yield from _one_command(offer, outlet, client)) and not config.stateless:
             client.answered = True
     except Exception as error:
         yield from tell(error, outlet)
         raise
 
 
-_advertisements: dict[int, tuple[UploadConfig, bytes]] = {}
+class _Offer:
+    """What follows from a configuration alone."""
+
+    __slots__ = ("advertisement", "commands", "config", "most_arguments", "most_in_head", "spoken")
+
+    def __init__(self, config: UploadConfig) -> None:
+        limits = config.limits
+        self.config = config
+        self.advertisement = _advertisement(config)
+        self.commands = _commands(config)
+        self.spoken = config.object_format.encode()
+        self.most_in_head = limits.max_server_options + _HEAD_LINES
+        self.most_arguments = max(
+            limits.max_prefixes,
+            limits.max_wants + limits.max_haves + limits.max_shallow + limits.max_deepen_not,
+        )
+
+
+_offers: dict[int, _Offer] = {}
 """By the identity of configurations, which are kept for as long."""
+
+
+def _offer(config: UploadConfig) -> _Offer:
+    """Made once for each configuration."""
+    if config.session_id is not None:
+        return _Offer(config)  # no other request's
+    known = _offers.get(id(config))
+    if known is None:
+        if len(_offers) >= MAX_OFFERS:
+            _offers.clear()
+        known = _offers[id(config)] = _Offer(config)
+    return known
 
 
 def advertisement(config: UploadConfig) -> bytes:
     """Version and capabilities, in git's order. Encoded once for each configuration."""
-    if config.session_id is not None:
-        return _advertisement(config)  # no other request's
-    known = _advertisements.get(id(config))
-    if known is None:
-        if len(_advertisements) >= MAX_ADVERTISEMENTS:
-            _advertisements.clear()
-        known = _advertisements[id(config)] = config, _advertisement(config)
-    return known[1]
+    return _offer(config).advertisement
 
 
 def _advertisement(config: UploadConfig) -> bytes:
@@ -146,15 +172,11 @@ class _Client:
         """It gets what we lack elsewhere; clients say so once."""
 
 
-def _one_command(
-    config: UploadConfig, outlet: Outlet, client: _Client
-) -> Generator[Effect, Any, bool]:
+def _one_command(offer: _Offer, outlet: Outlet, client: _Client) -> Generator[Effect, Any, bool]:
     """``False`` when the client has ended."""
-    limits = config.limits
+    config, limits = offer.config, offer.config.limits
     try:
-        head = yield from read_section(
-            limits.max_server_options + _HEAD_LINES, limits.max_section_bytes
-        )
+        head = yield from read_section(offer.most_in_head, limits.max_section_bytes)
     except HangupError:
         if client.answered:
             return False  # it has what it came for; git minds no broken rest either
@@ -177,28 +199,23 @@ def _one_command(
             request.promisor_remotes, config.promisor_remotes
         )
         client.knows_promisors = bool(accepted)
-    perform = _commands(config).get(request.command)
+    perform = offer.commands.get(request.command)
     if perform is None:
         text = f"invalid command '{quoted(request.command)}'"
         raise PeerError(text, wire=f"serve: {text}".encode())
-    spoken = config.object_format.encode()
-    if request.object_format != spoken:
+    if request.object_format != offer.spoken:
         raise Malformed(
             f"mismatched object format: server {config.object_format};"
             f" client {quoted(sanitised_agent(request.object_format))}"
         )
     arguments: list[bytes] = []
     if end is Marker.DELIM:
-        most = max(
-            limits.max_prefixes,
-            limits.max_wants + limits.max_haves + limits.max_shallow + limits.max_deepen_not,
-        )
-        section = yield from read_section(most, limits.max_section_bytes)
+        section = yield from read_section(offer.most_arguments, limits.max_section_bytes)
         arguments = expect_flush(section, f"{request.command.decode()} arguments")
     elif end is not Marker.FLUSH:
         raise Malformed("expected flush or delimiter after capabilities")
     yield from perform(config, client, arguments, outlet)
-    yield Flush()
+    yield _FLUSH
     return True
 
 
@@ -245,7 +262,7 @@ def _fetch(
             raise not_our_ref(refused)
     frame = _banded if request.sideband_all else encode
 
-    yield BeginNegotiation(wants, request.shallow)
+    server_shallow: bool = yield BeginNegotiation(wants, request.shallow)
     answer: list[bytes] = []
     if request.haves:
         common: Common = yield AddHaves(request.haves)
@@ -259,8 +276,8 @@ def _fetch(
             answer.append(DELIM_PKT)
 
     update = ShallowUpdate()
-    if request.deepening.wanted or request.shallow or config.server_shallow:
-        if request.deepening.wanted or config.server_shallow:
+    if request.deepening.wanted or request.shallow or server_shallow:
+        if request.deepening.wanted or server_shallow:
             update = yield from deepen(wants, request.shallow, request.deepening)
         lines = shallow_info.format_lines(update.shallow, update.unshallow)
         answer += [frame(line) for line in (shallow_info.SECTION, *lines)]

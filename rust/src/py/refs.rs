@@ -330,8 +330,28 @@ impl RefSnapshot {
             };
             self.inner.advertisement(objects.source.as_ref(), &options).map_err(ref_error)
         })?;
+        let lines = sent(py, said.lines, said.rest)?;
+        if said.first.is_empty() && said.last.is_empty() {
+            return PyTuple::new(py, [lines]);
+        }
         let (first, last) = (PyBytes::new(py, &said.first), PyBytes::new(py, &said.last));
-        PyTuple::new(py, [first.into_any(), sent(py, said.lines, said.rest)?, last.into_any()])
+        PyTuple::new(py, [first.into_any(), lines, last.into_any()])
+    }
+
+    /// Nobody waits for what is held here, so the interpreter is not let go.
+    #[pyo3(signature = (prefixes = vec![], *, peel = false, symrefs = false, unborn = false))]
+    fn remembered_ls_refs<'py>(
+        &self,
+        py: Python<'py>,
+        prefixes: Vec<PyBackedBytes>,
+        peel: bool,
+        symrefs: bool,
+        unborn: bool,
+    ) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let prefixes: Vec<&[u8]> = prefixes.iter().map(|prefix| &**prefix).collect();
+        let options = LsRefsOptions { prefixes: &prefixes, peel, symrefs, unborn, client: None };
+        let known = self.inner.remembered_ls_refs(&options);
+        known.map(|lines| sent(py, lines, 0)).transpose()
     }
 
     #[pyo3(signature = (

@@ -27,7 +27,16 @@ pub struct AdvertiseOptions<'a> {
     pub client: Option<&'a Client>,
 }
 
+/// Bytes up to which an advertisement is remembered whole, beside its refs: it leaves in one write
+/// then. Of a longer one the pieces leave by themselves, and are few beside the writes that it takes.
+const WHOLE: usize = 1 << 20;
+
+/// Of a capability whose value is each request's own.
+const SESSION_ID: &[u8] = b"session-id=";
+
 /// An encoded advertisement in three pieces, the middle one shared by all who get it.
+///
+/// All of it is in that one where the same has been said before.
 #[derive(Debug, Clone)]
 pub struct Advertisement {
     /// The first packet, which differs from request to request.
@@ -41,6 +50,10 @@ pub struct Advertisement {
 }
 
 impl Advertisement {
+    fn whole(lines: Arc<Vec<u8>>) -> Self {
+        Self { first: Vec::new(), lines, rest: 0, last: Vec::new() }
+    }
+
     /// The bytes, in order.
     pub fn parts(&self) -> [&[u8]; 3] {
         [&self.first, &self.lines[self.rest..], &self.last]
@@ -52,6 +65,19 @@ impl Advertisement {
     }
 }
 
+impl AdvertiseOptions<'_> {
+    /// What makes the advertisement, unless that is never the same again.
+    fn question(&self) -> Option<Question> {
+        let names_session =
+            self.capabilities.windows(SESSION_ID.len()).any(|part| part == SESSION_ID);
+        (self.haves.is_empty() && !names_session).then(|| Question::Advertisement {
+            receive: self.receive,
+            capabilities: self.capabilities.to_vec(),
+            shallow: self.shallow.to_vec(),
+        })
+    }
+}
+
 impl RefSnapshot {
     /// The advertisement as pkt-lines, with its closing flush.
     pub fn advertisement(
@@ -59,7 +85,27 @@ impl RefSnapshot {
         objects: &dyn ObjectSource,
         options: &AdvertiseOptions<'_>,
     ) -> Result<Advertisement, RefError> {
-        let lines = self.advertised_lines(objects, options)?;
+        let question = options.question();
+        if let Some(known) = question.as_ref().and_then(|question| self.view.memo.get(question)) {
+            return Ok(Advertisement::whole(known));
+        }
+        let (lines, complete) = self.advertised_lines(objects, options)?;
+        let said = self.around(lines, options)?;
+        let length: usize = said.parts().iter().map(|part| part.len()).sum();
+        let Some(question) = question.filter(|_| complete && length <= WHOLE) else {
+            return Ok(said);
+        };
+        let whole = Arc::new(said.to_vec());
+        self.view.memo.put(question, &whole);
+        Ok(Advertisement::whole(whole))
+    }
+
+    /// The lines with what is told beside them.
+    pub(super) fn around(
+        &self,
+        lines: Arc<Vec<u8>>,
+        options: &AdvertiseOptions<'_>,
+    ) -> Result<Advertisement, RefError> {
         let mut last = Vec::new();
         let mut told = IdSet::default();
         for have in options.haves {
@@ -99,15 +145,16 @@ impl RefSnapshot {
         Ok(Advertisement { first, lines, rest, last })
     }
 
-    fn advertised_lines(
+    /// The packets of the refs; and whether nothing was left out because it could not be read.
+    pub(super) fn advertised_lines(
         &self,
         objects: &dyn ObjectSource,
         options: &AdvertiseOptions<'_>,
-    ) -> Result<Arc<Vec<u8>>, RefError> {
+    ) -> Result<(Arc<Vec<u8>>, bool), RefError> {
         let receive = options.receive;
-        let question = Question::Advertise { receive };
+        let question = Question::Advertised { receive };
         if let Some(known) = self.view.memo.get(&question) {
-            return Ok(known);
+            return Ok((known, true));
         }
         let mut peeler = Peeler::new(&self.core.peels, objects).of_client(options.client);
         let mut out = Vec::new();
@@ -125,7 +172,7 @@ impl RefSnapshot {
         if peeler.complete {
             self.view.memo.put(question, &lines);
         }
-        Ok(lines)
+        Ok((lines, peeler.complete))
     }
 
     fn advertise(

@@ -26,7 +26,21 @@ pub struct LsRefsOptions<'a> {
     pub client: Option<&'a Client>,
 }
 
+impl LsRefsOptions<'_> {
+    /// What makes the answer.
+    fn question(&self) -> Question {
+        let Self { peel, symrefs, unborn, .. } = *self;
+        Question::LsRefs { prefixes: disjoint(self.prefixes), peel, symrefs, unborn }
+    }
+}
+
 impl RefSnapshot {
+    /// The answer of [`RefSnapshot::ls_refs`] where somebody has asked the same: no object is needed
+    /// for it then.
+    pub fn remembered_ls_refs(&self, options: &LsRefsOptions<'_>) -> Option<Arc<Vec<u8>>> {
+        self.view.memo.get(&options.question())
+    }
+
     /// The lines as pkt-lines, with the closing flush. Shared with whoever asks the same.
     pub fn ls_refs(
         &self,
@@ -34,8 +48,7 @@ impl RefSnapshot {
         options: &LsRefsOptions<'_>,
     ) -> Result<Arc<Vec<u8>>, RefError> {
         let LsRefsOptions { peel, symrefs, unborn, .. } = *options;
-        let prefixes = disjoint(options.prefixes);
-        let question = Question::LsRefs { prefixes, peel, symrefs, unborn };
+        let question = options.question();
         if let Some(known) = self.view.memo.get(&question) {
             return Ok(known);
         }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::hash::ObjectId;
+
 /// So many different questions are remembered; clients of one kind ask the same.
 const MAX_ANSWERS: usize = 16;
 /// Answers of one view take no more than this together: one of a million refs has a place.
@@ -13,8 +15,10 @@ const MAX_QUESTION: usize = 4096;
 /// A question that has been answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Question {
-    /// A v0/v1 advertisement, for receive-pack or for upload-pack.
-    Advertise { receive: bool },
+    /// The refs of a v0/v1 advertisement, for receive-pack or for upload-pack.
+    Advertised { receive: bool },
+    /// All of it, with what it says beside the refs.
+    Advertisement { receive: bool, capabilities: Vec<u8>, shallow: Vec<ObjectId> },
     /// `ls-refs` with these prefixes (sorted, none within another).
     LsRefs { prefixes: Vec<Vec<u8>>, peel: bool, symrefs: bool, unborn: bool },
 }
@@ -22,7 +26,10 @@ pub(super) enum Question {
 impl Question {
     fn is_worth_a_place(&self) -> bool {
         match self {
-            Question::Advertise { .. } => true,
+            Question::Advertised { .. } => true,
+            Question::Advertisement { capabilities, shallow, .. } => {
+                capabilities.len() + size_of_val(&shallow[..]) <= MAX_QUESTION
+            }
             Question::LsRefs { prefixes, .. } => {
                 prefixes.iter().map(|prefix| prefix.len() + 1).sum::<usize>() <= MAX_QUESTION
             }

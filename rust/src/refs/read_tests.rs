@@ -334,6 +334,46 @@ fn capabilities_follow_the_first_nul() {
 }
 
 #[test]
+fn what_is_said_again_leaves_in_one_piece() {
+    let repo = Repo::new(HashKind::Sha1);
+    let objects = repo.objects();
+    let snapshot = store(&repo).snapshot().unwrap();
+    let shallow = [repo.id("HEAD")];
+    let options = |capabilities| AdvertiseOptions { capabilities, ..Default::default() };
+    let with_shallow = AdvertiseOptions { shallow: &shallow, ..options(b"agent=x") };
+    let pushed = AdvertiseOptions { receive: true, ..options(b"agent=x") };
+    for said in [options(b"agent=x"), with_shallow, pushed, options(b"agent=longer"), options(b"")]
+    {
+        let pieces = snapshot.around(snapshot.advertised_lines(&objects, &said).unwrap().0, &said);
+        let expected = pieces.unwrap().to_vec();
+        for _ in 0..2 {
+            let told = snapshot.advertisement(&objects, &said).unwrap();
+            assert_eq!(told.parts(), [b"", &expected[..], b""]);
+        }
+    }
+    let haves = [repo.id("HEAD:")];
+    for once in [options(b"agent=x session-id=1"), AdvertiseOptions { haves: &haves, ..pushed }] {
+        let told = snapshot.advertisement(&objects, &once).unwrap();
+        assert!(!told.first.is_empty() && !told.last.is_empty());
+    }
+}
+
+#[test]
+fn a_remembered_listing_is_the_same() {
+    let repo = Repo::new(HashKind::Sha1);
+    let objects = repo.objects();
+    let snapshot = store(&repo).snapshot().unwrap();
+    let options = LsRefsOptions { prefixes: &[b"refs/"], peel: true, ..Default::default() };
+    assert!(snapshot.remembered_ls_refs(&options).is_none());
+    let said = snapshot.ls_refs(&objects, &options).unwrap();
+    assert_eq!(snapshot.remembered_ls_refs(&options), Some(said));
+    let other = LsRefsOptions { peel: false, ..options };
+    assert!(snapshot.remembered_ls_refs(&other).is_none());
+    repo.commit("more");
+    assert!(store(&repo).snapshot().unwrap().remembered_ls_refs(&options).is_none());
+}
+
+#[test]
 fn hidden_refs_are_nowhere() {
     let repo = Repo::new(HashKind::Sha1);
     repo.git("branch secret");

@@ -20,6 +20,7 @@ from gitserve.session.effects import (
     AddHaves,
     AdvertiseRefs,
     ApplyCommands,
+    BeginNegotiation,
     CheckWants,
     Common,
     Deepen,
@@ -51,6 +52,7 @@ class World:
         self.breaks = breaks
         self.error = error
         self.has: set[bytes] = {A.encode(), B.encode()}
+        self.lacks_history = False
         self.known: set[bytes] = set()
 
     def perform(self, effect: Effect) -> Any:
@@ -66,6 +68,8 @@ class World:
                 return next((want for want in effect.wants if want not in self.has), None)
             case Deepen():
                 return ShallowUpdate((A.encode(),))
+            case BeginNegotiation():
+                return self.lacks_history
             case AddHaves():
                 return self._common(effect)
             case SendPack():
@@ -410,9 +414,11 @@ def test_sha256_ids() -> None:
 
 
 def test_a_shallow_repository_says_so_to_v2() -> None:
-    config = UploadConfig(stateless=True, server_shallow=True)
+    config = UploadConfig(stateless=True)
     data = pkts("command=fetch", ..., f"want {A}", "done", None)
-    played = play(upload_v2(config), data, World().perform)
+    world = World()
+    world.lacks_history = True
+    played = play(upload_v2(config), data, world.perform)
     assert unpkts(played.sent)[:4] == [
         b"shallow-info\n", f"shallow {A}".encode(), ..., b"packfile\n",
     ]  # fmt: skip
