@@ -10,9 +10,11 @@ use std::hash::{BuildHasherDefault, Hasher as StdHasher};
 
 use sha1::Digest as _;
 
+pub use abreast::{ABREAST, BlockSha1, update_abreast};
 pub use detecting::DetectingSha1;
 pub use many::{MAX_HEADER, Message, hash_many};
 
+mod abreast;
 mod conditions;
 mod detecting;
 mod halves;

@@ -12,6 +12,7 @@ mod producer;
 mod progress;
 mod resume;
 mod stream;
+mod trailer;
 mod worth;
 mod write;
 
@@ -139,3 +140,5 @@ mod resume_tests;
 mod stretches_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trailer_tests;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::frame::Framer;
+use super::trailer::Trailer;
 use crate::delta::DeltaIndex;
-use crate::hash::{Hasher, ObjectId};
+use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{EntryHeader, EntryKind, MAX_HEADER_LEN};
@@ -28,8 +29,8 @@ pub(super) struct PackWriter<'a, S> {
     watch: &'a Watch,
     level: i32,
     out: Framer<S>,
-    /// `None` while the bytes are those of a stored pack from the first to the last.
-    hasher: Option<Hasher>,
+    /// `None` where the bytes are those of a stored pack from the first to the last.
+    trailer: Option<Trailer>,
     offset: u64,
     entry_start: u64,
     /// The offset, for whoever watches.
@@ -73,7 +74,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             watch,
             level,
             out,
-            hasher: None,
+            trailer: None,
             offset: 0,
             entry_start: 0,
             written,
@@ -108,7 +109,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         let header = pack_header(counts.objects);
         let whole = self.stored_pack(&steps, &header);
         if whole.is_none() {
-            self.hasher = Some(Hasher::new(self.source.hash_kind()));
+            self.trailer = Some(Trailer::new(self.source.hash_kind()));
             self.out.slow();
         }
         self.put(&header)?;
@@ -149,9 +150,11 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         }
         self.begin_indexing(&Step::Run { pack: 0, start: 0, end: 0, objects: 0 });
         let known = whole.and_then(|pack| ObjectId::from_bytes(pack.trailer()));
-        let hash = self.source.hash_kind();
-        let trailer = known
-            .unwrap_or_else(|| self.hasher.take().unwrap_or_else(|| Hasher::new(hash)).finish());
+        let made = self.trailer.take().and_then(Trailer::finish);
+        let trailer = known.or(made).ok_or_else(|| SourceError::Corrupt {
+            file: "pack".to_owned(),
+            what: "has no checksum".to_owned(),
+        })?;
         self.put(trailer.as_bytes())?;
         Ok(trailer)
     }
@@ -386,10 +389,15 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         Err(SourceError::corrupt_at(pack.name(), start, what))
     }
 
-    fn copy(&mut self, pack: &Pack, start: u64, end: u64) -> Result<(), SourceError> {
+    fn copy(&mut self, pack: &Arc<Pack>, start: u64, end: u64) -> Result<(), SourceError> {
         let bytes = slice(pack, start, end)?;
+        let mut at = start as usize;
         for piece in bytes.chunks(PIECE) {
-            self.put(piece)?;
+            self.put_unhashed(piece)?;
+            if let Some(trailer) = &mut self.trailer {
+                trailer.copied(pack, at, at + piece.len());
+            }
+            at += piece.len();
             if pack.is_faulted() {
                 return Err(SourceError::corrupt_at(pack.name(), start, "the file shrank"));
             }
@@ -398,9 +406,13 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
+        if let Some(trailer) = &mut self.trailer {
+            trailer.update(bytes);
         }
+        self.put_unhashed(bytes)
+    }
+
+    fn put_unhashed(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
         if let Some(indexing) = self.indexing.as_mut().filter(|indexing| !indexing.in_run) {
             indexing.crc.update(bytes);
         }
