@@ -31,6 +31,9 @@ READS = (
     f"clone, depth 1, {DIFFERENT}",
     f"clone, no bitmap, {DIFFERENT}",
 )
+LONGEST = 60.0
+"""Seconds that one request may take git daemon. Where the size before says that it takes longer,
+it is left out, and the table shows a dash."""
 PLOTTED = 1e-3
 """Milliseconds that a tick of the kernel's clock cannot show."""
 
@@ -72,11 +75,24 @@ def point(axis: str, size: int, operation: str, rounds: Sequence[Measured]) -> P
     )
 
 
-def points(bench: Bench, axis: str, size: int, workload: Workload) -> Iterator[Point]:
+def servers_for(size: int, smaller: Sequence[Point]) -> tuple[str, ...]:
+    """Both, unless git daemon would take too long.
+
+    ``smaller``: what was measured at smaller sizes, the nearest last.
+    """
+    theirs = [one for one in smaller if one.server == GIT]
+    if theirs and theirs[-1].p50_ms * size / theirs[-1].size > LONGEST * 1000:
+        return (OURS,)
+    return GIT, OURS
+
+
+def points(
+    bench: Bench, axis: str, size: int, workload: Workload, smaller: Sequence[Point] = ()
+) -> Iterator[Point]:
     """One operation, on both servers."""
-    workload = replace(workload, peers=(GIT, OURS))
-    measured = list(bench.workload(workload))
-    for server in (GIT, OURS):
+    asked = servers_for(size, smaller)
+    measured = list(bench.workload(replace(workload, peers=asked)))
+    for server in asked:
         rounds = [one for one in measured if one.server == server]
         operation = workload.name.replace(f", {size} refs", "")
         if rounds:
@@ -95,14 +111,18 @@ def bench_on(options: argparse.Namespace, loadgen: Path, commits: int) -> Bench:
 
 def measure(options: argparse.Namespace, loadgen: Path) -> Iterator[Point]:
     """Along each axis."""
-    for commits in numbers(options.commits):
+    found: dict[str, list[Point]] = {}
+    for commits in sorted(numbers(options.commits)):
         bench = bench_on(options, loadgen, commits)
         recording = Recording(bench.found, bench.peers[GIT], bench.logs)
         for workload in reads(recording, lambda name: name in READS):
-            yield from points(bench, COMMITS, commits, workload)
+            smaller = found.setdefault(workload.name, [])
+            new = list(points(bench, COMMITS, commits, workload, smaller))
+            smaller += new
+            yield from new
         one = pushes.one_commit(recording, 10, options.scale)
-        for found in points(bench, COMMITS, commits, one):
-            yield replace(found, operation="push of one commit")
+        for pushed in points(bench, COMMITS, commits, one):
+            yield replace(pushed, operation="push of one commit")
     bench = bench_on(options, loadgen, min(numbers(options.commits)))
     recording = Recording(bench.found, bench.peers[GIT], bench.logs)
     for refs in numbers(options.refs):
@@ -143,6 +163,7 @@ def page(where: str, command: str, text: str) -> str:
 
 What a request costs as the repository and the number of clients grow: the server's CPU time and
 what a client waits, half of them longer, in milliseconds. Each size once; `growth.json` has more.
+Where there is a dash, one request would have taken git daemon more than {LONGEST:.0f} seconds.
 
     {command}
 

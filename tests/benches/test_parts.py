@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from benches import conversations
+from benches import conversations, growth
 from benches.conversations import Conversation, fetch, recorder, write
 from benches.packs import Tree, object_id
 from benches.report import Measured, Results, compare, save, table
@@ -118,6 +118,20 @@ def test_bytes_of_nothing_in_common_are_not_compared() -> None:
     ratios = Results(same).ratios("work, repeated", "gitserve")
     assert ratios is not None
     assert ratios.sent == 1.0
+
+
+def test_growth_leaves_out_what_would_take_git_daemon_minutes() -> None:
+    def point(server: str, size: int, seconds: float) -> growth.Point:
+        return growth.Point("commits", size, "clone", server, 1.0, 1.0, seconds * 1000, 1.0, 1, 0)
+
+    smaller = [point("git daemon", 10, 0.1), point("gitserve", 10, 99.0)]
+    both = ("git daemon", "gitserve")
+    assert growth.servers_for(1000, []) == both
+    assert growth.servers_for(1000, smaller) == both
+    assert growth.servers_for(10_000, smaller) == ("gitserve",)
+    smaller.append(point("git daemon", 100, 0.2))
+    assert growth.servers_for(10_000, smaller) == both
+    assert "-" in growth.table([*smaller, point("gitserve", 10_000, 1.0)]).splitlines()[1]
 
 
 def test_comparison_tells_what_has_changed() -> None:
