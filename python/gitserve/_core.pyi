@@ -83,6 +83,9 @@ class Snapshot:
     @property
     def object_format(self) -> str: ...
     def __contains__(self, key: bytes, /) -> bool: ...
+    def is_usable(self, object_id: bytes) -> bool:
+        """As ``in``, and False where that raises: a damaged or lost pack may have held it."""
+
     def header(self, object_id: bytes) -> tuple[str, int] | None:
         """Kind and size in bytes, ``None`` when the object is not here."""
 

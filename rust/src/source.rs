@@ -130,9 +130,9 @@ pub trait ObjectSource: Send + Sync {
     /// The number of the object of this name; `None` when the repository has no such object.
     fn lookup(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError>;
 
-    /// [`ObjectSource::lookup`] where what a pack that is damaged or lost may have held counts as not
-    /// there: for what a client says it has. That may be the only trace of a push that nobody was
-    /// told of, and is no reason to refuse what others hold.
+    /// [`ObjectSource::lookup`] for what a client says it has: what a pack that is damaged or lost may
+    /// have held counts as not there. That may be the trace of a push that nobody was told of,
+    /// and is no reason to refuse what others hold. Not for what is to be left out or cut off.
     fn lookup_usable(&self, id: &ObjectId) -> Result<Option<ObjectNumber>, SourceError> {
         match self.lookup(id) {
             Err(SourceError::Corrupt { .. }) => Ok(None),

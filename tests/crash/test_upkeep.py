@@ -17,10 +17,9 @@ import pytest
 
 from tests.crash import interposed, upkeeps
 from tests.crash.conftest import FULL, chosen
-from tests.crash.pushes import GIT, copy, leftovers, let_pass
+from tests.crash.pushes import copy, leftovers, let_pass
 from tests.crash.states import Disk, Picture
 from tests.crash.upkeeps import Upkeep
-from tests.support.gits import assert_sound
 
 KILLS = 4
 FAULTS = 2
@@ -184,45 +183,3 @@ def test_power_fails(
             picture.write(tmp_path / "state.git")
             do_again(upkeep, tmp_path / "state.git", library)
             interposed.remove(tmp_path / "state.git")
-
-
-def test_the_trace_of_a_lost_pack(library: Path, tmp_path: Path) -> None:
-    """An index without its pack goes after the next start of the machine, if nobody needs it."""
-    repository = tmp_path / "repository.git"
-    for words in (["init", "-q", "--bare", repository], ["config", "user.name", "a"]):
-        GIT.run(*words, cwd=tmp_path if words[0] == "init" else repository)
-    GIT.run("config", "user.email", "a@example.com", cwd=repository)
-    tree = GIT.text("mktree", cwd=repository)
-    kept, lost = (
-        GIT.text("commit-tree", "-m", name, tree, cwd=repository) for name in ("kept", "lost")
-    )
-    GIT.run("update-ref", "refs/heads/main", kept, cwd=repository)
-    pack = ["pack-objects", "-q", "objects/pack/pack"]
-    name = GIT.run(*pack, cwd=repository, stdin=f"{lost}\n".encode()).stdout.decode().strip()
-    loose = repository / "objects" / lost[:2] / lost[2:]
-    content = loose.read_bytes()
-    loose.unlink()
-    index = repository / f"objects/pack/pack-{name}.idx"
-    index.with_suffix(".pack").unlink()
-    index.with_suffix(".rev").unlink(missing_ok=True)
-    boot = int(time.time()) + 3600
-
-    def stays(*options: str, boot: int | None = boot, status: int = 0) -> bool:
-        done = interposed.maintain(repository, options, library, boot=boot)
-        assert done.status == status, done.stderr.decode()
-        assert b"pack ignored" in done.stderr or b".pack: " in done.stderr
-        return index.exists()
-
-    # somebody may be about to put it there
-    assert stays("--full", boot=None)
-    # the only trace of it, as far as this looks
-    assert stays()
-    (repository / "refs/heads/lost").write_text(f"{lost}\n")
-    assert stays("--full")
-    (repository / "refs/heads/lost").unlink()
-    trace = index.read_bytes()
-    assert not stays("--full")
-    index.write_bytes(trace)
-    loose.write_bytes(content)
-    assert not stays("--prune=never")
-    assert_sound(GIT, repository)

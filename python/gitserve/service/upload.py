@@ -432,7 +432,7 @@ def _add_in_order(negotiation: Negotiation, objects: Snapshot, haves: Iterable[b
     ready_at: int | None = None
     asked = False
     for index, have in enumerate(haves):
-        if have in objects:
+        if objects.is_usable(have):
             run.append(have)
             asked = False
             continue

@@ -91,7 +91,7 @@ fn client_boundary(
     let mut client = Vec::with_capacity(ids.len());
     for id in ids {
         pace.step()?;
-        let Some(number) = reader.source.lookup_usable(id)? else { continue };
+        let Some(number) = reader.source.lookup(id)? else { continue };
         if reader.objects().header(number)?.0 != ObjectKind::Commit {
             return Err(GraphError::InvalidShallow(*id));
         }

@@ -243,7 +243,7 @@ fn walk_commits(
     let mut pace = watch.pace();
     for id in shallow.client.iter().chain(&shallow.server).chain(&shallow.new_boundary) {
         pace.step()?;
-        if source.lookup_usable(id)?.is_some() {
+        if source.lookup(id)?.is_some() {
             walk.cut(table.number(id)?);
         }
     }

@@ -61,7 +61,7 @@ impl Negotiation {
         let mut pace = watch.pace();
         for id in shallow.client.iter().chain(&shallow.server) {
             pace.step()?;
-            if source.lookup_usable(id)?.is_some() {
+            if source.lookup(id)?.is_some() {
                 marks.set(commits.number(id)?, CUT);
             }
         }

@@ -125,7 +125,7 @@ impl Enumeration {
     ) -> Result<(), SourceError> {
         let mut asked = Vec::with_capacity(ids.len());
         for id in ids {
-            if let Some(number) = source.lookup_usable(id)? {
+            if let Some(number) = source.lookup(id)? {
                 asked.push((number, *id));
             }
         }

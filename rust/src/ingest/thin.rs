@@ -30,7 +30,7 @@ pub(super) fn find_bases(
     let mut reader = base.reader();
     let mut found = Vec::new();
     for id in children.names_waited_for() {
-        if let Some(number) = base.lookup_usable(&id)? {
+        if let Some(number) = base.lookup(&id)? {
             let (kind, _) = reader.header(number)?;
             found.push(Outside { id, kind, number });
         }

@@ -76,10 +76,8 @@ impl Run<'_> {
     fn objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let mut told = report.clone();
         let error = match self.try_objects(&mut told) {
-            Ok(has_all) => {
+            Ok(()) => {
                 *report = told;
-                let packs = self.place.objects_dir.join("pack");
-                sweep::sweep_indexes(&packs, self.source, has_all);
                 return Ok(());
             }
             Err(error) => error,
@@ -132,8 +130,7 @@ impl Run<'_> {
             .collect())
     }
 
-    /// Has everything been found that anything names? Else it was not looked for.
-    fn try_objects(&self, report: &mut Report) -> Result<bool, MaintainError> {
+    fn try_objects(&self, report: &mut Report) -> Result<(), MaintainError> {
         let chosen = self.choose(report)?;
         if chosen.packs.is_empty() && chosen.loose.is_empty() {
             self.sync_stored(&chosen)?;
@@ -143,7 +140,7 @@ impl Run<'_> {
             if self.is_asked_for(report) {
                 report.bitmaps = self.indexing().run(&[], &[], &mut report.warnings)?;
             }
-            return Ok(false);
+            return Ok(());
         }
         let mut ours = Ours::new();
         for (_, pack) in &chosen.packs {
@@ -160,7 +157,7 @@ impl Run<'_> {
         quarantine.publish()?;
         if let Some(told) = self.is_needed_now(&parts, &chosen)? {
             report.warnings.push(told);
-            return Ok(false);
+            return Ok(());
         }
         let fsync = self.options.sync.any_object();
         retire::remove_graphs(&self.place.objects_dir, expired.iter(), self.place.hash, fsync)?;
@@ -168,7 +165,7 @@ impl Run<'_> {
         let left = self.remove(&chosen, &names, &expired, report)?;
         report.pruned = expired.len() - left.len();
         quarantine.release();
-        Ok(!self.keeps_everything())
+        Ok(())
     }
 
     /// Why nothing may be removed after all.
@@ -344,15 +341,12 @@ impl Run<'_> {
         }
     }
 
-    /// Where objects may be missing, all stay.
-    fn keeps_everything(&self) -> bool {
-        self.keeps_all
-            || !self.options.full
-            || self.survey.packs.iter().any(|pack| pack.is_promised)
-    }
-
     fn partition(&self, ours: &Ours, chosen: &Chosen<'_>) -> Result<Partition, MaintainError> {
-        if self.keeps_everything() {
+        // where objects may be missing, all stay
+        let keeps_all = self.keeps_all
+            || !self.options.full
+            || self.survey.packs.iter().any(|pack| pack.is_promised);
+        if keeps_all {
             self.watch.begin(Phase::Enumerating, Some(ours.numbers.len() as u64));
             let reachable = order::as_found(&**self.source, &ours.numbers, self.watch)?;
             return Ok(Partition { reachable, ..Partition::default() });

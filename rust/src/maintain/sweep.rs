@@ -11,10 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::retire::{self, GONE};
 use crate::hash::HashKind;
-use crate::pack::{MultiPackIndex, PackIndex};
-use crate::source::ObjectSource as _;
-use crate::store::Snapshot;
-use crate::temporary;
+use crate::pack::MultiPackIndex;
 
 /// Whoever writes such files is at it for less.
 const GRACE: Duration = Duration::from_secs(60 * 60);
@@ -53,31 +50,6 @@ pub(super) fn sweep(packs: &Path, hash: HashKind, fsync: bool) {
             let _ = fs::remove_file(path);
         }
     }
-}
-
-/// Indexes without a pack from before the machine was started: the power failed while a push moved
-/// both to their places. One that names objects which are nowhere else stays, as the only trace of a
-/// pack that was lost, unless the repository `has_all` that anything in it leads to.
-pub(super) fn sweep_indexes(packs: &Path, source: &Snapshot, has_all: bool) {
-    let is_lone = |path: &Path| {
-        path.extension().is_some_and(|suffix| suffix == "idx")
-            && path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"pack-"))
-            && !path.with_extension("pack").exists()
-            && fs::symlink_metadata(path).is_ok_and(|meta| temporary::predates_boot(&meta, path))
-    };
-    let entries = fs::read_dir(packs).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()).filter(|path| is_lone(path)) {
-        if has_all || is_stored(&path, source) {
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
-/// Is all that this index names in other packs, or loose?
-fn is_stored(index: &Path, source: &Snapshot) -> bool {
-    let Ok(index) = PackIndex::open(index, source.hash_kind()) else { return false };
-    let is_there = |id| source.lookup(&id).is_ok_and(|found| found.is_some());
-    (0..index.count()).all(|position| is_there(index.id_at(position)))
 }
 
 fn is_old(path: &Path) -> bool {

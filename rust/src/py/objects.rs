@@ -126,6 +126,11 @@ impl Snapshot {
 
     fn __contains__(&self, object_id: &[u8]) -> PyResult<bool> {
         let id = self.id(object_id)?;
+        Ok(self.source.lookup(&id).map_err(source_error)?.is_some())
+    }
+
+    fn is_usable(&self, object_id: &[u8]) -> PyResult<bool> {
+        let id = self.id(object_id)?;
         Ok(self.source.lookup_usable(&id).map_err(source_error)?.is_some())
     }
 

@@ -1,6 +1,7 @@
 //! Opening the packs of a listing, each once in the process.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
@@ -46,11 +47,14 @@ pub(super) struct BrokenPack {
     index: Option<PackIndex>,
     file: String,
     what: String,
+    /// Its files may be sound: descriptors, memory or a disk failed us at that moment.
+    may_pass: bool,
     seen: [(PathBuf, Option<Stamp>); 2],
 }
 
 impl BrokenPack {
     fn new(index_path: &Path, hash: HashKind, error: SourceError) -> Self {
+        let may_pass = may_pass(&error);
         let (file, what) = match error {
             SourceError::Corrupt { file, what } => (file, what),
             SourceError::Io { file, error } => (file, error.to_string()),
@@ -61,13 +65,14 @@ impl BrokenPack {
             let stamp = Stamp::at(&path).ok().flatten();
             (path, stamp)
         });
-        Self { index: PackIndex::open(index_path, hash).ok(), file, what, seen }
+        Self { index: PackIndex::open(index_path, hash).ok(), file, what, may_pass, seen }
     }
 
     /// Are its files still those that could not be used? Somebody may have mended them, which the
     /// folder does not show.
     pub(super) fn is_still(&self) -> bool {
-        self.seen.iter().all(|(path, seen)| Stamp::at(path).ok().flatten() == *seen)
+        !self.may_pass
+            && self.seen.iter().all(|(path, seen)| Stamp::at(path).ok().flatten() == *seen)
     }
 
     /// The error to give for an object that only this pack should have had.
@@ -81,6 +86,11 @@ impl BrokenPack {
     }
 }
 
+fn may_pass(error: &SourceError) -> bool {
+    let SourceError::Io { error, .. } = error else { return false };
+    ![ErrorKind::NotFound, ErrorKind::PermissionDenied].contains(&error.kind())
+}
+
 /// The opened packs of a listing.
 #[derive(Debug, Default)]
 pub(super) struct Opened {
@@ -90,8 +100,8 @@ pub(super) struct Opened {
     pub(super) bitmap: Option<Arc<Candidate>>,
     pub(super) broken: Vec<BrokenPack>,
     pub(super) warnings: Vec<String>,
-    /// A file that was listed is gone, and counts as broken: the folder may have to be listed again.
-    pub(super) is_outdated: bool,
+    /// Indexes of those of the broken of which a file is gone: the folder may have to be listed again.
+    pub(super) gone: Vec<PathBuf>,
 }
 
 /// Opens everything.
@@ -104,7 +114,7 @@ pub(super) fn open_all(content: &Content, hash: HashKind) -> Result<Opened, Sour
                 opened.indexes.push(index_path.clone());
             }
             Err(error @ (SourceError::Corrupt { .. } | SourceError::Io { .. })) => {
-                opened.is_outdated |= is_gone(&error);
+                opened.gone.extend(is_gone(&error).then(|| index_path.clone()));
                 let broken = BrokenPack::new(index_path, hash, error);
                 opened.warnings.push(broken.warning());
                 opened.broken.push(broken);
@@ -185,5 +195,34 @@ impl Opened {
             })?);
         }
         Ok((midx, places))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = dir.path().join("pack-1.idx");
+        std::fs::write(&index, "").unwrap();
+        let io = |code| SourceError::Io {
+            file: String::new(),
+            error: std::io::Error::from_raw_os_error(code),
+        };
+        for (code, stays) in [
+            (libc::ENOENT, true),
+            (libc::EACCES, true),
+            (libc::EMFILE, false),
+            (libc::ENOMEM, false),
+            (libc::EIO, false),
+        ] {
+            assert_eq!(
+                BrokenPack::new(&index, HashKind::Sha1, io(code)).is_still(),
+                stays,
+                "{code}"
+            );
+        }
     }
 }

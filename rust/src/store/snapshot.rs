@@ -30,6 +30,8 @@ use crate::source::{BulkLookup, ObjectNumber, ObjectReader, ObjectSource, Packed
 
 /// How often folders are listed again because a listed file was gone when it was to be opened.
 const MAX_TRIES: u32 = 10;
+/// Fewer do when it is the same files each time.
+const TRIES_IF_LOST: u32 = 3;
 
 /// The objects of one moment, as one value.
 pub struct Snapshot {
@@ -66,14 +68,16 @@ struct Added {
 
 impl Snapshot {
     pub(super) fn take(shared: Arc<Shared>) -> Result<Self, SourceError> {
-        let mut tries = 0;
+        let (mut tries, mut gone) = (0, Vec::new());
         loop {
             tries += 1;
             let listing = Listing::read(&shared.objects_dir, &shared.extra)?;
             let opened = open_all(&listing.content, shared.hash)?;
-            if !opened.is_outdated || tries >= MAX_TRIES {
+            let is_lost = tries >= TRIES_IF_LOST && opened.gone == gone;
+            if opened.gone.is_empty() || is_lost || tries >= MAX_TRIES {
                 return Ok(Self::new(shared, listing, opened));
             }
+            gone = opened.gone;
         }
     }
 
