@@ -28,6 +28,11 @@ KINDS = {"history": 10_000, "trees": 50_000, "refs": 35_000, "packs": 4_000, "bl
 """And what the size is by default: commits, files, refs, commits, megabytes."""
 
 EPOCH = 1_600_000_000
+APART = 600
+"""Seconds from one commit to the next, if there is time for all of them."""
+SPAN = 90_000_000
+"""Seconds for all: what is pushed on top is younger (:mod:`benches.packs`). Were it older, git
+would walk all of the history to know that it is complete."""
 LINES = 24
 FOLDERS = 12
 BIG = 8 << 20
@@ -40,11 +45,12 @@ class Stream:
 
     rng: random.Random
     number: int = 0
+    apart: int = APART
 
     def commit(self, change: bytes, branch: str = "main", parents: tuple[int, ...] = ()) -> bytes:
         """One commit on top of the branch, or of the commits with these marks."""
         self.number += 1
-        when = EPOCH + self.number * 600
+        when = EPOCH + self.number * self.apart
         who = b"Person %d <p%d@example.org> %d +0000" % (self.number % 40, self.number % 40, when)
         out = b"commit refs/heads/%s\nmark :%d\n" % (branch.encode(), self.number)
         out += b"author %s\ncommitter %s\n" % (who, who)
@@ -68,7 +74,7 @@ def file_change(path: str, content: bytes) -> bytes:
 
 def history(seed: int, commits: int, files: int = 400) -> Iterator[bytes]:
     """A long line with side branches of one commit, as merged requests leave it."""
-    stream = Stream(random.Random(seed))
+    stream = Stream(random.Random(seed), apart=min(APART, SPAN // commits))
     rng = stream.rng
     names = [f"d{n % FOLDERS}/e{n % (FOLDERS * 5)}/f{n}.txt" for n in range(files)]
     contents = [[stream.line() for _ in range(LINES)] for _ in names]

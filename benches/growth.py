@@ -32,8 +32,8 @@ READS = (
     f"clone, no bitmap, {DIFFERENT}",
 )
 LONGEST = 60.0
-"""Seconds that one request may take git daemon. Where the size before says that it takes longer,
-it is left out, and the table shows a dash."""
+"""Seconds that one request may take git daemon. Where the two sizes before say that it takes
+longer, it is left out, and the table shows a dash."""
 PLOTTED = 1e-3
 """Milliseconds that a tick of the kernel's clock cannot show."""
 
@@ -81,9 +81,12 @@ def servers_for(size: int, smaller: Sequence[Point]) -> tuple[str, ...]:
     ``smaller``: what was measured at smaller sizes, the nearest last.
     """
     theirs = [one for one in smaller if one.server == GIT]
-    if theirs and theirs[-1].p50_ms * size / theirs[-1].size > LONGEST * 1000:
-        return (OURS,)
-    return GIT, OURS
+    if len(theirs) < 2:
+        return GIT, OURS
+    before, last = theirs[-2:]
+    slope = (last.p50_ms - before.p50_ms) / (last.size - before.size)
+    expected = last.p50_ms + slope * (size - last.size)
+    return (OURS,) if expected > LONGEST * 1000 else (GIT, OURS)
 
 
 def points(

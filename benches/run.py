@@ -27,6 +27,10 @@ from benches.workloads import COLD, DIFFERENT, Workload
 
 FORGETFUL = {known.GIT, LIMIT}
 """Each of their requests begins from nothing: it makes no difference what was asked before."""
+LEARNS = {known.OURS, known.CACHED}
+WARMING = 120
+"""Seconds for the requests that come before those that are timed. Of six million objects each
+worker's first clone takes a quarter of a minute."""
 PATIENCE = 900
 """Seconds for one round of one server; who takes longer has failed."""
 
@@ -102,7 +106,9 @@ class Bench:
         first = 0 if workload.mode == COLD else workload.warm
         useful = daemon.name not in FORGETFUL and not number
         if workload.warm and (useful or workload.fresh is not None):
-            self.replay(workload, daemon, 0, workload.warm, self.seconds)
+            # who learns from them has to have seen them all
+            seconds = WARMING if daemon.name in LEARNS else self.seconds
+            self.replay(workload, daemon, 0, workload.warm, seconds)
         if workload.mode == DIFFERENT:
             # Not even another round has made these.
             first += number * workload.requests

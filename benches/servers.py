@@ -22,6 +22,8 @@ from benches.conversations import HOST
 TICKS = os.sysconf("SC_CLK_TCK")
 START_TIMEOUT = 20.0
 SETTLE_TIMEOUT = 10.0
+QUIET_TIMEOUT = 60.0
+"""What a clone of millions of objects leaves to do in the background takes longer than that."""
 SAMPLE_EVERY = 0.02
 SAMPLE_SHARE = 25
 """Sampling waits so many times as long as it takes: at most 4 % of one processor."""
@@ -74,7 +76,7 @@ class Daemon:
         while len(self.processes()) > idle and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def quiet(self, patience: float = SETTLE_TIMEOUT) -> None:
+    def quiet(self, patience: float = QUIET_TIMEOUT) -> None:
         """Waits until it does nothing in the background either: others are measured next."""
         deadline = time.monotonic() + patience
         before = self.cpu()

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from benches import conversations, growth
+from benches import conversations, generate, growth, packs
 from benches.conversations import Conversation, fetch, recorder, write
 from benches.packs import Tree, object_id
 from benches.report import Measured, Results, compare, save, table
@@ -120,6 +120,16 @@ def test_bytes_of_nothing_in_common_are_not_compared() -> None:
     assert ratios.sent == 1.0
 
 
+def test_no_generated_commit_is_younger_than_those_pushed_on_top() -> None:
+    pushed = int(packs.WHO.split()[-2])
+    for commits in (100, 1_000_000):
+        stream = generate.history(1, commits)
+        said = next(stream) + next(stream)
+        first, second = map(int, re.findall(rb"(?m)^committer .* (\d+) \+0000$", said))
+        assert first < second
+        assert first + (commits - 1) * (second - first) < pushed
+
+
 def test_growth_leaves_out_what_would_take_git_daemon_minutes() -> None:
     def point(server: str, size: int, seconds: float) -> growth.Point:
         return growth.Point("commits", size, "clone", server, 1.0, 1.0, seconds * 1000, 1.0, 1, 0)
@@ -127,10 +137,12 @@ def test_growth_leaves_out_what_would_take_git_daemon_minutes() -> None:
     smaller = [point("git daemon", 10, 0.1), point("gitserve", 10, 99.0)]
     both = ("git daemon", "gitserve")
     assert growth.servers_for(1000, []) == both
-    assert growth.servers_for(1000, smaller) == both
-    assert growth.servers_for(10_000, smaller) == ("gitserve",)
-    smaller.append(point("git daemon", 100, 0.2))
-    assert growth.servers_for(10_000, smaller) == both
+    assert growth.servers_for(100_000, smaller) == both
+    growing = [*smaller, point("git daemon", 100, 1.0), point("gitserve", 100, 0.1)]
+    assert growth.servers_for(1000, growing) == both
+    assert growth.servers_for(10_000, growing) == ("gitserve",)
+    steady = [*smaller, point("git daemon", 100, 0.1)]
+    assert growth.servers_for(100_000, steady) == both
     assert "-" in growth.table([*smaller, point("gitserve", 10_000, 1.0)]).splitlines()[1]
 
 
