@@ -7,6 +7,7 @@
 //! others have waiting. Nobody waits for bytes that another has yet to copy.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::hash::{ABREAST, BlockSha1, HashKind, Hasher, ObjectId, update_abreast};
@@ -43,6 +44,14 @@ impl Trailer {
         }
     }
 
+    /// How much of a stored pack is to be given before it is copied.
+    pub(super) fn ahead(&self) -> usize {
+        match self {
+            Self::Sha1(member) if !member.is_alone() => WAITING * STRETCH,
+            _ => 0,
+        }
+    }
+
     /// The pack goes on with these bytes of a stored one.
     pub(super) fn copied(&mut self, pack: &Arc<Pack>, start: usize, end: usize) {
         match self {
@@ -65,7 +74,11 @@ fn bytes_of(pack: &Pack, start: usize, end: usize) -> &[u8] {
 }
 
 /// The packs that are being made and have something waiting.
-pub(super) struct Company(Mutex<Rows>);
+pub(super) struct Company {
+    rows: Mutex<Rows>,
+    /// Packs that are being made.
+    members: AtomicUsize,
+}
 
 struct Rows {
     next: u64,
@@ -98,7 +111,8 @@ impl Stretch {
 
 impl Company {
     pub(super) const fn new() -> Self {
-        Self(Mutex::new(Rows { next: 0, rows: Vec::new() }))
+        let rows = Mutex::new(Rows { next: 0, rows: Vec::new() });
+        Self { rows, members: AtomicUsize::new(0) }
     }
 
     /// How much waits of each pack.
@@ -109,7 +123,7 @@ impl Company {
 
     fn locked(&self) -> MutexGuard<'_, Rows> {
         // whoever panicked with the lock held left valid rows
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&self, hash: BlockSha1) -> u64 {
@@ -129,12 +143,10 @@ impl Company {
 
     fn wait(&self, number: u64, stretch: Stretch) {
         let mut rows = self.locked();
-        // who is alone gains nothing by waiting
-        let most = if rows.rows.len() > 1 { WAITING } else { 0 };
         if let Some(row) = rows.of(number) {
             row.waiting.push_back(stretch);
         }
-        self.shorten(rows, number, most);
+        self.shorten(rows, number, WAITING);
     }
 
     /// Hashes until this row has at most so many stretches waiting; for none, until all is hashed.
@@ -215,8 +227,14 @@ pub(super) struct Member {
 
 impl Member {
     pub(super) fn new(company: &'static Company) -> Self {
+        company.members.fetch_add(1, Ordering::Relaxed);
         let (hash, rest) = (BlockSha1::default(), [0; BlockSha1::BLOCK_LEN]);
         Self { company, number: None, hash, len: 0, rest, filled: 0, copied: None }
+    }
+
+    /// Nobody comes to hash with it.
+    fn is_alone(&self) -> bool {
+        self.company.members.load(Ordering::Relaxed) <= 1
     }
 
     pub(super) fn update(&mut self, bytes: &[u8]) {
@@ -225,6 +243,9 @@ impl Member {
     }
 
     pub(super) fn copied(&mut self, pack: &Arc<Pack>, start: usize, end: usize) {
+        if self.is_alone() {
+            return self.update(bytes_of(pack, start, end));
+        }
         let last = self.copied.take();
         let mut begin = match last {
             Some((last, begin, at))
@@ -288,6 +309,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
+        self.company.members.fetch_sub(1, Ordering::Relaxed);
         if let Some(number) = self.number.take() {
             self.company.leave(number);
         }

@@ -34,21 +34,33 @@ fn what_one_cannot_keep_waiting_all_have_hashed() {
     for member in &mut members {
         member.copied(&pack, 0, STRETCH);
     }
-    // the first was alone, and did not wait
-    assert_eq!(company.waiting(), [0, 1, 1, 1, 1, 1]);
+    assert_eq!(company.waiting(), [1; 6]);
     members[1].copied(&pack, STRETCH, WAITING * STRETCH);
-    assert_eq!(company.waiting(), [0, WAITING, 1, 1, 1, 1]);
+    assert_eq!(company.waiting(), [1, WAITING, 1, 1, 1, 1]);
     members[1].copied(&pack, WAITING * STRETCH, (WAITING + 1) * STRETCH);
-    assert_eq!(company.waiting(), [0, WAITING, 0, 0, 0, 1]);
+    assert_eq!(company.waiting(), [0, WAITING, 0, 0, 1, 1]);
     // one gives up
     drop(members.remove(2));
     let first = members.remove(1).finish();
     assert_eq!(first, sha1(&pack.data()[..(WAITING + 1) * STRETCH]));
-    assert_eq!(company.waiting(), [0, 0, 0, 0]);
+    assert_eq!(company.waiting(), [0; 4]);
     for member in members {
         assert_eq!(member.finish(), sha1(&pack.data()[..STRETCH]));
     }
     assert!(company.waiting().is_empty());
+}
+
+#[test]
+fn who_is_alone_does_not_wait() {
+    let (company, pack) = (company(), pack());
+    let (mut one, mut other) = (Member::new(company), Member::new(company));
+    one.copied(&pack, 0, 2 * STRETCH + 9);
+    other.copied(&pack, 0, STRETCH);
+    assert_eq!(company.waiting(), [2, 1]);
+    drop(other);
+    one.copied(&pack, 2 * STRETCH + 9, 5 * STRETCH);
+    assert!(company.waiting().is_empty());
+    assert_eq!(one.finish(), sha1(&pack.data()[..5 * STRETCH]));
 }
 
 #[test]

@@ -391,13 +391,16 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
 
     fn copy(&mut self, pack: &Arc<Pack>, start: u64, end: u64) -> Result<(), SourceError> {
         let bytes = slice(pack, start, end)?;
-        let mut at = start as usize;
+        let (mut at, mut hashed) = (start as usize, start as usize);
         for piece in bytes.chunks(PIECE) {
-            self.put_unhashed(piece)?;
-            if let Some(trailer) = &mut self.trailer {
-                trailer.copied(pack, at, at + piece.len());
-            }
             at += piece.len();
+            if let Some(trailer) = &mut self.trailer {
+                // before it is copied: to hash takes as long as memory needs
+                let next = (at + trailer.ahead()).min(start as usize + bytes.len()).max(hashed);
+                trailer.copied(pack, hashed, next);
+                hashed = next;
+            }
+            self.put_unhashed(piece)?;
             if pack.is_faulted() {
                 return Err(SourceError::corrupt_at(pack.name(), start, "the file shrank"));
             }
