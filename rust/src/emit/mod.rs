@@ -141,4 +141,6 @@ mod stretches_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod thin_tests;
+#[cfg(test)]
 mod trailer_tests;

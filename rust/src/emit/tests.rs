@@ -291,7 +291,7 @@ fn circles_across_packs_are_broken() {
 }
 
 /// A pack of two blobs, the second as a delta of the first.
-fn delta_pack(repo: &TestRepo, base: ObjectId, delta: ObjectId) -> Vec<u8> {
+pub(super) fn delta_pack(repo: &TestRepo, base: ObjectId, delta: ObjectId) -> Vec<u8> {
     use crate::pack::entry::{EntryHeader, EntryKind};
     let snapshot = repo.snapshot();
     let mut reader = snapshot.reader();
@@ -303,7 +303,7 @@ fn delta_pack(repo: &TestRepo, base: ObjectId, delta: ObjectId) -> Vec<u8> {
     let mut index = crate::delta::DeltaIndex::default();
     let mut made = Vec::new();
     index.build(&from);
-    assert!(index.encode(&from, &to, 100, &mut made).is_some());
+    assert!(index.encode(&from, &to, to.len(), &mut made).is_some());
     let mut pack = b"PACK\0\0\0\x02\0\0\0\x02".to_vec();
     let mut deflater = crate::zlib::Deflater::new(6);
     let start = pack.len() as u64;

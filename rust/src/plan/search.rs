@@ -38,6 +38,14 @@ const SHARES: u64 = 3;
 /// Below so many bytes to read, more threads cost more than they bring.
 const BYTES_WORTH_THREADS: u64 = 2 << 20;
 
+/// A stored delta against something that the client has is as long as this when whoever made the
+/// pack did not have the client's last version in the window.
+const LONG_THIN: u64 = 1 << 10;
+
+/// Of what the client has of one name, as far as its hash tells, so many times the window are
+/// looked at: names that end alike share it.
+const NAMESAKES: usize = 8;
+
 /// The slot of an object that is not sent.
 const EXTERNAL: u32 = u32::MAX;
 
@@ -96,7 +104,7 @@ pub(super) fn search(
     options: &PlanOptions,
     watch: &Watch,
 ) -> Result<Vec<Fresh>, SourceError> {
-    let searched = slots.all.iter().filter(|s| matches!(s.how, How::Anew | How::Stored)).count();
+    let searched = slots.all.iter().filter(|slot| may_get_delta(slot.how)).count();
     if searched == 0 {
         return Ok(Vec::new());
     }
@@ -118,6 +126,7 @@ pub(super) fn search(
         }
         same.then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
     });
+    drop_distant(&mut candidates, options.window);
     let deadline = Instant::now().checked_add(options.search_time);
     let search = Search { source, options, watch, deadline, kept: AtomicU64::new(0) };
     let mut fresh = search.run(candidates)?;
@@ -140,6 +149,36 @@ fn nothing_to_try(slots: &Slots, thin_bases: &[Found]) -> bool {
     thin_bases.is_empty()
         && slots.groups.len() == 1
         && slots.all.iter().all(|slot| slot.how != How::Anew)
+}
+
+fn may_get_delta(how: How) -> bool {
+    matches!(how, How::Anew | How::Stored | How::StoredThin)
+}
+
+/// Of what the client has of one name keeps as many as the window holds, those nearest in size to
+/// something that is sent.
+fn drop_distant(candidates: &mut Vec<Candidate>, window: usize) {
+    let mut distant = Vec::new();
+    let mut at = 0;
+    for group in candidates.chunk_by(|a, b| a.shares_name(b)) {
+        let (bases, targets) = group.split_at(group.partition_point(Candidate::is_external));
+        if bases.len() > window {
+            let away = |&nth: &usize| {
+                let apart = |target: &Candidate| target.size.abs_diff(bases[nth].size);
+                // of those as near, the newest, which come last
+                (targets.iter().map(apart).min(), Reverse(nth))
+            };
+            let mut order: Vec<usize> = (0..bases.len()).collect();
+            order.sort_by_cached_key(away);
+            distant.extend(order[window..].iter().map(|nth| at + nth));
+        }
+        at += group.len();
+    }
+    if !distant.is_empty() {
+        distant.sort_unstable();
+        let mut at = 0..;
+        candidates.retain(|_| at.next().is_none_or(|at| distant.binary_search(&at).is_err()));
+    }
 }
 
 fn candidates(
@@ -165,18 +204,22 @@ fn candidates(
                 continue;
             }
             How::Stored => slots.end_of(slot)? - slot.offset,
+            How::StoredThin if options.reuse_deltas => match slots.end_of(slot)? - slot.offset {
+                length if length >= LONG_THIN => length,
+                _ => continue,
+            },
             How::Anew => 0,
             _ => continue,
         };
         watch.check()?;
-        let (kind, size) = match stored {
-            0 => shapes.of(slot.number)?,
-            _ => shapes.of_whole(slot.number)?,
+        let (kind, size) = match slot.how {
+            How::Stored => shapes.of_whole(slot.number)?,
+            _ => shapes.of(slot.number)?,
         };
         if size < MIN_SIZE || size > max_size {
             continue;
         }
-        names.insert((kind, slot.name_hash), options.window);
+        names.insert((kind, slot.name_hash), options.window.saturating_mul(NAMESAKES));
         found.push(Candidate {
             number: slot.number,
             slot: at as u32,
@@ -194,7 +237,8 @@ fn candidates(
     for (seq, base) in thin_bases.iter().enumerate() {
         // of all that the client has, only what bears the name of something sent is of use
         let Some(room) = names.get_mut(&(base.kind, base.name_hash)) else { continue };
-        // nor would more of one name than the window holds: the first come from the newest commits
+        // nor would many more of one name than the window holds: the first come from the newest
+        // commits
         if *room == 0 || slots.of(base.number).is_some() {
             continue;
         }

@@ -229,6 +229,29 @@ fn what_the_client_has_serves_when_thin() {
     }
 }
 
+/// Names that end alike have one hash, and the window holds ten.
+#[test]
+fn of_many_namesakes_the_one_that_is_like_it_serves() {
+    let mut memory = Memory::default();
+    let mut bases = Vec::new();
+    for nth in 0..40 {
+        let mut other = versions(&mut memory, &format!("{nth}/{}", "long ".repeat(nth)), 1);
+        other[0].name_hash = name_hash(b"a.c");
+        bases.append(&mut other);
+    }
+    for like in [0, 17, 39] {
+        let mut text = memory.objects[bases[like].number as usize].2.clone();
+        text.extend_from_slice(b"one line more\n");
+        let number = memory.add(ObjectKind::Blob, text);
+        let objects = vec![Found { number, name_hash: name_hash(b"a.c"), kind: ObjectKind::Blob }];
+        let options = PlanOptions { thin: true, ofs_delta: true, ..PlanOptions::default() };
+        let plan = plan(&memory, objects.clone(), bases.clone(), &options);
+        assert_eq!(made_ids(&replay(&memory, &plan)), ids(&memory, &objects));
+        assert_eq!(plan.counts.deltas, 1, "{like}");
+        assert!(plan.made[0].deflated.len() < 100);
+    }
+}
+
 /// Side branches: each version is like one of the bases, which are not like each other. All have
 /// one name, and more come in between than the window holds.
 #[test]
