@@ -10,7 +10,7 @@ use std::hash::{BuildHasherDefault, Hasher as StdHasher};
 
 use sha1::Digest as _;
 
-pub use abreast::{ABREAST, BlockSha1, update_abreast};
+pub use abreast::{ABREAST, BlockSha1, gains_abreast, update_abreast};
 pub use detecting::DetectingSha1;
 pub use many::{MAX_HEADER, Message, hash_many};
 

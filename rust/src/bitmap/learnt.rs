@@ -22,7 +22,7 @@ use crate::source::{ObjectNumber, ObjectSource, PackedAt, SourceError};
 /// repositories of 100,000 objects, with what it takes to answer any fetch from them.
 const DEFAULT_LIMIT: usize = 256 << 20;
 /// What part of that one repository may take.
-const SHARE: usize = 4;
+const SHARE: usize = 2;
 /// An object's number, bit, name hash and kinds.
 const BYTES_AN_OBJECT: usize = 13;
 /// Orders with more places than this where it goes back are worth sorting.

@@ -4,13 +4,13 @@
 //! that cannot repeat a stored pack is its SHA-1, and one SHA-1 alone leaves the processor idle half of
 //! the time ([`update_abreast`]). So what is copied from stored packs waits, up to a bound, while
 //! other packs are being made; who has no more room for it hashes some of it, and abreast of it what
-//! others have waiting. Nobody waits for bytes that another has yet to copy.
+//! others have waiting. Nobody waits for another's client, nor, unless memory is short, for its disk.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::hash::{ABREAST, BlockSha1, HashKind, Hasher, ObjectId, update_abreast};
+use crate::hash::{ABREAST, BlockSha1, HashKind, Hasher, ObjectId, gains_abreast, update_abreast};
 use crate::store::Pack;
 
 /// Bytes that wait together, and make a change of threads worth its cost.
@@ -19,11 +19,14 @@ pub(super) const STRETCH: usize = if cfg!(test) { 1 << 10 } else { 256 << 10 };
 /// Stretches of one pack that wait. They are hashed while the processor's caches hold them.
 pub(super) const WAITING: usize = 4;
 
+/// Of memory; where pages are larger, some are looked at more than once.
+const SMALLEST_PAGE: usize = 4096;
+
 /// The checksum of one pack.
 pub(super) enum Trailer {
     /// In company.
     Sha1(Box<Member>),
-    /// By itself: repositories with SHA-256 are few.
+    /// By itself.
     Alone(Hasher),
 }
 
@@ -31,9 +34,15 @@ impl Trailer {
     pub(super) fn new(kind: HashKind) -> Self {
         static PROCESS: Company = Company::new();
         match kind {
-            HashKind::Sha1 => Self::Sha1(Box::new(Member::new(&PROCESS))),
-            HashKind::Sha256 => Self::Alone(Hasher::new(kind)),
+            HashKind::Sha1 if gains_abreast() => Self::Sha1(Box::new(Member::new(&PROCESS))),
+            // repositories with SHA-256 are few
+            _ => Self::alone(kind),
         }
+    }
+
+    /// For who has time: nobody is to wait for a thread of low priority.
+    pub(super) fn alone(kind: HashKind) -> Self {
+        Self::Alone(Hasher::new(kind))
     }
 
     /// The pack goes on with these bytes.
@@ -106,6 +115,12 @@ struct Stretch {
 impl Stretch {
     fn bytes(&self) -> &[u8] {
         bytes_of(&self.pack, self.start, self.start + STRETCH)
+    }
+
+    /// Has the disk read what is not in memory: who hashes it may be another.
+    fn load(&self) {
+        let pages = self.bytes().iter().step_by(SMALLEST_PAGE);
+        std::hint::black_box(pages.fold(0, |all, byte| all ^ byte));
     }
 }
 
@@ -265,7 +280,9 @@ impl Member {
         };
         while end - begin >= STRETCH {
             let number = *self.number.get_or_insert_with(|| self.company.join(self.hash));
-            self.company.wait(number, Stretch { pack: Arc::clone(pack), start: begin });
+            let stretch = Stretch { pack: Arc::clone(pack), start: begin };
+            stretch.load();
+            self.company.wait(number, stretch);
             self.len += STRETCH as u64;
             begin += STRETCH;
         }

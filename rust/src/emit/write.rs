@@ -8,8 +8,8 @@ use super::trailer::Trailer;
 use crate::delta::DeltaIndex;
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
-use crate::pack::PACK_HEADER_LEN;
 use crate::pack::entry::{EntryHeader, EntryKind, MAX_HEADER_LEN};
+use crate::pack::{PACK_HEADER_LEN, any_faulted};
 use crate::plan::{BaseAt, MadeEntry, PackPlan, Step};
 use crate::source::{ObjectNumber, ObjectReader, ObjectSource, SourceError};
 use crate::store::Pack;
@@ -109,7 +109,9 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         let header = pack_header(counts.objects);
         let whole = self.stored_pack(&steps, &header);
         if whole.is_none() {
-            self.trailer = Some(Trailer::new(self.source.hash_kind()));
+            let hash = self.source.hash_kind();
+            let upkeep = self.indexing.is_some();
+            self.trailer = Some(if upkeep { Trailer::alone(hash) } else { Trailer::new(hash) });
             self.out.slow();
         }
         self.put(&header)?;
@@ -151,12 +153,26 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         self.begin_indexing(&Step::Run { pack: 0, start: 0, end: 0, objects: 0 });
         let known = whole.and_then(|pack| ObjectId::from_bytes(pack.trailer()));
         let made = self.trailer.take().and_then(Trailer::finish);
+        self.check_faults(&steps)?;
         let trailer = known.or(made).ok_or_else(|| SourceError::Corrupt {
             file: "pack".to_owned(),
             what: "has no checksum".to_owned(),
         })?;
         self.put(trailer.as_bytes())?;
         Ok(trailer)
+    }
+
+    /// What waited for the checksum was read once more, behind the last look at the file.
+    fn check_faults(&self, steps: &[Step]) -> Result<(), SourceError> {
+        for step in steps.iter().filter(|_| any_faulted()) {
+            if let Step::Run { pack, start, .. } | Step::Moved { pack, offset: start, .. } = *step {
+                let pack = self.pack(pack)?;
+                if pack.is_faulted() {
+                    return Err(SourceError::corrupt_at(pack.name(), start, "the file shrank"));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn begin_indexing(&mut self, step: &Step) {

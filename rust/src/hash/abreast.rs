@@ -50,6 +50,14 @@ impl BlockSha1 {
     }
 }
 
+/// Does this CPU gain anything by it?
+pub fn gains_abreast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return x86::has_sha();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Each of the first [`ABREAST`] hashes takes its blocks, of which all are given as many; bytes
 /// behind those that all have are not taken.
 pub fn update_abreast(hashes: &mut [BlockSha1], messages: &[&[u8]]) {
