@@ -133,7 +133,9 @@ pub(super) fn mark_whole(
                 if entry.mode.is_gitlink() || recent.note(entry.id) {
                     continue;
                 }
-                let Some(number) = lookup_raw(source, entry.id)? else { continue };
+                // what is not there is sent
+                let Some(id) = ObjectId::from_bytes(entry.id) else { continue };
+                let Some(number) = source.lookup_usable(&id)? else { continue };
                 let hash = name_hash::extend(hash, entry.name);
                 if !entry.mode.is_tree() {
                     note(number, hash, ObjectKind::Blob);

@@ -373,7 +373,7 @@ impl<'a> Work<'a> {
         // what was met before its place in the boundary was opened, and what is in it
         let (names, mut whole) = (paths.boundary, Vec::new());
         for tree in paths.late {
-            whole.extend(self.source.lookup(&tree)?);
+            whole.extend(self.source.lookup_usable(&tree)?);
         }
         found.retain(|found| {
             let is_had = names.contains(&self.source.id(found.number));

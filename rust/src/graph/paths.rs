@@ -38,6 +38,10 @@ const MOST_NAMES: usize = 32 << 20;
 /// Trees that are met at a second path, or a third: a move brings some hundred, and trees in trees
 /// in trees have paths without end.
 const MOST_AGAIN: u32 = 1 << 16;
+/// Bytes of such trees; what is moved has some hundred KB of them.
+const MOST_BYTES_AGAIN: u64 = 64 << 20;
+/// Trees of the boundary at one path: those of so many commits, which a hostile tree may well exceed.
+const MOST_CLOSED: usize = 1 << 12;
 /// Trees met at a path that are remembered: one that comes back after more is met again.
 const MOST_MET: usize = 64;
 /// What is held of a directory beside its name and its tree.
@@ -65,6 +69,8 @@ pub(super) struct Paths<'m> {
     nodes: Vec<Node>,
     /// So many trees may be met again at other paths; nobody minds moves when it is none.
     again: u32,
+    /// With so many bytes.
+    bytes_again: u64,
     /// Trees that are remembered at paths beside what `boundary` knows.
     noted: usize,
     kept: usize,
@@ -93,6 +99,7 @@ impl<'m> Paths<'m> {
             hash,
             nodes,
             again: 0,
+            bytes_again: MOST_BYTES_AGAIN,
             noted: 0,
             kept: 0,
             names: 0,
@@ -200,6 +207,7 @@ impl<'m> Paths<'m> {
         self.boundary.insert(id, name_hash, ObjectKind::Tree);
         let child = self.child(at, entry.name);
         if let Some(child) = self.nodes.get_mut(child as usize)
+            && child.boundary.len() < MOST_CLOSED
             && !child.boundary.contains(&id)
         {
             child.boundary.push(id);
@@ -311,6 +319,15 @@ impl<'m> Paths<'m> {
         true
     }
 
+    /// Is a tree of so many bytes to be met again, or is it enough? Then more is sent.
+    pub(super) fn affords(&mut self, bytes: u64) -> bool {
+        self.bytes_again = self.bytes_again.saturating_sub(bytes);
+        if self.bytes_again == 0 {
+            self.again = 0;
+        }
+        self.bytes_again > 0
+    }
+
     /// Notes that the walk met a directory's tree that the boundary has, maybe at another path.
     pub(super) fn note_had(&mut self, at: NodeIndex, entry: TreeEntry<'_>) {
         if self.again == 0 {
@@ -329,7 +346,8 @@ impl<'m> Paths<'m> {
 
     fn note_had_at(&mut self, at: NodeIndex, tree: &ObjectId) {
         let Some(node) = self.nodes.get_mut(at as usize) else { return };
-        if self.again > 0 && !node.boundary.contains(tree) {
+        let has_room = self.again > 0 && node.boundary.len() < MOST_CLOSED;
+        if has_room && !node.boundary.contains(tree) {
             node.boundary.push(*tree);
             self.noted += 1;
             if !node.met.is_empty() {

@@ -160,12 +160,20 @@ impl<'w, 'a> TreeWalk<'w, 'a> {
         Ok(())
     }
 
+    fn affords(&mut self, tree: ObjectNumber) -> Result<bool, GraphError> {
+        let Some(paths) = &mut self.paths else { return Ok(true) };
+        Ok(paths.affords(self.reader.objects().header(tree)?.1))
+    }
+
     fn drain(&mut self) -> Result<(), GraphError> {
         while let Some(visit) = self.stack.pop() {
             self.steps += 1;
             if self.steps.is_multiple_of(CHECK_EVERY) {
                 self.watch.check()?;
                 self.tell();
+            }
+            if visit.again && !self.affords(visit.tree)? {
+                continue;
             }
             if self.sieve.trees && !visit.again && self.is_new_output(visit.tree) {
                 let Visit { tree: number, hash: name_hash, .. } = visit;

@@ -32,7 +32,7 @@ pub struct AdvertiseOptions<'a> {
 const WHOLE: usize = 1 << 20;
 
 /// Of a capability whose value is each request's own.
-const SESSION_ID: &[u8] = b"session-id=";
+const OF_ONE_REQUEST: [&[u8]; 2] = [b"session-id=", b"push-cert="];
 
 /// An encoded advertisement in three pieces, the middle one shared by all who get it.
 ///
@@ -68,9 +68,9 @@ impl Advertisement {
 impl AdvertiseOptions<'_> {
     /// What makes the advertisement, unless that is never the same again.
     fn question(&self) -> Option<Question> {
-        let names_session =
-            self.capabilities.windows(SESSION_ID.len()).any(|part| part == SESSION_ID);
-        (self.haves.is_empty() && !names_session).then(|| Question::Advertisement {
+        let has = |part: &&[u8]| self.capabilities.windows(part.len()).any(|found| found == *part);
+        let is_own = OF_ONE_REQUEST.iter().any(has);
+        (self.haves.is_empty() && !is_own).then(|| Question::Advertisement {
             receive: self.receive,
             capabilities: self.capabilities.to_vec(),
             shallow: self.shallow.to_vec(),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use super::bitmaps::Candidate;
 use super::scan::Content;
@@ -12,6 +13,9 @@ use crate::hash::{HashKind, ObjectId};
 use crate::pack::{FileIdentity, MultiPackIndex, Pack, PackIndex, is_gone};
 use crate::source::SourceError;
 use crate::stamps::Stamp;
+
+/// What may have passed is tried again after so long.
+const REST: Duration = Duration::from_secs(2);
 
 /// Open packs by path and identity: forks that borrow from one folder share its mappings and
 /// the tables built over them.
@@ -47,14 +51,14 @@ pub(super) struct BrokenPack {
     index: Option<PackIndex>,
     file: String,
     what: String,
-    /// Its files may be sound: descriptors, memory or a disk failed us at that moment.
-    may_pass: bool,
+    /// Until when not to try again. Its files may be sound: descriptors, memory or a disk failed us.
+    rests_until: Option<Instant>,
     seen: [(PathBuf, Option<Stamp>); 2],
 }
 
 impl BrokenPack {
     fn new(index_path: &Path, hash: HashKind, error: SourceError) -> Self {
-        let may_pass = may_pass(&error);
+        let rests_until = may_pass(&error).then(|| Instant::now() + REST);
         let (file, what) = match error {
             SourceError::Corrupt { file, what } => (file, what),
             SourceError::Io { file, error } => (file, error.to_string()),
@@ -65,13 +69,17 @@ impl BrokenPack {
             let stamp = Stamp::at(&path).ok().flatten();
             (path, stamp)
         });
-        Self { index: PackIndex::open(index_path, hash).ok(), file, what, may_pass, seen }
+        Self { index: PackIndex::open(index_path, hash).ok(), file, what, rests_until, seen }
     }
 
     /// Are its files still those that could not be used? Somebody may have mended them, which the
     /// folder does not show.
     pub(super) fn is_still(&self) -> bool {
-        !self.may_pass
+        self.is_still_at(Instant::now())
+    }
+
+    fn is_still_at(&self, now: Instant) -> bool {
+        self.rests_until.is_none_or(|until| now < until)
             && self.seen.iter().all(|(path, seen)| Stamp::at(path).ok().flatten() == *seen)
     }
 
@@ -218,11 +226,9 @@ mod tests {
             (libc::ENOMEM, false),
             (libc::EIO, false),
         ] {
-            assert_eq!(
-                BrokenPack::new(&index, HashKind::Sha1, io(code)).is_still(),
-                stays,
-                "{code}"
-            );
+            let broken = BrokenPack::new(&index, HashKind::Sha1, io(code));
+            assert!(broken.is_still());
+            assert_eq!(broken.is_still_at(Instant::now() + REST), stays, "{code}");
         }
     }
 }

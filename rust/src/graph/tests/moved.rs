@@ -1,6 +1,7 @@
 //! Files and directories that move, are copied or come back: nothing goes out that git would not
 //! send in the same situation, though only the directories that changed are opened.
 
+use super::super::paths::Paths;
 use super::enumerate::{SMALL, request, run, set};
 use super::repo::{Dice, TestRepo, hex, orderly_history};
 use crate::hash::{HashKind, ObjectId};
@@ -127,4 +128,13 @@ fn where_clocks_are_right_nothing_is_sent_that_git_does_not_send() {
         let git = repo.packed(&[], &(hex(&wants) + &nots));
         assert!(ours.is_subset(&git), "{wants:?} {haves:?}: {:?}", ours.difference(&git));
     }
+}
+
+#[test]
+fn trees_are_met_again_up_to_a_bound() {
+    let mut paths = Paths::new(HashKind::Sha1, Vec::new(), None).minding_moves();
+    let size = 8 << 20;
+    let met = (0..100).take_while(|_| paths.affords(size)).count();
+    assert_eq!(met, 7, "64 MB");
+    assert!(!paths.affords(0));
 }
