@@ -11,8 +11,8 @@ from tests.support.gits import Git, assert_sound, object_ids
 from tests.support.repositories import feed_history
 
 
-def lose_push(git: Git, clone: Path, repository: Path) -> Path:
-    """A commit in ``clone`` that ``repository`` had, of which only the index is left: its path."""
+def lose_push(git: Git, clone: Path, repository: Path) -> None:
+    """Makes a commit in ``clone`` of whose pack ``repository`` has only the index left."""
     git.run("commit", "--allow-empty", "-q", "-m", "lost", cwd=clone)
     packs = repository / "objects/pack"
     before = set(packs.glob("*.idx"))
@@ -22,7 +22,6 @@ def lose_push(git: Git, clone: Path, repository: Path) -> Path:
     (index,) = set(packs.glob("*.idx")) - before
     for suffix in (".pack", ".rev"):
         index.with_suffix(suffix).unlink(missing_ok=True)
-    return index
 
 
 def test_whoever_pushed_fetches_and_pushes_again(

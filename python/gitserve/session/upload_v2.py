@@ -127,12 +127,8 @@ def _offer(config: UploadConfig) -> _Offer:
     return known
 
 
-def advertisement(config: UploadConfig) -> bytes:
-    """Version and capabilities, in git's order. Encoded once for each configuration."""
-    return _offer(config).advertisement
-
-
 def _advertisement(config: UploadConfig) -> bytes:
+    """Version and capabilities, in git's order."""
     features = b"shallow wait-for-done"
     if config.allow_filter:
         features += b" filter"

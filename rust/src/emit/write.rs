@@ -164,7 +164,10 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
 
     /// What waited for the checksum was read once more, behind the last look at the file.
     fn check_faults(&self, steps: &[Step]) -> Result<(), SourceError> {
-        for step in steps.iter().filter(|_| any_faulted()) {
+        if !any_faulted() {
+            return Ok(());
+        }
+        for step in steps {
             if let Step::Run { pack, start, .. } | Step::Moved { pack, offset: start, .. } = *step {
                 let pack = self.pack(pack)?;
                 if pack.is_faulted() {

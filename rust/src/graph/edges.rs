@@ -3,8 +3,8 @@
 //! Two ways lead to it. For a small request only the directories that the new commits touch are
 //! opened ([`super::paths`]), and what is in them is known by name ([`BoundaryNames`]); so the
 //! cost follows the change and not the size of the repository, and what moved out of a directory
-//! where nothing else changed may be sent again, as by git's sparse algorithm. For a large request everything in
-//! the boundary trees is marked first ([`mark_whole`]).
+//! where nothing else changed may be sent again, as by git's sparse algorithm. For a large request
+//! everything in the boundary trees is marked first ([`mark_whole`]).
 
 use super::GraphError;
 use super::index::IdIndex;
