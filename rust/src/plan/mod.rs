@@ -9,10 +9,11 @@
 //!
 //! The stages, a file each: [`slots`] finds where every object lies, [`reuse`] which stored deltas
 //! can be sent as they are, [`search`] makes deltas for the rest (or takes those that [`recall`]
-//! knows), [`order`] puts bases before
+//! knows, of each other and of [`bases`] that are elsewhere), [`order`] puts bases before
 //! what is made of them and joins neighbours to runs. [`whole`] goes before them all, and
 //! [`stretches`] takes what bitmaps name out of their way.
 
+mod bases;
 mod order;
 mod recall;
 mod reuse;
@@ -25,11 +26,15 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::bases::Bases;
 use self::stretches::Stretches;
 use crate::graph::{ClientHas, Enumeration, Found};
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectSource, SourceError};
 use crate::watch::{Phase, Watch};
+
+/// Memory of each object that bitmaps named and that is looked at by itself: slots, candidates, steps.
+const BYTES_EACH: u64 = 250;
 
 /// Why no plan could be made.
 #[derive(Debug, thiserror::Error)]
@@ -216,7 +221,7 @@ impl PackPlan {
         let count = u32::try_from(total).ok().filter(|&n| n < u32::MAX);
         let count = count.ok_or(PlanError::TooMany(total))?;
         watch.begin(Phase::Counting, Some(u64::from(count)));
-        let mut stretches = None;
+        let (mut stretches, walked) = (None, objects.len());
         if let Some(stored) = stored {
             if options.ofs_delta
                 && options.reuse_packs
@@ -226,19 +231,22 @@ impl PackPlan {
                 return Ok(plan);
             }
             if options.takes_stretches() {
-                stretches = Some(Stretches::take(source, &stored, &mut objects, watch)?);
+                stretches = Stretches::take(source, &stored, &mut objects, watch)?;
             } else {
                 objects.extend(stored.found_from(0));
             }
         }
-        let rest = Rest { source, objects, client_has: &client_has, preferred_bases };
-        match stretches {
-            Some(stretches) if !stretches.is_empty() => {
-                let rest = rest.plan(Some(&stretches), options, watch)?;
-                Ok(stretches.followed_by(source, rest))
-            }
-            _ => rest.plan(None, options, watch),
+        if let Some(turn) = watch.turn() {
+            // what is copied in stretches needs none of it
+            turn.needs_more((objects.len() - walked) as u64 * BYTES_EACH);
         }
+        let clients = if options.thin { preferred_bases } else { Vec::new() };
+        let bases = Bases { clients, ..Bases::default() };
+        let mut rest = Rest { source, objects, client_has: &client_has, bases };
+        let Some(stretches) = stretches else { return rest.plan(None, options, watch) };
+        rest.bases.before = stretches.bases_of(source, &rest.objects, watch)?;
+        let rest = rest.plan(Some(&stretches), options, watch)?;
+        Ok(stretches.followed_by(source, rest))
     }
 }
 
@@ -255,7 +263,7 @@ struct Rest<'a> {
     source: &'a dyn ObjectSource,
     objects: Vec<Found>,
     client_has: &'a ClientHas,
-    preferred_bases: Vec<Found>,
+    bases: Bases,
 }
 
 impl Rest<'_> {
@@ -265,7 +273,7 @@ impl Rest<'_> {
         options: &PlanOptions,
         watch: &Watch,
     ) -> Result<PackPlan, PlanError> {
-        let Self { source, objects, client_has, preferred_bases } = self;
+        let Self { source, objects, client_has, bases } = self;
         // what the client has cannot shorten a pack in which nothing is compressed anew
         if stretches.is_none()
             && options.ofs_delta
@@ -282,8 +290,7 @@ impl Rest<'_> {
         } else {
             reuse::give_up_deltas(&mut slots)?;
         }
-        let thin_bases = if options.thin { preferred_bases } else { Vec::new() };
-        let fresh = search::search(&mut slots, source, &thin_bases, options, watch)?;
+        let fresh = search::search(&mut slots, source, &bases, options, watch)?;
         watch.end();
         order::arrange(&slots, fresh, options)
     }

@@ -1,17 +1,18 @@
 //! New deltas for objects that have none that could be sent.
 //!
 //! Candidates of one kind and name lie side by side, the largest first (`pack-heuristics`), and
-//! each is tried against the few before it. Objects that only the client has take part as bases
-//! when it takes thin packs. What is read here and has to be compressed anyway is compressed here,
-//! on all threads, as far as the memory for keeping it goes.
+//! each is tried against the few before it. [`Bases`], which are not searched for deltas themselves,
+//! take part. What is read here and has to be compressed anyway is compressed here, on all threads, as
+//! far as the memory for keeping it goes.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::PlanOptions;
+use super::bases::{self, Bases};
 use super::recall::{Recall, Shapes};
 use super::reuse::Chains;
 use super::slots::{How, Slots, UNPACKED};
@@ -42,12 +43,10 @@ const BYTES_WORTH_THREADS: u64 = 2 << 20;
 /// pack did not have the client's last version in the window.
 const LONG_THIN: u64 = 1 << 10;
 
-/// Of what the client has of one name, as far as its hash tells, so many times the window are
-/// looked at: names that end alike share it.
-const NAMESAKES: usize = 8;
-
-/// The slot of an object that is not sent.
+/// The slot of an object that has none, and stays in the window as long as its name.
 const EXTERNAL: u32 = u32::MAX;
+/// The slot of one that has none, and leaves the window as others do.
+const PASSING: u32 = u32::MAX - 1;
 
 /// An object that may get a delta, or be the base of one.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +55,7 @@ pub(super) struct Candidate {
     slot: u32,
     pub size: u64,
     pub name_hash: u32,
-    seq: u32,
+    pub(super) seq: u32,
     /// Its pack, or [`UNPACKED`].
     pub pack: u32,
     /// The length of its entry when it is stored whole, else 0.
@@ -66,12 +65,37 @@ pub(super) struct Candidate {
     pub depth: u16,
     /// The longest chain of reused deltas that hangs on it.
     pub below: u16,
+    /// It comes where an object of this size would.
+    place: u64,
 }
 
 impl Candidate {
-    /// The client has it and it is not sent.
+    /// One of [`Bases`].
+    pub(super) fn base(base: &Found, seq: u32, size: u64, pack: u32) -> Self {
+        let &Found { number, name_hash, kind } = base;
+        let (slot, place) = (EXTERNAL, size);
+        let (stored, depth, below) = (0, 0, 0);
+        Self { number, slot, size, name_hash, seq, pack, stored, kind, depth, below, place }
+    }
+
+    /// From now on it comes where an object of this size would, and does not stay.
+    pub(super) fn passes_at(&mut self, place: u64) {
+        (self.slot, self.place) = (PASSING, place);
+    }
+
+    /// It only serves as base, of all that is sent of its name.
     pub(super) fn is_external(&self) -> bool {
         self.slot == EXTERNAL
+    }
+
+    /// Only the client has it.
+    pub(super) fn is_clients(&self) -> bool {
+        self.is_external() && self.pack == UNPACKED
+    }
+
+    /// It is to be sent, so a base is looked for.
+    pub(super) fn is_target(&self) -> bool {
+        self.slot < PASSING
     }
 
     /// Are both found at paths of the same name?
@@ -100,7 +124,7 @@ pub(super) struct Fresh {
 pub(super) fn search(
     slots: &mut Slots,
     source: &dyn ObjectSource,
-    thin_bases: &[Found],
+    bases: &Bases,
     options: &PlanOptions,
     watch: &Watch,
 ) -> Result<Vec<Fresh>, SourceError> {
@@ -109,24 +133,24 @@ pub(super) fn search(
         return Ok(Vec::new());
     }
     watch.begin(Phase::Compressing, Some(searched as u64));
-    if options.reuse_deltas && nothing_to_try(slots, thin_bases) {
+    if options.reuse_deltas && nothing_to_try(slots, bases) {
         watch.add(searched as u64);
         return Ok(Vec::new());
     }
-    let mut candidates = candidates(slots, source, thin_bases, options, watch)?;
-    let targets = candidates.iter().filter(|c| !c.is_external()).count();
+    let mut candidates = candidates(slots, source, options, watch)?;
+    let targets = candidates.len();
     watch.add((searched - targets) as u64);
+    bases.join(&mut candidates, slots, source, options, watch)?;
     candidates.sort_unstable_by(|a, b| {
         let key = |c: &Candidate| (c.kind, Reverse(c.name_hash), !c.is_external());
         let same = key(a).cmp(&key(b));
         if a.is_external() && b.is_external() {
-            // the one that enters the window last is tried first: of what the client has, the
-            // newest is mostly the best
+            // the one that enters the window last is tried first, and the newest is mostly the best
             return same.then(b.seq.cmp(&a.seq));
         }
-        same.then(b.size.cmp(&a.size)).then(a.seq.cmp(&b.seq))
+        same.then(b.place.cmp(&a.place)).then(a.seq.cmp(&b.seq))
     });
-    drop_distant(&mut candidates, options.window);
+    bases::drop_distant(&mut candidates, options.window);
     let deadline = Instant::now().checked_add(options.search_time);
     let search = Search { source, options, watch, deadline, kept: AtomicU64::new(0) };
     let mut fresh = search.run(candidates)?;
@@ -145,8 +169,8 @@ pub(super) fn search(
 }
 
 /// Everything lies compressed in a single pack, and nothing else could be a base.
-fn nothing_to_try(slots: &Slots, thin_bases: &[Found]) -> bool {
-    thin_bases.is_empty()
+fn nothing_to_try(slots: &Slots, bases: &Bases) -> bool {
+    bases.is_empty()
         && slots.groups.len() == 1
         && slots.all.iter().all(|slot| slot.how != How::Anew)
 }
@@ -155,45 +179,16 @@ fn may_get_delta(how: How) -> bool {
     matches!(how, How::Anew | How::Stored | How::StoredThin)
 }
 
-/// Of what the client has of one name keeps as many as the window holds, those nearest in size to
-/// something that is sent.
-fn drop_distant(candidates: &mut Vec<Candidate>, window: usize) {
-    let mut distant = Vec::new();
-    let mut at = 0;
-    for group in candidates.chunk_by(|a, b| a.shares_name(b)) {
-        let (bases, targets) = group.split_at(group.partition_point(Candidate::is_external));
-        if bases.len() > window {
-            let away = |&nth: &usize| {
-                let apart = |target: &Candidate| target.size.abs_diff(bases[nth].size);
-                // of those as near, the newest, which come last
-                (targets.iter().map(apart).min(), Reverse(nth))
-            };
-            let mut order: Vec<usize> = (0..bases.len()).collect();
-            order.sort_by_cached_key(away);
-            distant.extend(order[window..].iter().map(|nth| at + nth));
-        }
-        at += group.len();
-    }
-    if !distant.is_empty() {
-        distant.sort_unstable();
-        let mut at = 0..;
-        candidates.retain(|_| at.next().is_none_or(|at| distant.binary_search(&at).is_err()));
-    }
-}
-
 fn candidates(
     slots: &Slots,
     source: &dyn ObjectSource,
-    thin_bases: &[Found],
     options: &PlanOptions,
     watch: &Watch,
 ) -> Result<Vec<Candidate>, SourceError> {
     let chains = Chains::of(&slots.all);
-    let max_size = options.big_file_threshold.min(options.search_memory / SHARES);
+    let sizes = sizes(options);
     let mut shapes = Shapes::new(source, options.remember);
     let mut found = Vec::new();
-    // how many bases each name may still have
-    let mut names = HashMap::new();
     for (at, slot) in slots.all.iter().enumerate() {
         let stored = match slot.how {
             // of a thousand commits that lie whole in a pack, one has another that is like it
@@ -216,10 +211,9 @@ fn candidates(
             How::Stored => shapes.of_whole(slot.number)?,
             _ => shapes.of(slot.number)?,
         };
-        if size < MIN_SIZE || size > max_size {
+        if !sizes.contains(&size) {
             continue;
         }
-        names.insert((kind, slot.name_hash), options.window.saturating_mul(NAMESAKES));
         found.push(Candidate {
             number: slot.number,
             slot: at as u32,
@@ -232,36 +226,15 @@ fn candidates(
             kind,
             depth: chains.depth[at],
             below: chains.below[at],
-        });
-    }
-    for (seq, base) in thin_bases.iter().enumerate() {
-        // of all that the client has, only what bears the name of something sent is of use
-        let Some(room) = names.get_mut(&(base.kind, base.name_hash)) else { continue };
-        // nor would many more of one name than the window holds: the first come from the newest
-        // commits
-        if *room == 0 || slots.of(base.number).is_some() {
-            continue;
-        }
-        *room -= 1;
-        watch.check()?;
-        let (kind, size) = shapes.of(base.number)?;
-        if size < MIN_SIZE || size > max_size {
-            continue;
-        }
-        found.push(Candidate {
-            number: base.number,
-            slot: EXTERNAL,
-            size,
-            name_hash: base.name_hash,
-            seq: seq as u32,
-            pack: UNPACKED,
-            stored: 0,
-            kind,
-            depth: 0,
-            below: 0,
+            place: size,
         });
     }
     Ok(found)
+}
+
+/// Sizes of objects that take part.
+pub(super) fn sizes(options: &PlanOptions) -> RangeInclusive<u64> {
+    MIN_SIZE..=options.big_file_threshold.min(options.search_memory / SHARES)
 }
 
 struct Search<'a> {
@@ -340,7 +313,7 @@ impl<'a> Search<'a> {
             window.clear();
             for candidate in *segment {
                 self.watch.check()?;
-                if candidate.is_external() {
+                if !candidate.is_target() {
                     window.skip(candidate);
                     continue;
                 }

@@ -32,7 +32,7 @@ pub(super) enum How {
     StoredThin,
     /// A new delta of the object in slot `base`.
     NewDelta,
-    /// A new delta of object number `base`, which the client has.
+    /// A new delta of object number `base`, which has no slot.
     NewThin,
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Match {
     made: bool,
 }
 
-/// The window of one thread: the last few objects, and what the client has of the same name.
+/// The window of one thread: the last few objects, and those of the same name that are not searched.
 pub(super) struct Window<'c, 's> {
     held: VecDeque<Held<'c>>,
     source: &'s dyn ObjectSource,
@@ -119,7 +119,7 @@ impl<'c, 's> Window<'c, 's> {
         let mut places = 0..self.held.len();
         while let Some(place) = places.next().filter(|&place| place < self.held.len()) {
             let base = &self.held[place];
-            let (depth, is_external) = (base.depth + 1, base.candidate.is_external());
+            let (depth, is_clients) = (base.depth + 1, base.candidate.is_clients());
             if depth + u32::from(target.below) > self.max_depth
                 || !plausible(base.candidate, target, limit)
                 || !self.thorough && best.is_some() && !base.candidate.shares_name(target)
@@ -139,7 +139,7 @@ impl<'c, 's> Window<'c, 's> {
             limit = weight.saturating_sub(1);
             limit_depth = depth;
             best = Some(Match { place, depth, made });
-            let part = if is_external { ENOUGH_PART_KNOWN } else { ENOUGH_PART };
+            let part = if is_clients { ENOUGH_PART_KNOWN } else { ENOUGH_PART };
             if !self.thorough && weight <= ENOUGH + target.size / part {
                 break;
             }
@@ -223,8 +223,8 @@ impl<'c, 's> Window<'c, 's> {
         while self.memory > self.max_memory && self.held.len() > 1 {
             self.drop_last();
         }
-        // what the client has of this name stays until the name changes: of many versions to be
-        // sent, the later ones would find it gone
+        // what is not searched itself stays until the name changes: of many versions to be sent, the
+        // later ones would find it gone
         let stays =
             |held: &Held<'_>| held.candidate.is_external() && held.candidate.shares_name(target);
         let mut surplus =
