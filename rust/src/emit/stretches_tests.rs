@@ -107,9 +107,7 @@ fn in_packs(hash: HashKind, packs: &[u32]) -> (TestRepo, ObjectId) {
         }
         let unpack = ["-c", "fastimport.unpackLimit=1000000", "fast-import", "--quiet"];
         repo.git_with(&unpack, stream.as_bytes());
-        // two threads leave a version of the file whole where they part
-        let alone = ["-c", "repack.writeBitmaps=false", "-c", "pack.threads=1"];
-        repo.git(&[&alone[..], &["repack", "-dq"]].concat());
+        repo.git(&["-c", "repack.writeBitmaps=false", "repack", "-dq"]);
     }
     repo.git(&["multi-pack-index", "write", "--bitmap", "--no-progress"]);
     let main = repo.id("main");

@@ -103,9 +103,12 @@ impl TestRepo {
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             // these repositories need not outlive a power failure
-            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_COUNT", "2")
             .env("GIT_CONFIG_KEY_0", "core.fsync")
             .env("GIT_CONFIG_VALUE_0", "none")
+            // which deltas git finds is to depend on no scheduler, nor on how many processors
+            .env("GIT_CONFIG_KEY_1", "pack.threads")
+            .env("GIT_CONFIG_VALUE_1", "1")
             .env("GIT_AUTHOR_NAME", "A")
             .env("GIT_AUTHOR_EMAIL", "a@example.com")
             .env("GIT_COMMITTER_NAME", "C")
