@@ -31,6 +31,8 @@ class Part:
     skip: tuple[str, ...] = ()
     keep: bool = False
     scale: float = 1.0
+    pushes: tuple[int, ...] = ()
+    """Reads are measured after so many."""
 
     def words(self, options: argparse.Namespace, repository: Path) -> list[str]:
         """Options of ``python -m benches``."""
@@ -42,6 +44,7 @@ class Part:
         found += [f"--without={name}" for name in self.without]
         found += [f"--only={word}" for word in self.only]
         found += [f"--skip={word}" for word in self.skip]
+        found += [f"--pushes={count}" for count in self.pushes]
         found += ["--keep"] if self.keep else []
         found += ["--prepare"] if options.prepare else [f"--plots={options.out}"]
         return found
@@ -70,7 +73,7 @@ PARTS = (
     ),
     Part(
         "medium",
-        "everything small: refs, fetches, pushes, reads after a thousand of them",
+        "everything small: refs, fetches, pushes, reads after 1,000 and 10,000 of them",
         (
             "ls-refs, 1000 refs, repeated",
             "ls-refs, 1000 refs, cold",
@@ -85,10 +88,12 @@ PARTS = (
             "git fetch",
             "git clone --depth",
             "after 1000 pushes",
+            "after 10000 pushes",
             "upkeep",
         ),
         2,
         9.0,
+        pushes=(1000, 10000),
     ),
     Part(
         "packs",

@@ -299,4 +299,6 @@ impl Rest<'_> {
 #[cfg(test)]
 mod memory_tests;
 #[cfg(test)]
+mod packed_tests;
+#[cfg(test)]
 mod tests;

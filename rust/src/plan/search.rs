@@ -43,6 +43,11 @@ const BYTES_WORTH_THREADS: u64 = 2 << 20;
 /// pack did not have the client's last version in the window.
 const LONG_THIN: u64 = 1 << 10;
 
+/// Bytes of candidates between two looks at the clock, and what each counts beside its own: a
+/// look costs more than an object of which everything is remembered.
+const LOOK_EVERY: u64 = 256 << 10;
+const LOOK_EACH: u64 = 8 << 10;
+
 /// The slot of an object that has none, and stays in the window as long as its name.
 const EXTERNAL: u32 = u32::MAX;
 /// The slot of one that has none, and leaves the window as others do.
@@ -188,7 +193,7 @@ fn candidates(
     let chains = Chains::of(&slots.all);
     let sizes = sizes(options);
     let mut shapes = Shapes::new(source, options.remember);
-    let mut found = Vec::new();
+    let (mut found, mut pace) = (Vec::new(), watch.pace());
     for (at, slot) in slots.all.iter().enumerate() {
         let stored = match slot.how {
             // of a thousand commits that lie whole in a pack, one has another that is like it
@@ -206,7 +211,11 @@ fn candidates(
             How::Anew => 0,
             _ => continue,
         };
-        watch.check()?;
+        match slot.pack {
+            // a foreign store may need its time for each
+            UNPACKED => watch.check()?,
+            _ => _ = pace.step()?,
+        }
         let (kind, size) = match slot.how {
             How::Stored => shapes.of_whole(slot.number)?,
             _ => shapes.of(slot.number)?,
@@ -309,16 +318,32 @@ impl<'a> Search<'a> {
         let recall = Recall::new(self.source, remember);
         let mut window = Window::new(self.source, recall, window, depth, !reuse_deltas, memory);
         let mut compressor = Compressor::new(self.options.level);
+        let id_len = self.source.hash_kind().len();
+        let (mut unlooked, mut late) = (u64::MAX, false);
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
             window.clear();
             for candidate in *segment {
-                self.watch.check()?;
+                let weight = match candidate.pack {
+                    UNPACKED => LOOK_EVERY,
+                    _ => LOOK_EACH + candidate.size,
+                };
+                unlooked = unlooked.saturating_add(weight);
+                if unlooked >= LOOK_EVERY {
+                    unlooked = 0;
+                    self.watch.check()?;
+                    late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+                }
                 if !candidate.is_target() {
                     window.skip(candidate);
                     continue;
                 }
                 self.watch.add(1);
-                fresh.extend(self.one(candidate, &mut window, &mut compressor)?);
+                if candidate.is_stored() && !window.has_base_for(candidate, id_len) {
+                    // of a large pack beside a few small ones nearly all are such
+                    window.skip(candidate);
+                    continue;
+                }
+                fresh.extend(self.one(candidate, late, &mut window, &mut compressor)?);
             }
         }
         Ok(fresh)
@@ -327,11 +352,11 @@ impl<'a> Search<'a> {
     fn one<'c>(
         &self,
         target: &'c Candidate,
+        late: bool,
         window: &mut Window<'c, 'a>,
         compressor: &mut Compressor,
     ) -> Result<Option<Fresh>, SourceError> {
         window.begin(target);
-        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let found = if late { None } else { window.find(target, self.source.hash_kind().len())? };
         if let Some(found) = found {
             let base = window.base(&found).number;

@@ -26,8 +26,8 @@ const KEEP_BUFFER: usize = 1 << 20;
 /// An object in the window, read when it is first needed.
 struct Held<'c> {
     candidate: &'c Candidate,
-    /// The name by which it is remembered as a base.
-    key: u32,
+    /// The name by which it is remembered as a base, once it was worth a look.
+    key: Option<u32>,
     depth: u32,
     content: Option<Vec<u8>>,
     index: Option<DeltaIndex>,
@@ -105,6 +105,12 @@ impl<'c, 's> Window<'c, 's> {
         self.recall.begin(target.number);
     }
 
+    /// Is any of those held worth a try as base of `target`?
+    pub(super) fn has_base_for(&self, target: &Candidate, id_len: usize) -> bool {
+        let limit = longest(target, id_len);
+        self.held.iter().any(|held| plausible(held.candidate, target, limit))
+    }
+
     /// Looks for the best base of `target` among those held. What is remembered of a pair is not
     /// tried again.
     pub(super) fn find(
@@ -112,8 +118,7 @@ impl<'c, 's> Window<'c, 's> {
         target: &'c Candidate,
         id_len: usize,
     ) -> Result<Option<Match>, SourceError> {
-        // less than half, or it is not worth a base that must be found again when reading
-        let mut limit = (target.size / 2).saturating_sub(id_len as u64);
+        let mut limit = longest(target, id_len);
         let mut limit_depth = 1;
         let mut best: Option<Match> = None;
         let mut places = 0..self.held.len();
@@ -127,7 +132,8 @@ impl<'c, 's> Window<'c, 's> {
                 continue;
             }
             let allowed = limit * self.levels_left(depth) / self.levels_left(limit_depth);
-            let (weight, made) = match self.recall.outcome(base.key) {
+            let key = self.key(place);
+            let (weight, made) = match self.recall.outcome(key) {
                 Some(Outcome::Fits(weight)) if weight <= allowed => (weight, false),
                 Some(Outcome::Fits(_)) => continue,
                 Some(Outcome::Exceeds(tried)) if allowed <= tried => continue,
@@ -159,18 +165,25 @@ impl<'c, 's> Window<'c, 's> {
         self.target(target)?;
         self.load(place)?;
         self.make_room(place, best.map(|found| found.place));
-        let Held { key, content: Some(content), index: Some(index), .. } = &self.held[place] else {
+        let key = self.key(place);
+        let Held { content: Some(content), index: Some(index), .. } = &self.held[place] else {
             return Ok(None);
         };
         let Some(wanted) = &self.target else { return Ok(None) };
         let max_len = usize::try_from(allowed).unwrap_or(usize::MAX);
         let Some(weight) = index.encode(content, wanted, max_len, &mut self.trial) else {
-            self.recall.note(*key, Outcome::Exceeds(allowed));
+            self.recall.note(key, Outcome::Exceeds(allowed));
             return Ok(None);
         };
         std::mem::swap(&mut self.best, &mut self.trial);
-        self.recall.note(*key, Outcome::Fits(weight));
+        self.recall.note(key, Outcome::Fits(weight));
         Ok(Some(weight))
+    }
+
+    /// The name by which the base at `place` is remembered.
+    fn key(&mut self, place: usize) -> u32 {
+        let held = &mut self.held[place];
+        *held.key.get_or_insert_with(|| self.recall.key(held.candidate.number))
     }
 
     /// The delta that was found.
@@ -216,8 +229,7 @@ impl<'c, 's> Window<'c, 's> {
             self.held.push_front(base);
         }
         let depth = found.map_or(u32::from(target.depth), |found| found.depth);
-        let key = self.recall.key(target.number);
-        let held = Held { candidate: target, key, depth, content, index: None };
+        let held = Held { candidate: target, key: None, depth, content, index: None };
         self.memory += held.memory();
         self.held.push_front(held);
         while self.memory > self.max_memory && self.held.len() > 1 {
@@ -315,6 +327,12 @@ impl<'c, 's> Window<'c, 's> {
         reader.read_into(candidate.number, &mut buffer)?;
         Ok(buffer)
     }
+}
+
+/// What a delta may weigh: less than half, or it is not worth a base that must be found again when
+/// reading.
+fn longest(target: &Candidate, id_len: usize) -> u64 {
+    (target.size / 2).saturating_sub(id_len as u64)
 }
 
 /// Could a delta be shorter than `limit`, judged by what is known without reading?
