@@ -6,8 +6,8 @@ use crate::hash::HashKind;
 use crate::store::testing::TestRepo;
 use crate::watch::Standing;
 
-/// Commits that each write one file of pseudo-random lines anew, under these names; the lines of
-/// all share what comes behind the first `own`.
+/// A commit that writes a file of pseudo-random lines for each of these numbers: the first `own`
+/// lines are its own, the others those of all.
 fn similar(repo: &TestRepo, names: impl Iterator<Item = u32>, from: &str, own: u32) {
     let line = |seed: u32| format!("{:08x}\n", seed.wrapping_mul(2_654_435_761));
     let mut stream =

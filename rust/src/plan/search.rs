@@ -318,7 +318,6 @@ impl<'a> Search<'a> {
         let recall = Recall::new(self.source, remember);
         let mut window = Window::new(self.source, recall, window, depth, !reuse_deltas, memory);
         let mut compressor = Compressor::new(self.options.level);
-        let id_len = self.source.hash_kind().len();
         let (mut unlooked, mut late) = (u64::MAX, false);
         while let Some(segment) = segments.get(next.fetch_add(1, Ordering::Relaxed)) {
             window.clear();
@@ -338,7 +337,7 @@ impl<'a> Search<'a> {
                     continue;
                 }
                 self.watch.add(1);
-                if candidate.is_stored() && !window.has_base_for(candidate, id_len) {
+                if candidate.is_stored() && !window.has_base_for(candidate) {
                     // of a large pack beside a few small ones nearly all are such
                     window.skip(candidate);
                     continue;
@@ -357,7 +356,7 @@ impl<'a> Search<'a> {
         compressor: &mut Compressor,
     ) -> Result<Option<Fresh>, SourceError> {
         window.begin(target);
-        let found = if late { None } else { window.find(target, self.source.hash_kind().len())? };
+        let found = if late { None } else { window.find(target)? };
         if let Some(found) = found {
             let base = window.base(&found).number;
             let (size, deflated) = match window.recall.delta(base) {

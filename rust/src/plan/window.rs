@@ -106,19 +106,15 @@ impl<'c, 's> Window<'c, 's> {
     }
 
     /// Is any of those held worth a try as base of `target`?
-    pub(super) fn has_base_for(&self, target: &Candidate, id_len: usize) -> bool {
-        let limit = longest(target, id_len);
+    pub(super) fn has_base_for(&self, target: &Candidate) -> bool {
+        let limit = self.longest(target);
         self.held.iter().any(|held| plausible(held.candidate, target, limit))
     }
 
     /// Looks for the best base of `target` among those held. What is remembered of a pair is not
     /// tried again.
-    pub(super) fn find(
-        &mut self,
-        target: &'c Candidate,
-        id_len: usize,
-    ) -> Result<Option<Match>, SourceError> {
-        let mut limit = longest(target, id_len);
+    pub(super) fn find(&mut self, target: &'c Candidate) -> Result<Option<Match>, SourceError> {
+        let mut limit = self.longest(target);
         let mut limit_depth = 1;
         let mut best: Option<Match> = None;
         let mut places = 0..self.held.len();
@@ -178,6 +174,12 @@ impl<'c, 's> Window<'c, 's> {
         std::mem::swap(&mut self.best, &mut self.trial);
         self.recall.note(key, Outcome::Fits(weight));
         Ok(Some(weight))
+    }
+
+    /// What a delta may weigh: less than half, or it is not worth a base that must be found again
+    /// when reading.
+    fn longest(&self, target: &Candidate) -> u64 {
+        (target.size / 2).saturating_sub(self.source.hash_kind().len() as u64)
     }
 
     /// The name by which the base at `place` is remembered.
@@ -327,12 +329,6 @@ impl<'c, 's> Window<'c, 's> {
         reader.read_into(candidate.number, &mut buffer)?;
         Ok(buffer)
     }
-}
-
-/// What a delta may weigh: less than half, or it is not worth a base that must be found again when
-/// reading.
-fn longest(target: &Candidate, id_len: usize) -> u64 {
-    (target.size / 2).saturating_sub(id_len as u64)
 }
 
 /// Could a delta be shorter than `limit`, judged by what is known without reading?
