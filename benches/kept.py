@@ -2,7 +2,7 @@
 
 In: repositories, each for what it is good for. Out: a file of JSON and a plot for each in a folder,
 a page there that says what the targets ask and what was measured, and the numbers of the README.
-Which rows are measured where, for how long, is here; about a quarter of an hour for all. What takes
+Which rows are measured where, for how long, is here; about twenty minutes for all. What takes
 longest is made before, and kept in the work folder: ``--prepare``.
 """
 
