@@ -103,12 +103,14 @@ impl ObjectId {
     #[inline]
     pub fn from_bytes(raw: &[u8]) -> Option<Self> {
         let mut bytes = [0u8; 32];
-        let kind = match raw.len() {
-            20 => HashKindByte::Sha1,
-            32 => HashKindByte::Sha256,
-            _ => return None,
+        // lengths that the compiler knows make a few moves of what would be a call
+        let kind = if let Ok(raw) = <&[u8; 20]>::try_from(raw) {
+            bytes[..20].copy_from_slice(raw);
+            HashKindByte::Sha1
+        } else {
+            bytes = *<&[u8; 32]>::try_from(raw).ok()?;
+            HashKindByte::Sha256
         };
-        bytes[..raw.len()].copy_from_slice(raw);
         Some(Self { bytes, kind })
     }
 
