@@ -1,6 +1,7 @@
 """Numbers into a table for people and a file for programs, and two files into what has changed.
 
-A row is a workload in a mode and a version. Ratios are of medians over rounds, of the same run.
+A row is a workload in a mode and a version. Ratios are of medians over rounds, of the same run;
+rounds of which the host's other machines took much are kept, and do not count.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from benches.host import MOST_SLOWED, MOST_STOLEN
 from benches.peers import CACHED, DULWICH, GIT, LIMIT, ORDER, OURS
 from benches.workloads import DIFFERENT
 
@@ -44,6 +46,13 @@ class Measured:
     """The load generator's own."""
     answers: dict[str, int] = field(default_factory=dict)
     """Bytes that answered each conversation, by its number in the file, where that is known."""
+    stolen: float = 0.0
+    slowed: float = 1.0
+    """What other machines of the host took (:mod:`benches.host`)."""
+
+    @property
+    def is_disturbed(self) -> bool:
+        return self.stolen > MOST_STOLEN or self.slowed > MOST_SLOWED
 
     @property
     def row(self) -> str:
@@ -58,6 +67,12 @@ class Measured:
     def sent(self) -> float:
         """Bytes for one request."""
         return self.bytes / max(1, self.requests)
+
+
+def undisturbed(rounds: Sequence[Measured]) -> list[Measured]:
+    """Those that count: quiet ones, or the quietest. Whatever failed stays."""
+    quiet = [one for one in rounds if one.errors or not one.is_disturbed]
+    return quiet or [min(rounds, key=lambda one: one.slowed / (1 - one.stolen))]
 
 
 def middle(rounds: Sequence[Measured], what: str) -> float:
@@ -127,6 +142,9 @@ class Results:
         self.by_row: dict[str, dict[str, list[Measured]]] = {}
         for one in measured:
             self.by_row.setdefault(one.row, {}).setdefault(one.server, []).append(one)
+        for servers in self.by_row.values():
+            for server, rounds in servers.items():
+                servers[server] = undisturbed(rounds)
 
     def reference(self, row: str) -> str:
         """Whom the others are compared with."""

@@ -2,7 +2,7 @@
 
 In: workloads and peers. Out: what was measured, a record for each round. Rounds of the servers
 alternate, so that what else the machine does falls on all; while one is measured the others have
-nothing to do, in the background either.
+nothing to do, in the background either. A round that the host disturbed is measured again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from benches import peers as known
+from benches.host import Neighbours
 from benches.peers import LIMIT, Peer
 from benches.report import Measured
 from benches.repositories import Repositories
@@ -33,6 +34,10 @@ WARMING = 120
 worker's first clone takes a quarter of a minute."""
 PATIENCE = 900
 """Seconds for one round of one server; who takes longer has failed."""
+AGAIN = 3
+"""How often a round that was disturbed is measured again at most."""
+LONGEST = 6
+"""And not when so many times the budget of the workload have gone by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Bench:
     scale: float
     seconds: int
     """After so many no further request of a round is begun: slow servers make fewer."""
+    neighbours: Neighbours = field(default_factory=Neighbours)
 
     def workload(self, workload: Workload) -> Iterator[Measured]:
         """All rounds of one workload."""
@@ -76,6 +82,12 @@ class Bench:
                     if measured.requests == 0:
                         failed.add(name)
                     yield measured
+                    for _ in range(AGAIN):
+                        late = time.monotonic() - began > LONGEST * self.budget
+                        if not measured.is_disturbed or name in failed or late:
+                            break
+                        measured = self.again(workload, name, running.get(name))
+                        yield measured
 
     def scaled(self, workload: Workload) -> Workload:
         """With fewer requests, or more, unless they are what the workload is about."""
@@ -100,6 +112,13 @@ class Bench:
                 shutil.rmtree(base, ignore_errors=True)
         return measured
 
+    def again(self, workload: Workload, name: str, daemon: Daemon | None) -> Measured:
+        """A round in place of one that was disturbed."""
+        if workload.mode == DIFFERENT and name not in FORGETFUL:
+            # it has answered these: another that knows as little as it did takes its place
+            return self.round(workload, name, 0, None)
+        return self.round(workload, name, 1, daemon)
+
     def measure(self, workload: Workload, daemon: Daemon, number: int) -> Measured:
         """Makes the requests, and counts what they cost."""
         idle = daemon.at_rest()
@@ -122,7 +141,9 @@ class Bench:
         client = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = self.seconds
         least = min(workload.least, seconds)
+        self.neighbours.begin()
         said = self.replay(workload, daemon, first, workload.requests, seconds, least)
+        stolen, slowed = self.neighbours.end()
         client_after = resource.getrusage(resource.RUSAGE_CHILDREN)
         daemon.settle(idle)
         after = daemon.cpu()
@@ -139,6 +160,8 @@ class Bench:
             background_ms=(daemon.cpu() - after) / count * 1000,
             client_cpu_ms=ours / count * 1000,
             memory=daemon.used(),
+            stolen=stolen,
+            slowed=slowed,
             **said,
         )
 

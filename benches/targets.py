@@ -239,6 +239,14 @@ def between(path: Path, name: str, content: str) -> None:
     path.write_text(f"{before}{begin}\n{content}\n{end}{after}")
 
 
+def command_of(folder: Path) -> str:
+    """What the page of the folder says it was made with; nothing where it does not say."""
+    path = folder / "README.md"
+    text = path.read_text() if path.exists() else ""
+    said = re.search(r"^<!-- results -->\n {4}(\S.*)$", text, re.MULTILINE)
+    return said[1] if said else ""
+
+
 def machine_line(about: dict[str, Any]) -> str:
     """Where and with what."""
     return (
@@ -268,8 +276,12 @@ def repositories(folder: Path) -> tuple[dict[str, list[Measured]], list[str], st
 
 
 def publish(folder: Path, readme: Path | None, command: str = "") -> None:
-    """Writes the page of the folder, and the README's numbers."""
+    """Writes the page of the folder, and the README's numbers.
+
+    ``command``: what made the results; without it the page goes on saying what it says.
+    """
     stored, about, machine = repositories(folder)
+    command = command or command_of(folder)
     found = list(lines(stored))
     page = [f"{machine}." if machine else "Nothing measured.", *about, "", table(found), ""]
     page += [*bytes_sent(stored), *rolled_up(stored)]

@@ -5,8 +5,9 @@ use crate::source::SourceError;
 /// Bytes of a buffer before it is handed on; also the size of a bare one. So much stays in the
 /// processor's caches until it is sent.
 const CHUNK: usize = 128 << 10;
-/// The same for bytes that come slowly, because they are hashed on the way: whoever sends waits for
-/// each buffer, and to wake it costs more than the caches bring.
+/// The same for bytes that come slowly, because they are hashed on the way, to a client that has the
+/// processors for itself: whoever sends waits for each buffer, and to wake it costs more than the
+/// caches bring. Of many at once, one that is not waited for is always there.
 const SLOW_CHUNK: usize = 512 << 10;
 
 /// Length digits and band number in front of a packet's data.
@@ -23,7 +24,8 @@ pub(super) struct Framer<S> {
     max_data: usize,
     band_limit: usize,
     chunk: usize,
-    is_slow: bool,
+    /// The size of the next buffers, about.
+    next_chunk: usize,
     buffer: Vec<u8>,
     /// Where the open packet begins.
     open: Option<usize>,
@@ -35,12 +37,13 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
     pub(super) fn new(band_limit: usize, sink: S) -> Self {
         let max_data = band_limit.saturating_sub(HEAD);
         let chunk = whole_packets(CHUNK, band_limit);
-        Self { max_data, band_limit, chunk, is_slow: false, buffer: Vec::new(), open: None, sink }
+        let (next_chunk, buffer) = (CHUNK, Vec::new());
+        Self { max_data, band_limit, chunk, next_chunk, buffer, open: None, sink }
     }
 
-    /// From the next buffer on, bytes come slowly.
-    pub(super) fn slow(&mut self) {
-        self.is_slow = true;
+    /// From the next buffer on, bytes come slowly; of this pack alone?
+    pub(super) fn slow(&mut self, is_alone: bool) {
+        self.next_chunk = if is_alone { SLOW_CHUNK } else { CHUNK };
     }
 
     /// Pack bytes.
@@ -99,9 +102,7 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
 
     fn hand_on(&mut self) -> Result<(), SourceError> {
         self.close();
-        if self.is_slow {
-            self.chunk = whole_packets(SLOW_CHUNK, self.band_limit);
-        }
+        self.chunk = whole_packets(self.next_chunk, self.band_limit);
         (self.sink)(std::mem::take(&mut self.buffer))
     }
 }
@@ -158,8 +159,9 @@ mod tests {
         let data: Vec<u8> = (0..1_500_000u32).map(|i| (i % 253) as u8).collect();
         for band_limit in [0, 1000, 65520, 17] {
             let pieces = [1, 7, 995, 996, 65_515, 65_516, 400_000];
+            let speeds = [None, Some(true), Some(false)];
             for (piece, slow) in
-                pieces.into_iter().flat_map(|piece| [(piece, false), (piece, true)])
+                pieces.into_iter().flat_map(|piece| speeds.map(|slow| (piece, slow)))
             {
                 let data = if piece < 100 { &data[..20_000] } else { &data[..] };
                 let mut chunks = Vec::new();
@@ -167,8 +169,8 @@ mod tests {
                     chunks.push(chunk);
                     Ok(())
                 });
-                if slow {
-                    framer.slow();
+                if let Some(is_alone) = slow {
+                    framer.slow(is_alone);
                 }
                 framer.message(BAND_PROGRESS, b"first\n");
                 for piece in data.chunks(piece) {
@@ -176,7 +178,8 @@ mod tests {
                 }
                 framer.message(BAND_PROGRESS, b"last\n");
                 framer.finish().unwrap();
-                let (first, most) = (chunks[0].len(), if slow { SLOW_CHUNK } else { CHUNK });
+                let most = if slow == Some(true) { SLOW_CHUNK } else { CHUNK };
+                let first = chunks[0].len();
                 assert!(first <= CHUNK + 2 * HEAD + 10);
                 assert!(chunks.iter().all(|c| c.len() <= most + 2 * HEAD + 10));
                 if band_limit == 0 {

@@ -112,7 +112,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             let hash = self.source.hash_kind();
             let upkeep = self.indexing.is_some();
             self.trailer = Some(if upkeep { Trailer::alone(hash) } else { Trailer::new(hash) });
-            self.out.slow();
+            self.out.slow(true);
         }
         self.put(&header)?;
         let mut starts = Vec::with_capacity(steps.len());
@@ -415,7 +415,9 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             at += piece.len();
             if let Some(trailer) = &mut self.trailer {
                 // before it is copied: to hash takes as long as memory needs
-                let next = (at + trailer.ahead()).min(start as usize + bytes.len()).max(hashed);
+                let ahead = trailer.ahead();
+                self.out.slow(ahead == 0);
+                let next = (at + ahead).min(start as usize + bytes.len()).max(hashed);
                 trailer.copied(pack, hashed, next);
                 hashed = next;
             }

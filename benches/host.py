@@ -1,0 +1,72 @@
+"""What the host of a virtual machine takes from it while something is measured.
+
+Of processors that several machines share, each sees as stolen what it wanted and others had
+(``proc(5)``, "/proc/stat"); of caches and memory it sees nothing, and does the same work in twice
+the time. So both are looked at: a round says more of the neighbours than of the servers when they
+took more than :data:`MOST_STOLEN`, or when a small piece of work takes more than
+:data:`MOST_SLOWED` times what it took at best, before the round or behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+MOST_STOLEN = 0.05
+"""A share of all processor time."""
+MOST_SLOWED = 2.0
+
+_STEAL = 7
+_KINDS = 8
+"""Of the numbers behind: guests' time, which users' has in it."""
+_WORK = bytes(nth * nth // 7 & 0xFF for nth in range(1 << 16)) * 4
+_PROBES = 3
+
+
+def processor_time() -> tuple[int, int]:
+    """Stolen and all, of all processors since the machine began, in ticks; nothing where the system
+    does not tell."""
+    try:
+        line = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:
+        return 0, 0
+    kinds = [int(word) for word in line.split()[1:]][:_KINDS]
+    return (kinds[_STEAL] if len(kinds) == _KINDS else 0), sum(kinds)
+
+
+class Neighbours:
+    """What they take, round by round."""
+
+    def __init__(self) -> None:
+        self._best = float("inf")
+        self._before = (0, 0)
+        self._slowest = 0.0
+        self.begin()
+
+    def begin(self) -> None:
+        """Before a round."""
+        self._slowest = self._probe()
+        self._before = processor_time()
+
+    def end(self) -> tuple[float, float]:
+        """Behind it: the share of the processors' time that was stolen, and how many times what it
+        took at best a piece of work took."""
+        (stolen, total), (stolen_before, total_before) = processor_time(), self._before
+        share = (stolen - stolen_before) / max(1, total - total_before)
+        slowest = max(self._slowest, self._probe())
+        return share, slowest / self._best
+
+    def _probe(self) -> float:
+        """Seconds for the work on all processors at once."""
+        took = []
+        processors = len(os.sched_getaffinity(0))
+        with ThreadPoolExecutor(processors) as pool:
+            for _ in range(_PROBES):
+                began = time.perf_counter()
+                list(pool.map(zlib.compress, [_WORK] * processors))
+                took.append(time.perf_counter() - began)
+        self._best = min(self._best, *took)
+        return min(took)
