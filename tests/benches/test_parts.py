@@ -85,6 +85,19 @@ def fetches(server: str, answers: dict[str, int], **more: Any) -> Measured:
     return Measured("fetch", server, *numbers, mode="different", answers=answers, **more)
 
 
+def test_rounds_that_the_host_disturbed_do_not_count() -> None:
+    quiet, stolen = measured("gitserve", 2.0), measured("gitserve", 9.0, stolen=0.2)
+    slowed = measured("gitserve", 8.0, slowed=3.0)
+    row = Results([stolen, quiet, slowed]).by_row["work, repeated"]
+    assert row["gitserve"] == [quiet]
+    # what fails is never passed over
+    failed = measured("gitserve", 9.0, stolen=0.2, errors=1)
+    assert Results([failed, quiet]).by_row["work, repeated"]["gitserve"] == [failed, quiet]
+    # and the quietest has to do where none is quiet
+    worse = measured("gitserve", 9.0, stolen=0.3)
+    assert Results([worse, stolen]).by_row["work, repeated"]["gitserve"] == [stolen]
+
+
 def test_bytes_are_compared_over_what_both_have_answered(tmp_path: Path) -> None:
     # Ours got further, to where answers are small: a mean of each side says 0.88.
     theirs = [fetches("git daemon", {"0": 100, "1": 100})]
