@@ -43,21 +43,22 @@ class Neighbours:
     def __init__(self) -> None:
         self._best = float("inf")
         self._before = (0, 0)
-        self._slowest = 0.0
+        self._took = 0.0
         self.begin()
 
     def begin(self) -> None:
         """Before a round."""
-        self._slowest = self._probe()
+        self._took = self._probe()
         self._before = processor_time()
 
-    def end(self) -> tuple[float, float]:
-        """Behind it: the share of the processors' time that was stolen, and how many times what it
-        took at best a piece of work took."""
+    def stolen(self) -> float:
+        """The share of the processors' time since then, 0.0 to 1.0."""
         (stolen, total), (stolen_before, total_before) = processor_time(), self._before
-        share = (stolen - stolen_before) / max(1, total - total_before)
-        slowest = max(self._slowest, self._probe())
-        return share, slowest / self._best
+        return (stolen - stolen_before) / max(1, total - total_before)
+
+    def slowed(self) -> float:
+        """How many times what it took at best the work takes now, or took before the round."""
+        return max(self._took, self._probe()) / self._best
 
     def _probe(self) -> float:
         """Seconds for the work on all processors at once."""

@@ -72,7 +72,7 @@ class Measured:
 def undisturbed(rounds: Sequence[Measured]) -> list[Measured]:
     """Those that count: quiet ones, or the quietest. Whatever failed stays."""
     quiet = [one for one in rounds if one.errors or not one.is_disturbed]
-    return quiet or [min(rounds, key=lambda one: one.slowed / (1 - one.stolen))]
+    return quiet or [min(rounds, key=lambda one: one.slowed * (1 + one.stolen))]
 
 
 def middle(rounds: Sequence[Measured], what: str) -> float:

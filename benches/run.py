@@ -86,7 +86,7 @@ class Bench:
                         late = time.monotonic() - began > LONGEST * self.budget
                         if not measured.is_disturbed or name in failed or late:
                             break
-                        measured = self.again(workload, name, running.get(name))
+                        measured = self.again(workload, name, number, running.get(name))
                         yield measured
 
     def scaled(self, workload: Workload) -> Workload:
@@ -112,22 +112,24 @@ class Bench:
                 shutil.rmtree(base, ignore_errors=True)
         return measured
 
-    def again(self, workload: Workload, name: str, daemon: Daemon | None) -> Measured:
-        """A round in place of one that was disturbed."""
-        if workload.mode == DIFFERENT and name not in FORGETFUL:
-            # it has answered these: another that knows as little as it did takes its place
-            return self.round(workload, name, 0, None)
-        return self.round(workload, name, 1, daemon)
+    def again(self, workload: Workload, name: str, number: int, daemon: Daemon | None) -> Measured:
+        """A round in place of one that was disturbed: of the same requests, which are not as hard
+        as those of another."""
+        if daemon is None or workload.mode != DIFFERENT or name in FORGETFUL:
+            return self.round(workload, name, number, daemon)
+        # it has answered these: another that knows as little takes its place
+        with self.peers[name].serving(self.found.base, self.logs) as started:
+            if number:
+                self.warm(workload, started)
+            return self.measure(workload, started, number)
 
     def measure(self, workload: Workload, daemon: Daemon, number: int) -> Measured:
         """Makes the requests, and counts what they cost."""
         idle = daemon.at_rest()
         first = 0 if workload.mode == COLD else workload.warm
         useful = daemon.name not in FORGETFUL and not number
-        if workload.warm and (useful or workload.fresh is not None):
-            # who learns from them has to have seen them all
-            seconds = WARMING if daemon.name in LEARNS else self.seconds
-            self.replay(workload, daemon, 0, workload.warm, seconds)
+        if useful or workload.fresh is not None:
+            self.warm(workload, daemon)
         if workload.mode == DIFFERENT:
             # Not even another round has made these.
             first += number * workload.requests
@@ -143,7 +145,7 @@ class Bench:
         least = min(workload.least, seconds)
         self.neighbours.begin()
         said = self.replay(workload, daemon, first, workload.requests, seconds, least)
-        stolen, slowed = self.neighbours.end()
+        stolen = self.neighbours.stolen()
         client_after = resource.getrusage(resource.RUSAGE_CHILDREN)
         daemon.settle(idle)
         after = daemon.cpu()
@@ -161,9 +163,16 @@ class Bench:
             client_cpu_ms=ours / count * 1000,
             memory=daemon.used(),
             stolen=stolen,
-            slowed=slowed,
+            slowed=self.neighbours.slowed(),  # when the server has nothing to do any more
             **said,
         )
+
+    def warm(self, workload: Workload, daemon: Daemon) -> None:
+        """The requests that come before those that are timed."""
+        if workload.warm:
+            # who learns from them has to have seen them all
+            seconds = WARMING if daemon.name in LEARNS else self.seconds
+            self.replay(workload, daemon, 0, workload.warm, seconds)
 
     def replay(
         self,
