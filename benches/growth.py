@@ -18,7 +18,7 @@ from benches import machine, peers, plots, pushes
 from benches.gits import git
 from benches.options import build_loadgen, common
 from benches.peers import GIT, OURS
-from benches.report import Measured, middle
+from benches.report import Measured, middle, undisturbed
 from benches.repositories import Source, prepare
 from benches.run import Bench
 from benches.targets import machine_line
@@ -96,7 +96,7 @@ def points(
     asked = servers_for(size, smaller)
     measured = list(bench.workload(replace(workload, peers=asked)))
     for server in asked:
-        rounds = [one for one in measured if one.server == server]
+        rounds = undisturbed([one for one in measured if one.server == server])
         operation = workload.name.replace(f", {size} refs", "")
         if rounds:
             yield point(axis, size, operation, rounds)

@@ -24,6 +24,10 @@ _KINDS = 8
 """Of the numbers behind: guests' time, which users' has in it."""
 _WORK = bytes(nth * nth // 7 & 0xFF for nth in range(1 << 16)) * 4
 _PROBES = 3
+_AT_FIRST = 20
+"""Probes before anything is measured: the best of them is what the rest is held against."""
+_FEW = 5
+"""Ticks that may be stolen from any round: of a tenth of a second one alone is a twentieth."""
 
 
 def processor_time() -> tuple[int, int]:
@@ -44,6 +48,8 @@ class Neighbours:
         self._best = float("inf")
         self._before = (0, 0)
         self._took = 0.0
+        for _ in range(_AT_FIRST):
+            self._probe()
         self.begin()
 
     def begin(self) -> None:
@@ -52,9 +58,10 @@ class Neighbours:
         self._before = processor_time()
 
     def stolen(self) -> float:
-        """The share of the processors' time since then, 0.0 to 1.0."""
+        """The share of the processors' time since then, 0.0 to 1.0; 0.0 where it is little."""
         (stolen, total), (stolen_before, total_before) = processor_time(), self._before
-        return (stolen - stolen_before) / max(1, total - total_before)
+        lost = stolen - stolen_before
+        return 0.0 if lost < _FEW else lost / max(1, total - total_before)
 
     def slowed(self) -> float:
         """How many times what it took at best the work takes now, or took before the round."""

@@ -46,6 +46,8 @@ class Measured:
     """The load generator's own."""
     answers: dict[str, int] = field(default_factory=dict)
     """Bytes that answered each conversation, by its number in the file, where that is known."""
+    number: int = 0
+    """Which round: those of one number ask the same."""
     stolen: float = 0.0
     slowed: float = 1.0
     """What other machines of the host took (:mod:`benches.host`)."""
@@ -70,9 +72,16 @@ class Measured:
 
 
 def undisturbed(rounds: Sequence[Measured]) -> list[Measured]:
-    """Those that count: quiet ones, or the quietest. Whatever failed stays."""
-    quiet = [one for one in rounds if one.errors or not one.is_disturbed]
-    return quiet or [min(rounds, key=lambda one: one.slowed * (1 + one.stolen))]
+    """Those that count: of each number the quiet ones, or else the quietest. Some ask for more than
+    others, and no server may miss those. Whatever failed stays."""
+    numbers: dict[int, list[Measured]] = {}
+    for one in rounds:
+        numbers.setdefault(one.number, []).append(one)
+    counted = []
+    for same in numbers.values():
+        quiet = [one for one in same if not one.is_disturbed]
+        counted += quiet or [min(same, key=lambda one: one.slowed * (1 + one.stolen))]
+    return [one for one in rounds if one.errors or one in counted]
 
 
 def middle(rounds: Sequence[Measured], what: str) -> float:
@@ -139,12 +148,14 @@ class Results:
     """Rounds, sorted by row and server."""
 
     def __init__(self, measured: Sequence[Measured]) -> None:
-        self.by_row: dict[str, dict[str, list[Measured]]] = {}
+        self.all: dict[str, dict[str, list[Measured]]] = {}
+        """Disturbed ones, too: nobody's neighbours change what is answered."""
         for one in measured:
-            self.by_row.setdefault(one.row, {}).setdefault(one.server, []).append(one)
-        for servers in self.by_row.values():
-            for server, rounds in servers.items():
-                servers[server] = undisturbed(rounds)
+            self.all.setdefault(one.row, {}).setdefault(one.server, []).append(one)
+        self.by_row = {
+            row: {server: undisturbed(rounds) for server, rounds in servers.items()}
+            for row, servers in self.all.items()
+        }
 
     def reference(self, row: str) -> str:
         """Whom the others are compared with."""
@@ -162,7 +173,7 @@ class Results:
             over(middle(theirs, "cpu_ms"), middle(ours, "cpu_ms")),
             over(middle(theirs, "first_p50_ms"), middle(ours, "first_p50_ms")),
             over(middle(theirs, "memory"), middle(ours, "memory")),
-            *sent(ours, theirs),
+            *sent(self.all[row][server], self.all[row][self.reference(row)]),
         )
 
     def of_limit(self, row: str, server: str) -> float | None:

@@ -79,15 +79,20 @@ class Bench:
                     if name in failed:
                         continue
                     measured = self.round(workload, name, number, running.get(name))
-                    if measured.requests == 0:
-                        failed.add(name)
                     yield measured
                     for _ in range(AGAIN):
                         late = time.monotonic() - began > LONGEST * self.budget
-                        if not measured.is_disturbed or name in failed or late:
+                        if not measured.is_disturbed or not measured.requests or late:
                             break
-                        measured = self.again(workload, name, number, running.get(name))
+                        try:
+                            measured = self.again(workload, name, number, running.get(name))
+                        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+                            # what was measured before is worth more than a better one
+                            print(f"not measured again: {workload.row}, {name}: {error}")
+                            break
                         yield measured
+                    if measured.requests == 0:
+                        failed.add(name)
 
     def scaled(self, workload: Workload) -> Workload:
         """With fewer requests, or more, unless they are what the workload is about."""
@@ -117,7 +122,7 @@ class Bench:
         as those of another."""
         if daemon is None or workload.mode != DIFFERENT or name in FORGETFUL:
             return self.round(workload, name, number, daemon)
-        # it has answered these: another that knows as little takes its place
+        # it has answered these: another that has not takes its place
         with self.peers[name].serving(self.found.base, self.logs) as started:
             if number:
                 self.warm(workload, started)
@@ -162,6 +167,7 @@ class Bench:
             background_ms=(daemon.cpu() - after) / count * 1000,
             client_cpu_ms=ours / count * 1000,
             memory=daemon.used(),
+            number=number,
             stolen=stolen,
             slowed=self.neighbours.slowed(),  # when the server has nothing to do any more
             **said,

@@ -9,11 +9,15 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from benches import conversations, generate, growth, packs
 from benches.conversations import Conversation, fetch, recorder, write
 from benches.packs import Tree, object_id
 from benches.report import Measured, Results, compare, save, table
+from benches.run import Bench
 from benches.targets import publish
+from benches.workloads import Workload
 
 
 def test_turns_are_cut_where_the_server_spoke() -> None:
@@ -86,16 +90,55 @@ def fetches(server: str, answers: dict[str, int], **more: Any) -> Measured:
 
 
 def test_rounds_that_the_host_disturbed_do_not_count() -> None:
+    def counted(*rounds: Measured) -> list[Measured]:
+        return Results(rounds).by_row["work, repeated"]["gitserve"]
+
     quiet, stolen = measured("gitserve", 2.0), measured("gitserve", 9.0, stolen=0.2)
     slowed = measured("gitserve", 8.0, slowed=3.0)
-    row = Results([stolen, quiet, slowed]).by_row["work, repeated"]
-    assert row["gitserve"] == [quiet]
-    # what fails is never passed over
-    failed = measured("gitserve", 9.0, stolen=0.2, errors=1)
-    assert Results([failed, quiet]).by_row["work, repeated"]["gitserve"] == [failed, quiet]
-    # and the quietest has to do where none is quiet
-    worse = measured("gitserve", 9.0, stolen=0.3)
-    assert Results([worse, stolen]).by_row["work, repeated"]["gitserve"] == [stolen]
+    assert counted(stolen, quiet, slowed) == [quiet]
+    # the quietest has to do where none is quiet, of each number: another asks for something else
+    worse, other = (measured("gitserve", 9.0, stolen=0.3, number=number) for number in (0, 1))
+    assert counted(worse, stolen, other) == [stolen, other]
+    assert counted(quiet, other) == [quiet, other]
+    # what fails is never passed over, and does not stand for the others
+    failed = measured("gitserve", 9.0, stolen=0.4, errors=1)
+    assert counted(failed, quiet) == [failed, quiet]
+    assert counted(failed, stolen) == [failed, stolen]
+
+
+def test_bytes_of_disturbed_rounds_are_compared() -> None:
+    theirs = [fetches("git daemon", {"0": 100, "1": 100})]
+    ours = [fetches("gitserve", {"0": 130}, stolen=0.5), fetches("gitserve", {"1": 100})]
+    ratios = Results([*theirs, *ours]).ratios("fetch, different", "gitserve")
+    assert ratios is not None
+    assert (ratios.worst, ratios.compared) == (1.3, 2)
+
+
+def test_a_disturbed_round_is_measured_again_and_failures_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disturbed, quiet = measured("gitserve", 1.0, stolen=0.5), measured("gitserve", 3.0)
+    script: list[Measured | Exception] = []
+
+    def one_round(*asked: object) -> Measured:
+        assert asked[2:] == ("gitserve", 0, None)
+        said = script.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(Bench, "round", one_round)
+    there: Any = {"gitserve": None}
+    nothing: Any = None
+    bench = Bench(tmp_path, nothing, there, tmp_path, 1, 9.0, 1.0, 1)
+    work = Workload("work", "cold", 2, tmp_path, 1, 1, 1, ("gitserve",))
+    script[:] = [disturbed, disturbed, quiet, quiet]
+    assert list(bench.workload(work)) == [disturbed, disturbed, quiet]
+    assert script == [quiet]
+    script[:] = [disturbed, RuntimeError("it does not start")]
+    assert list(bench.workload(work)) == [disturbed]
+    script[:] = [disturbed] * 9
+    assert len(list(bench.workload(work))) == 4
 
 
 def test_bytes_are_compared_over_what_both_have_answered(tmp_path: Path) -> None:
