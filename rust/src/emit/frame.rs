@@ -5,9 +5,9 @@ use crate::source::SourceError;
 /// Bytes of a buffer before it is handed on; also the size of a bare one. So much stays in the
 /// processor's caches until it is sent.
 const CHUNK: usize = 128 << 10;
-/// The same for bytes that come slowly, because they are hashed on the way, to a client that has the
-/// processors for itself: whoever sends waits for each buffer, and to wake it costs more than the
-/// caches bring. Of many at once, one that is not waited for is always there.
+/// The same for bytes that come slowly, because they are hashed on the way, while no other pack is
+/// made: whoever sends waits for each buffer, and to wake it costs more than the caches bring. Beside
+/// others there is always a buffer to be sent, and small ones take less memory.
 const SLOW_CHUNK: usize = 512 << 10;
 
 /// Length digits and band number in front of a packet's data.
@@ -41,7 +41,7 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
         Self { max_data, band_limit, chunk, next_chunk, buffer, open: None, sink }
     }
 
-    /// From the next buffer on, bytes come slowly; of this pack alone?
+    /// From the next buffer on, bytes come slowly. `is_alone`: no other pack is made beside this one.
     pub(super) fn slow(&mut self, is_alone: bool) {
         self.next_chunk = if is_alone { SLOW_CHUNK } else { CHUNK };
     }
@@ -159,7 +159,8 @@ mod tests {
         let data: Vec<u8> = (0..1_500_000u32).map(|i| (i % 253) as u8).collect();
         for band_limit in [0, 1000, 65520, 17] {
             let pieces = [1, 7, 995, 996, 65_515, 65_516, 400_000];
-            let speeds = [None, Some(true), Some(false)];
+            // never slow, slow alone, beside others, and while these come and go
+            let speeds: [&[bool]; 4] = [&[], &[true], &[false], &[true, false]];
             for (piece, slow) in
                 pieces.into_iter().flat_map(|piece| speeds.map(|slow| (piece, slow)))
             {
@@ -169,16 +170,16 @@ mod tests {
                     chunks.push(chunk);
                     Ok(())
                 });
-                if let Some(is_alone) = slow {
-                    framer.slow(is_alone);
-                }
                 framer.message(BAND_PROGRESS, b"first\n");
-                for piece in data.chunks(piece) {
+                for (nth, piece) in data.chunks(piece).enumerate() {
+                    if !slow.is_empty() {
+                        framer.slow(slow[nth % slow.len()]);
+                    }
                     framer.data(piece).unwrap();
                 }
                 framer.message(BAND_PROGRESS, b"last\n");
                 framer.finish().unwrap();
-                let most = if slow == Some(true) { SLOW_CHUNK } else { CHUNK };
+                let most = if slow.contains(&true) { SLOW_CHUNK } else { CHUNK };
                 let first = chunks[0].len();
                 assert!(first <= CHUNK + 2 * HEAD + 10);
                 assert!(chunks.iter().all(|c| c.len() <= most + 2 * HEAD + 10));

@@ -416,6 +416,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             if let Some(trailer) = &mut self.trailer {
                 // before it is copied: to hash takes as long as memory needs
                 let ahead = trailer.ahead();
+                // nothing waits to be hashed where nobody else hashes
                 self.out.slow(ahead == 0);
                 let next = (at + ahead).min(start as usize + bytes.len()).max(hashed);
                 trailer.copied(pack, hashed, next);
