@@ -18,10 +18,12 @@ from pathlib import Path
 MOST_STOLEN = 0.05
 """A share of all processor time."""
 MOST_SLOWED = 2.0
+"""Times what the work took at best."""
 
 _STEAL = 7
+"""The place of stolen time among the kinds of it."""
 _KINDS = 8
-"""Of the numbers behind: guests' time, which users' has in it."""
+"""So many kinds make up all time; those behind them, guests', are in users' already."""
 _WORK = bytes(nth * nth // 7 & 0xFF for nth in range(1 << 16)) * 4
 _PROBES = 3
 _AT_FIRST = 20

@@ -49,8 +49,9 @@ class Measured:
     number: int = 0
     """Which round: those of one number ask the same."""
     stolen: float = 0.0
+    """The share of all processor time that other machines of the host had (:mod:`benches.host`)."""
     slowed: float = 1.0
-    """What other machines of the host took (:mod:`benches.host`)."""
+    """Times what a piece of work takes at best that it took beside the round."""
 
     @property
     def is_disturbed(self) -> bool:
@@ -149,7 +150,7 @@ class Results:
 
     def __init__(self, measured: Sequence[Measured]) -> None:
         self.all: dict[str, dict[str, list[Measured]]] = {}
-        """Disturbed ones, too: nobody's neighbours change what is answered."""
+        """By row and server, disturbed ones too: no neighbour changes what is answered."""
         for one in measured:
             self.all.setdefault(one.row, {}).setdefault(one.server, []).append(one)
         self.by_row = {

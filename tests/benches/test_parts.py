@@ -6,7 +6,11 @@ import re
 import socket
 import struct
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +143,42 @@ def test_a_disturbed_round_is_measured_again_and_failures_are_not(
     assert list(bench.workload(work)) == [disturbed]
     script[:] = [disturbed] * 9
     assert len(list(bench.workload(work))) == 4
+
+
+def test_the_same_requests_are_asked_of_a_server_that_has_not_answered_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str, int]] = []
+
+    class Started:
+        @contextmanager
+        def serving(self, *_: object) -> Iterator[str]:
+            yield "another"
+
+    def measure(_: Bench, __: Workload, daemon: str, number: int) -> Measured:
+        done.append(("measured", daemon, number))
+        return measured("gitserve", 1.0)
+
+    def warm(_: Bench, __: Workload, daemon: str) -> None:
+        done.append(("warmed", daemon, 0))
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    monkeypatch.setattr(Bench, "warm", warm)
+    there: Any = {"gitserve": Started(), "git daemon": Started()}
+    found: Any = SimpleNamespace(base=tmp_path)
+    bench = Bench(tmp_path, found, there, tmp_path, 1, 9.0, 1.0, 1)
+    differing = Workload("work", "different", 2, tmp_path, 9, 1, 1, ("gitserve",))
+    running: Any = "running"
+    for number in (0, 2):
+        bench.again(differing, "gitserve", number, running)
+    # the first round warms by itself
+    later = [("warmed", "another", 0), ("measured", "another", 2)]
+    assert done == [("measured", "another", 0), *later]
+    done.clear()
+    # git forgets, and what is repeated may be repeated
+    bench.again(differing, "git daemon", 2, running)
+    bench.again(replace(differing, mode="repeated"), "gitserve", 2, running)
+    assert done == [("measured", "running", 2)] * 2
 
 
 def test_bytes_are_compared_over_what_both_have_answered(tmp_path: Path) -> None:
