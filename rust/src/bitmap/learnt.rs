@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::bits::Bits;
 use super::order::{NONE, Order};
 use super::reachability::{Kept, Reachability};
+use super::unions::Unions;
 use crate::object::ObjectKind;
 use crate::source::{ObjectNumber, ObjectSource, PackedAt, SourceError};
 
@@ -53,14 +54,8 @@ pub(super) struct Learnt {
     hashes: Vec<u32>,
     /// By the bit of the commit.
     commits: RwLock<HashMap<u32, Arc<Bits>>>,
-    union: RwLock<Option<Arc<Union>>>,
+    unions: Unions,
     charge: Charge,
-}
-
-/// All that some commits reach together: what a clone of everything asks for.
-struct Union {
-    commits: Bits,
-    reached: Bits,
 }
 
 /// Bytes counted in [`USED`] until it is dropped.
@@ -71,6 +66,11 @@ impl Charge {
     fn force(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
         USED.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        USED.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     fn fits(&self, bytes: usize) -> bool {
@@ -88,10 +88,10 @@ impl Drop for Charge {
 
 impl Learnt {
     fn new(hashes: Vec<u32>) -> Self {
-        let (commits, union) = (RwLock::default(), RwLock::default());
+        let (commits, unions) = (RwLock::default(), Unions::default());
         let charge = Charge::default();
         charge.force(hashes.len() * BYTES_AN_OBJECT);
-        Self { hashes, commits, union, charge }
+        Self { hashes, commits, unions, charge }
     }
 
     #[inline]
@@ -114,26 +114,14 @@ impl Learnt {
         }
     }
 
-    pub(super) fn has_union(&self) -> bool {
-        read(&self.union).is_some()
+    pub(super) fn unions(&self) -> &Unions {
+        &self.unions
     }
 
-    /// See [`Reachability::add_merges`].
-    pub(super) fn add_union(&self, tips: &Bits, bits: &mut Bits) {
-        let Some(union) = read(&self.union).clone() else { return };
-        if union.commits.is_empty() || union.commits.is_subset(bits) {
-            return;
-        }
-        let mut known = tips.clone();
-        known.or(bits);
-        if union.commits.is_subset(&known) {
-            bits.or(&union.reached);
-        }
-    }
-
-    fn set_union(&self, union: Arc<Union>) {
-        self.charge.force(union.commits.bytes() + union.reached.bytes());
-        *write(&self.union) = Some(union);
+    pub(super) fn put_union(&self, commits: Bits, reached: Bits) {
+        let (come, gone) = self.unions.put(commits, reached);
+        self.charge.force(come);
+        self.charge.release(gone);
     }
 
     /// What it holds, with each set of bits changed; sets that `change` gives nothing for go.
@@ -148,12 +136,12 @@ impl Learnt {
                 to.put(bit(commit), bits);
             }
         }
-        let Some(union) = read(&self.union).clone() else { return };
-        let (commits, reached) = (Arc::new(union.commits.clone()), Arc::new(union.reached.clone()));
-        if let (Some(commits), Some(reached)) = (change(&commits), change(&reached)) {
-            let unshare = Arc::unwrap_or_clone;
-            to.set_union(Arc::new(Union { commits: unshare(commits), reached: unshare(reached) }));
-        }
+        self.unions.each(|commits, reached| {
+            let changed = |bits: &Bits| change(&Arc::new(bits.clone())).map(Arc::unwrap_or_clone);
+            if let (Some(commits), Some(reached)) = (changed(commits), changed(reached)) {
+                to.put_union(commits, reached);
+            }
+        });
     }
 }
 
@@ -310,18 +298,6 @@ impl Reachability {
             && let Some(bit) = self.bit(commit).filter(|&bit| reached.contains(bit))
         {
             learnt.put(bit, Arc::new(reached));
-        }
-    }
-
-    /// Keeps what some commits reach together.
-    pub fn keep_union(&self, tips: &[ObjectNumber], reached: Bits) {
-        let Some(learnt) = self.as_learnt() else { return };
-        let mut commits = Bits::new(self.count());
-        for bit in tips.iter().filter_map(|&tip| self.bit(tip)) {
-            commits.insert(bit);
-        }
-        if commits.is_subset(&reached) {
-            learnt.set_union(Arc::new(Union { commits, reached }));
         }
     }
 }

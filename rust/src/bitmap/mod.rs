@@ -20,6 +20,7 @@ mod learnt;
 mod memory;
 mod order;
 mod reachability;
+mod unions;
 
 #[cfg(test)]
 mod tests;

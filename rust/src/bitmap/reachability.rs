@@ -9,6 +9,7 @@ use super::ewah::{Ewah, Into};
 use super::file::{Layout, read_layout};
 use super::learnt::Learnt;
 use super::order::Order;
+use super::unions::Unions;
 use crate::hash::HashKind;
 use crate::object::ObjectKind;
 use crate::pack::{Mapping, MultiPackIndex, Pack, map_file};
@@ -34,7 +35,7 @@ pub struct Reachability {
 
 /// Where the bitmaps are.
 pub(super) enum Kept {
-    Stored(Stored),
+    Stored(Box<Stored>),
     Learnt(Learnt),
 }
 
@@ -46,6 +47,7 @@ pub(super) struct Stored {
     entries: HashMap<u32, u32>,
     count: u32,
     decoded: Mutex<Decoded>,
+    unions: Unions,
 }
 
 impl std::fmt::Debug for Reachability {
@@ -95,7 +97,8 @@ impl Reachability {
         let entries = layout.entries.iter().zip(0..).map(|(entry, nth)| (entry.position, nth));
         let entries = entries.collect();
         let decoded = Mutex::new(Decoded::default());
-        let kept = Kept::Stored(Stored { data, layout, entries, count, decoded });
+        let unions = Unions::default();
+        let kept = Kept::Stored(Box::new(Stored { data, layout, entries, count, decoded, unions }));
         Ok(Self::of_parts(name, order, count, kinds, kept))
     }
 
@@ -208,7 +211,7 @@ impl Reachability {
     pub fn add_merges(&self, tips: &Bits, bits: &mut Bits) {
         let (data, merges) = match &self.kept {
             Kept::Stored(stored) => (&stored.data, &stored.layout.merges),
-            Kept::Learnt(learnt) => return learnt.add_union(tips, bits),
+            Kept::Learnt(_) => return,
         };
         for merge in merges {
             let commits = decode(&data[merge.commits.clone()], self.count);
@@ -229,7 +232,32 @@ impl Reachability {
     pub fn has_merges(&self) -> bool {
         match &self.kept {
             Kept::Stored(stored) => !stored.layout.merges.is_empty(),
-            Kept::Learnt(learnt) => learnt.has_union(),
+            Kept::Learnt(_) => false,
+        }
+    }
+
+    /// Adds what earlier requests found that `tips` reach together, or some of them with what is in
+    /// `bits`.
+    pub fn add_unions(&self, tips: &Bits, bits: &mut Bits) {
+        match &self.kept {
+            Kept::Stored(stored) => stored.unions.add(tips, bits),
+            Kept::Learnt(learnt) => learnt.unions().add(tips, bits),
+        }
+    }
+
+    /// Keeps what some commits reach together, all of which has bits here. Tags lead to commits and
+    /// not the other way: they are left out.
+    pub fn keep_union(&self, tips: &[ObjectNumber], mut reached: Bits) {
+        reached.and_not(self.of_kind(ObjectKind::Tag));
+        let mut commits = Bits::new(self.count());
+        for bit in tips.iter().filter_map(|&tip| self.bit(tip)) {
+            commits.insert(bit);
+        }
+        match &self.kept {
+            Kept::Stored(stored) => {
+                stored.unions.put(commits, reached);
+            }
+            Kept::Learnt(learnt) => learnt.put_union(commits, reached),
         }
     }
 

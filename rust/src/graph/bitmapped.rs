@@ -61,8 +61,9 @@ pub(super) fn enumerate(
     gather.explicit.clear();
     let mut wanted = gather.side(&request.wants, had.as_ref(), false)?;
     super::learn::ask_after(source, reach, &request.wants, wanted.walked, wanted.found.len());
-    if let Some(had) = &had {
-        wanted.bits.and_not(&had.bits);
+    match &had {
+        Some(had) => wanted.bits.and_not(&had.bits),
+        None => super::learn::keep_walked(source, table, reach, &wanted)?,
     }
     gather.sift(&mut wanted, Sieve::new(&request.filter))?;
     let Side { bits, mut found, .. } = wanted;
@@ -86,12 +87,20 @@ pub(super) struct Side {
     pub(super) found: Vec<Found>,
     /// Commits that no bitmap spared.
     pub(super) walked: usize,
+    /// The commits that it begins at.
+    pub(super) tips: Vec<CommitNumber>,
+    /// The blobs.
+    pub(super) blobs: Vec<ObjectNumber>,
+    /// And trees.
+    pub(super) has_trees: bool,
 }
 
 impl Side {
     fn new(reach: &Reachability) -> Self {
         let (beside, found) = (SeenSet::new(), Vec::new());
-        Self { bits: Bits::new(reach.count()), beside, found, walked: 0 }
+        let bits = Bits::new(reach.count());
+        let (tips, blobs) = (Vec::new(), Vec::new());
+        Self { bits, beside, found, walked: 0, tips, blobs, has_trees: false }
     }
 
     #[inline]
@@ -167,6 +176,7 @@ impl<'a> Gather<'a> {
                 Ok(Some(Root::Commit(commit))) => commits.push(commit),
                 Ok(Some(Root::Tree(tree))) => trees.push(tree),
                 Ok(Some(Root::Blob(number))) => {
+                    side.blobs.push(number);
                     self.explicit.push(number);
                     let known = had.is_some_and(|had| had.contains(reach, number));
                     if !known {
@@ -181,6 +191,8 @@ impl<'a> Gather<'a> {
         let left = self.by_bitmaps(&commits, &mut side)?;
         let walked = self.walk(left, &mut side, had, tolerant)?;
         side.walked = walked.len();
+        side.tips = commits;
+        side.has_trees = !trees.is_empty();
         self.explicit.extend(&trees);
         let mut filling = Filling {
             side: &mut side,
@@ -243,6 +255,11 @@ impl<'a> Gather<'a> {
         // new commits stand before old ones in a pack, and mostly reach them: one bitmap that is
         // decoded spares many others
         bits.sort_unstable();
+        let mut tips = Bits::new(reach.count());
+        for &(bit, ..) in &bits {
+            tips.insert(bit);
+        }
+        reach.add_unions(&tips, &mut side.bits);
         let mut uncovered = Vec::new();
         for &(bit, number, commit) in &bits {
             if side.bits.contains(bit) {
@@ -254,10 +271,6 @@ impl<'a> Gather<'a> {
             }
         }
         if !uncovered.is_empty() && reach.has_merges() {
-            let mut tips = Bits::new(reach.count());
-            for &(bit, ..) in &bits {
-                tips.insert(bit);
-            }
             reach.add_merges(&tips, &mut side.bits);
         }
         uncovered.retain(|&(bit, _)| !side.bits.contains(bit));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::GraphError;
-use super::bitmapped::{Gather, KEPT};
+use super::bitmapped::{Gather, KEPT, Side};
 use super::request::{Found, WalkRequest};
 use super::roots::{Root, resolve};
 use super::sieve::Sieve;
@@ -26,6 +26,8 @@ use crate::watch::Watch;
 /// bitmaps of its wants: it cost milliseconds.
 const MANY_COMMITS: usize = 64;
 const MANY_OBJECTS: usize = 512;
+/// A clone that walks more commits keeps what its wants reach together, for the next.
+const WORTH_KEEPING: usize = if cfg!(test) { 1 } else { 8 };
 /// Commits between two bitmaps on the way down, at least.
 const INTERVAL: usize = 200;
 /// Bitmaps at intervals, at most: a have between two of them costs a walk to the next.
@@ -54,24 +56,45 @@ pub(super) fn learn(
     {
         let all: Vec<Learning> = objects.iter().map(Learning::from).collect();
         let Some(reach) = Reachability::empty().with(source, &all) else { return Ok(()) };
-        let mut numbers = blobs.to_vec();
-        for &tip in commits {
-            let id = table.id(tip);
-            numbers.push(source.lookup(&id)?.ok_or(SourceError::Missing(id))?);
-        }
-        keep_union(&reach, &numbers);
+        let mut numbers = numbers_of(source, table, commits)?;
+        numbers.extend(blobs);
+        let mut reached = reach.of_kind(ObjectKind::Commit).clone();
+        reached.or(reach.of_kind(ObjectKind::Tree));
+        reached.or(reach.of_kind(ObjectKind::Blob));
+        reach.keep_union(&numbers, reached);
         memory.put(Arc::new(reach));
     }
     memory.ask(&request.wants);
     Ok(())
 }
 
-/// All of it but the tags, which lead to commits and not the other way, is what the tips reach.
-fn keep_union(reach: &Reachability, tips: &[ObjectNumber]) {
-    let mut reached = reach.of_kind(ObjectKind::Commit).clone();
-    reached.or(reach.of_kind(ObjectKind::Tree));
-    reached.or(reach.of_kind(ObjectKind::Blob));
-    reach.keep_union(tips, reached);
+/// Keeps what the wants of a clone reach together, if that took a walk.
+pub(super) fn keep_walked(
+    source: &dyn ObjectSource,
+    table: &CommitTable,
+    reach: &Reachability,
+    wanted: &Side,
+) -> Result<(), GraphError> {
+    // of what has no bit, bits cannot tell
+    if wanted.walked < WORTH_KEEPING || !wanted.found.is_empty() || wanted.has_trees {
+        return Ok(());
+    }
+    let mut tips = numbers_of(source, table, &wanted.tips)?;
+    tips.extend(&wanted.blobs);
+    reach.keep_union(&tips, wanted.bits.clone());
+    Ok(())
+}
+
+fn numbers_of(
+    source: &dyn ObjectSource,
+    table: &CommitTable,
+    commits: &[CommitNumber],
+) -> Result<Vec<ObjectNumber>, GraphError> {
+    let number_of = |&commit| {
+        let id = table.id(commit);
+        Ok(source.lookup(&id)?.ok_or(SourceError::Missing(id))?)
+    };
+    commits.iter().map(number_of).collect()
 }
 
 /// Asks for bitmaps of `wants` if the lack of them was felt.

@@ -17,21 +17,21 @@ use crate::watch::Watch;
 pub(super) const BITMAPS: Limits = Limits { bitmap_min: 0, ..WHOLE };
 
 /// How the objects of a history are stored.
-struct Layout {
-    kind: HashKind,
-    seed: u64,
-    config: &'static [&'static str],
+pub(super) struct Layout {
+    pub(super) kind: HashKind,
+    pub(super) seed: u64,
+    pub(super) config: &'static [&'static str],
     /// Commits that were there when the bitmap was made.
-    covered: usize,
+    pub(super) covered: usize,
     /// A multi-pack-index over several packs.
-    midx: bool,
+    pub(super) midx: bool,
     /// The bitmapped pack belongs to another repository.
-    borrowed: bool,
+    pub(super) borrowed: bool,
 }
 
 pub(super) const COMMITS: usize = 250;
 
-const PLAIN: Layout = Layout {
+pub(super) const PLAIN: Layout = Layout {
     kind: HashKind::Sha1,
     seed: 31,
     config: &[],
@@ -42,7 +42,7 @@ const PLAIN: Layout = Layout {
 
 const LOOKUP: &[&str] = &["-c", "pack.writeBitmapLookupTable=true"];
 const NO_HASHES: &[&str] = &["-c", "pack.writeBitmapHashCache=false"];
-const MERGES: &[&str] = &[
+pub(super) const MERGES: &[&str] = &[
     "-c",
     "bitmapPseudoMerge.all.pattern=refs/",
     "-c",
@@ -63,7 +63,7 @@ pub(super) struct Prepared {
     pub(super) commits: Vec<ObjectId>,
 }
 
-fn prepare(layout: &Layout) -> Prepared {
+pub(super) fn prepare(layout: &Layout) -> Prepared {
     let full = random_history(layout.kind, layout.seed, COMMITS);
     let commits = full.commits();
     let first = TestRepo::new(layout.kind);

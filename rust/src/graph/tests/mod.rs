@@ -16,4 +16,5 @@ pub(super) mod repo;
 mod scan;
 mod shallow;
 mod small;
+mod unions;
 mod upload_pack;
