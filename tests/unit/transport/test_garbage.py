@@ -6,11 +6,13 @@ It would keep the request's snapshots, and what its walk has found, until some l
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gitserve.options import DaemonOptions
+from gitserve.repository.files import RACY_NS
 from gitserve.transport.exports import Exports
 from gitserve.transport.log import Log
 from gitserve.transport.services import service_rules
@@ -51,7 +53,9 @@ def served(tmp_path: Path, newest_git: Git) -> tuple[Daemon, bytes]:
     exports = Exports(base_path=str(tmp_path), export_all=True)
     services = service_rules(["receive-pack", "upload-archive"])
     daemon = made_daemon(DaemonOptions(), exports, services, None, Log(None))
-    return daemon, newest_git.run("rev-parse", "main", cwd=path).stdout.strip()
+    tip = newest_git.run("rev-parse", "main", cwd=path).stdout.strip()
+    time.sleep(2 * RACY_NS / 1e9)  # settings that have just been written are read anew each time
+    return daemon, tip
 
 
 @pytest.fixture
