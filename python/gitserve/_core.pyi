@@ -393,11 +393,21 @@ class PackCache:
 @final
 class Chunk:
     """Bytes on their way to a client, lent by the core. What takes a buffer takes it, without a
-    copy; ``bytes`` makes one.
+    copy unless a file has them; ``bytes`` makes one.
+
+    Of packs on disk a chunk holds files and places. They are read when a buffer is asked for, which
+    raises RepositoryError if they cannot be.
     """
 
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def send(self, socket: int) -> None:
+        """All of it to the connected socket with this descriptor, which must block; what files have
+        by sendfile(2).
+
+        Raises OSError for the socket, BlockingIOError when it took nothing for as long as its
+        SO_SNDTIMEO; RepositoryError when a file cannot be read.
+        """
 
 @final
 class PackStream(Iterator[Chunk]):

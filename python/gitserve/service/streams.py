@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gitserve._core import Chunk as Chunk
 from gitserve._core import Client
 from gitserve.errors import HangupError
 from gitserve.record import TYPE_CHECKING, Protocol
@@ -15,8 +16,6 @@ from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
 if TYPE_CHECKING:
     from typing import TypeAlias
-
-    from gitserve._core import Chunk
 
     Sendable: TypeAlias = bytes | Chunk
     """What goes out: bytes, or the core's own, which nobody copies before the kernel does."""
@@ -146,7 +145,11 @@ class Conversation:
     def flush(self) -> None:
         """Everything written so far leaves."""
         if self._held:
-            held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            try:
+                held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
+            except TypeError:
+                # what was lent cannot be read, which join does not tell
+                held = b"".join(map(bytes, self._held))
             self._held.clear()
             self._held_bytes = 0
             self._send(held)

@@ -91,6 +91,9 @@ RETRY_AFTER = 10
 CLIENT_SOCKET = "gitserve.socket"
 """Where our own servers put the connection, or the pipe, in a request's environment."""
 
+TAKES_CHUNKS = "gitserve.takes_chunks"
+"""Is in the environment of a server that takes the core's own chunks where WSGI has bytes."""
+
 OBJECT_FILES = frozenset((Resource.LOOSE, Resource.PACK, Resource.INDEX))
 """What the dumb protocol gives away whole."""
 
@@ -298,7 +301,7 @@ class GitHttp(Record):
         name: str,
     ) -> Iterable[bytes]:
         """A fetch, or an archive."""
-        outbox = Outbox()
+        outbox = Outbox(takes_chunks=TAKES_CHUNKS in exchange.environ)
         # who ends his side of HTTP has gone: no client reads on, and other servers think so too
         conversation = Conversation(body, outbox, _client(exchange.environ), may_listen=False)
         exchange.conversation = conversation

@@ -21,12 +21,13 @@ from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler
 
 from gitserve import __version__
-from gitserve.errors import GitServeError, PeerTimeout
+from gitserve.errors import GitServeError, HangupError, PeerTimeout
 from gitserve.options import ConnectionOptions, DaemonOptions
 from gitserve.record import Record
 from gitserve.service.requests import ServiceOptions
+from gitserve.service.streams import Chunk
 from gitserve.transport.exports import Exports
-from gitserve.transport.httpapp import CLIENT_SOCKET, GitHttp, find_exported
+from gitserve.transport.httpapp import CLIENT_SOCKET, TAKES_CHUNKS, GitHttp, find_exported
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
     from _typeshed import WriteableBuffer
+
+    from gitserve.service.streams import Sendable
 
 _A = TypeVar("_A")
 _R = TypeVar("_R")
@@ -86,10 +89,10 @@ class SocketWriter:
 
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
-        self._held: list[bytes] = []
+        self._held: list[Sendable] = []
         self.closed = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Sendable) -> None:
         """Keeps it."""
         self._held.append(data)
 
@@ -113,7 +116,7 @@ def _as_os_error(call: Callable[[_A], _R], argument: _A) -> _R:
         return call(argument)
     except PeerTimeout as error:
         raise TimeoutError(str(error)) from error
-    except GitServeError as error:
+    except HangupError as error:
         raise ConnectionAbortedError(str(error)) from error
 
 
@@ -123,8 +126,21 @@ class Call(SimpleHandler):
     http_version = "1.1"
     server_software = f"gitserve/{__version__}"
     wsgi_file_wrapper = None  # its pieces are small
-    headers: Headers  # which the library's stub forgets
+    headers: Headers  # which the library's stub forgets, as these two
+    headers_sent: bool
+    bytes_sent: int
     log: Log
+
+    def write(self, data: Sendable) -> None:
+        """As the library's, which has bytes alone, and of the core's chunks too."""
+        if not isinstance(data, Chunk):
+            super().write(data)
+            return
+        self.bytes_sent = (self.bytes_sent if self.headers_sent else 0) + len(data)
+        if not self.headers_sent:
+            self.send_headers()
+        self.stdout.write(cast("bytes", data))
+        self.stdout.flush()
 
     def cleanup_headers(self) -> None:
         """One request a connection: the end of the connection is the end of the answer."""
@@ -186,6 +202,7 @@ class HttpConnection(WSGIRequestHandler):
         self._stream.expect_within(0)
         environ: dict[str, Any] = self.get_environ()
         environ[CLIENT_SOCKET] = self._connection.socket
+        environ[TAKES_CHUNKS] = True
         call = Call(cast(IO[bytes], self.rfile), cast(IO[bytes], self.wfile), sys.stderr, environ)
         call.log = self._http.log
         call.run(self._http.app)

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from gitserve.errors import HangupError, PeerTimeout
 from gitserve.record import TYPE_CHECKING, Protocol
-from gitserve.service.streams import ByteSink, ByteSource
+from gitserve.service.streams import ByteSink, ByteSource, Chunk
 
 if TYPE_CHECKING:
     from gitserve.service.streams import Sendable
@@ -47,7 +47,7 @@ class ClientStream(ByteSource, ByteSink, Protocol):
 class SocketStream:
     """A connected socket. Reads and writes may be on different threads, but one of each."""
 
-    __slots__ = ("_deadline", "_is_limited", "_socket", "_timeout", "_wait")
+    __slots__ = ("_deadline", "_is_limited", "_is_plain", "_socket", "_timeout", "_wait")
 
     def __init__(
         self,
@@ -63,6 +63,9 @@ class SocketStream:
         said to the socket that listened for it, with :func:`prepare`.
         """
         self._socket = connection
+        self._is_plain = type(connection) is socket.socket
+        """What is written to its descriptor is what the client reads: it is not wrapped, as by
+        ``ssl``."""
         self._timeout = timeout
         self._deadline = time.monotonic() + init if init else None
         self._is_limited = bool(init)
@@ -115,6 +118,9 @@ class SocketStream:
     def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         try:
+            if self._is_plain and type(data) is Chunk:
+                data.send(self._socket.fileno())
+                return
             if len(data) <= PIECE:
                 self._socket.sendall(data)
                 return

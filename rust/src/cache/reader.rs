@@ -24,8 +24,8 @@ pub enum Gone {
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Bytes, now in the buffer.
-    Bytes,
+    /// So many bytes.
+    Bytes(usize),
     /// Nothing yet.
     Nothing,
     /// The pack is over.
@@ -102,19 +102,34 @@ impl Reader {
         lock::is_held(&self.file, lock::READERS).unwrap_or(false)
     }
 
-    /// Fills the buffer with what comes next; waits for nothing.
-    pub fn next(&mut self, buffer: &mut Vec<u8>) -> Next {
-        buffer.clear();
+    /// The file, for whoever sends from it.
+    pub fn file(&self) -> std::io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Its name, for errors.
+    pub fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Where the next byte is in the file.
+    pub fn place(&self) -> u64 {
+        HEADER_LEN + self.at
+    }
+
+    /// What comes next, into the buffer; waits for nothing. `is_read`: otherwise the buffer is nothing
+    /// to go by, and what needs no check is not read.
+    pub fn next(&mut self, buffer: &mut Vec<u8>, is_read: bool) -> Next {
         let next = match self.kept.take() {
             Some(kept) => {
                 let next = self.next_kept(&kept, buffer);
                 self.kept = Some(kept);
                 next
             }
-            None => self.next_grown(buffer),
+            None => self.next_grown(buffer, is_read),
         };
-        if next == Next::Bytes {
-            self.at += buffer.len() as u64;
+        if let Next::Bytes(count) = next {
+            self.at += count as u64;
         }
         next
     }
@@ -129,13 +144,13 @@ impl Reader {
         let read = self.file.read_exact_at(buffer, HEADER_LEN + self.at);
         let wanted = table.get(block..block + CHECKSUM);
         if read.is_ok() && wanted == Some(&crc32fast::hash(buffer).to_le_bytes()[..]) {
-            return Next::Bytes;
+            return Next::Bytes(buffer.len());
         }
         remove(&self.file, &self.path);
         Next::Gone(Gone::Broken)
     }
 
-    fn next_grown(&self, buffer: &mut Vec<u8>) -> Next {
+    fn next_grown(&self, buffer: &mut Vec<u8>, is_read: bool) -> Next {
         // in this order: checksums are written behind the pack once the header is complete
         let Ok(there) = self.file.metadata() else { return Next::Gone(Gone::Broken) };
         let mut header = self.header();
@@ -144,9 +159,13 @@ impl Reader {
             end = header.length;
         }
         if self.at < end {
-            buffer.resize((end - self.at).min(BLOCK as u64) as usize, 0);
+            let count = (end - self.at).min(BLOCK as u64) as usize;
+            if !is_read {
+                return Next::Bytes(count);
+            }
+            buffer.resize(count, 0);
             return match self.file.read_exact_at(buffer, HEADER_LEN + self.at) {
-                Ok(()) => Next::Bytes,
+                Ok(()) => Next::Bytes(count),
                 Err(_) => Next::Gone(Gone::Broken),
             };
         }

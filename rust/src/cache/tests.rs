@@ -46,8 +46,11 @@ fn kept(cache: &Arc<PackCache>, key: &Key) -> Reader {
 fn drained(reader: &mut Reader) -> (Vec<u8>, Next) {
     let (mut all, mut buffer) = (Vec::new(), Vec::new());
     loop {
-        match reader.next(&mut buffer) {
-            Next::Bytes => all.extend_from_slice(&buffer),
+        match reader.next(&mut buffer, true) {
+            Next::Bytes(count) => {
+                assert_eq!(count, buffer.len());
+                all.extend_from_slice(&buffer);
+            }
             other => return (all, other),
         }
     }

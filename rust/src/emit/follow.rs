@@ -1,10 +1,12 @@
 //! Sending a pack from a file of the cache: one that is kept, or one that is still growing.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::PackStats;
+use super::chunk::{Chunk, LentFile};
 use super::frame::{BAND_PROGRESS, Framer};
 use super::progress::total_line;
 use super::resume::Sent;
@@ -16,11 +18,11 @@ use crate::source::SourceError;
 const SHORTEST_NAP: Duration = Duration::from_micros(200);
 const LONGEST_NAP: Duration = Duration::from_millis(5);
 
-type Sink = Box<dyn FnMut(Vec<u8>) -> Result<(), SourceError> + Send>;
+type Sink = Box<dyn FnMut(Chunk) -> Result<(), SourceError> + Send>;
 
 /// What was received.
 pub(super) enum Received {
-    Chunk(Vec<u8>),
+    Chunk(Chunk),
     /// There will be no more of it.
     Gone(Gone),
     /// It is not the pack that the client has the beginning of.
@@ -31,8 +33,10 @@ pub(super) enum Received {
 pub(super) struct Follower {
     reader: Reader,
     framer: Framer<Sink>,
-    framed: Receiver<Vec<u8>>,
+    framed: Receiver<Chunk>,
     buffer: Vec<u8>,
+    /// The reader's, to be sent from.
+    file: Option<Arc<LentFile>>,
     progress: bool,
     /// What the client has from another file.
     sent: Option<Sent>,
@@ -53,12 +57,15 @@ impl Follower {
         let sink: Sink = Box::new(move |chunk| {
             sender.send(chunk).map_err(|_| SourceError::Cancelled) // the receiver lives beside us
         });
-        let framer = Framer::new(band_limit, sink);
+        let framer = Framer::new(band_limit, sink).lending();
+        let file = reader.file().ok();
+        let file = file.map(|file| Arc::new(LentFile::new(file, reader.name())));
         Self {
             reader,
             framer,
             framed,
             buffer: Vec::new(),
+            file,
             progress,
             sent,
             differs: false,
@@ -86,20 +93,16 @@ impl Follower {
             if self.made.is_some() || is_cancelled() {
                 return Err(RecvTimeoutError::Disconnected);
             }
-            match self.reader.next(&mut self.buffer) {
-                Next::Bytes => {
-                    let lacks = match &mut self.sent {
-                        Some(sent) => sent.lacks(&self.buffer),
-                        None => Some(&self.buffer[..]),
-                    };
-                    let Some(lacks) = lacks else {
+            let is_read = self.file.is_none() || self.sent.is_some();
+            match self.reader.next(&mut self.buffer, is_read) {
+                Next::Bytes(count) => match self.frame(count) {
+                    Ok(true) => {}
+                    Ok(false) => {
                         self.differs = true;
                         return Ok(Received::Differs);
-                    };
-                    if self.framer.data(lacks).is_err() {
-                        return Err(RecvTimeoutError::Disconnected);
                     }
-                }
+                    Err(_) => return Err(RecvTimeoutError::Disconnected),
+                },
                 Next::End(_) if self.sent.as_ref().is_some_and(|sent| !sent.is_met()) => {
                     self.differs = true;
                     return Ok(Received::Differs);
@@ -138,6 +141,22 @@ impl Follower {
                 }
             }
         }
+    }
+
+    /// Puts what was read last into packets; `false` when it is not what the client has.
+    fn frame(&mut self, count: usize) -> Result<bool, SourceError> {
+        let mut lacks = count;
+        if let Some(sent) = &mut self.sent {
+            match sent.lacks(&self.buffer) {
+                Some(bytes) => lacks = bytes.len(),
+                None => return Ok(false),
+            }
+        }
+        match &self.file {
+            Some(file) => self.framer.lend(file, self.reader.place() - lacks as u64, lacks)?,
+            None => self.framer.data(&self.buffer[count - lacks..])?,
+        }
+        Ok(true)
     }
 
     /// What the client has.

@@ -1,5 +1,8 @@
-//! Side-band packets, many to a buffer.
+//! Side-band packets, many to a chunk.
 
+use std::sync::Arc;
+
+use super::chunk::{Chunk, LentFile};
 use crate::source::SourceError;
 
 /// Bytes of a buffer before it is handed on; also the size of a bare one. So much stays in the
@@ -9,6 +12,14 @@ const CHUNK: usize = 128 << 10;
 /// made: whoever sends waits for each buffer, and to wake it costs more than the caches bring. Beside
 /// others there is always a buffer to be sent, and small ones take less memory.
 const SLOW_CHUNK: usize = 512 << 10;
+/// The same for a chunk that files lend: it takes no memory.
+const LENT_CHUNK: usize = 512 << 10;
+
+/// Fewer bytes are copied where they could be lent: two system calls cost as much.
+pub(super) const LEND_FROM: usize = 16 << 10;
+
+/// Bytes in memory of a chunk that is lent but for the heads of its packets.
+const HEADS: usize = 64;
 
 /// Length digits and band number in front of a packet's data.
 const HEAD: usize = 5;
@@ -18,27 +29,49 @@ pub(super) const BAND_DATA: u8 = 1;
 /// Progress for a person.
 pub(super) const BAND_PROGRESS: u8 = 2;
 
-/// Packs bytes into packets, and packets into buffers that go to `sink`.
+/// Packs bytes into packets, and packets into chunks that go to `sink`.
 pub(super) struct Framer<S> {
     /// The most data a packet holds; 0: no packets.
     max_data: usize,
     band_limit: usize,
+    /// The most bytes of this chunk that are in memory, about.
     chunk: usize,
-    /// The size of the next buffers, about.
+    /// And of the next ones.
     next_chunk: usize,
-    buffer: Vec<u8>,
-    /// Where the open packet begins.
-    open: Option<usize>,
+    filling: Chunk,
+    /// The packet that is not full.
+    open: Option<OpenPacket>,
+    may_lend: bool,
     sink: S,
 }
 
-impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
+#[derive(Clone, Copy)]
+struct OpenPacket {
+    /// Where its head is, in the chunk's own bytes.
+    head: usize,
+    /// Bytes of its data so far.
+    len: usize,
+}
+
+impl<S: FnMut(Chunk) -> Result<(), SourceError>> Framer<S> {
     /// `band_limit` as in [`super::StreamOptions`].
     pub(super) fn new(band_limit: usize, sink: S) -> Self {
         let max_data = band_limit.saturating_sub(HEAD);
         let chunk = whole_packets(CHUNK, band_limit);
-        let (next_chunk, buffer) = (CHUNK, Vec::new());
-        Self { max_data, band_limit, chunk, next_chunk, buffer, open: None, sink }
+        let (next_chunk, filling) = (CHUNK, Chunk::default());
+        let (open, may_lend) = (None, false);
+        Self { max_data, band_limit, chunk, next_chunk, filling, open, may_lend, sink }
+    }
+
+    /// The sink takes what is lent, too.
+    pub(super) fn lending(mut self) -> Self {
+        self.may_lend = true;
+        self
+    }
+
+    /// May [`Framer::lend`] be called?
+    pub(super) fn may_lend(&self) -> bool {
+        self.may_lend
     }
 
     /// From the next buffer on, bytes come slowly. `is_alone`: no other pack is made beside this one.
@@ -49,34 +82,32 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
     /// Pack bytes.
     pub(super) fn data(&mut self, mut bytes: &[u8]) -> Result<(), SourceError> {
         while !bytes.is_empty() {
-            if self.buffer.len() + HEAD >= self.chunk && self.open.is_none()
-                || self.buffer.len() >= self.chunk
-            {
-                self.hand_on()?;
-            }
-            if self.buffer.capacity() == 0 {
-                self.buffer.reserve_exact(if bytes.len() < 4096 { 8192 } else { self.chunk });
-            }
-            let mut room = self.chunk - self.buffer.len();
-            if self.max_data > 0 {
-                let start = match self.open {
-                    Some(start) => start,
-                    None => {
-                        let start = self.buffer.len();
-                        self.buffer.extend_from_slice(&[b'0', b'0', b'0', b'0', BAND_DATA]);
-                        self.open = Some(start);
-                        room -= HEAD;
-                        start
-                    }
-                };
-                room = room.min(self.max_data - (self.buffer.len() - start - HEAD));
-            }
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
+            let room = self.room(0)?;
+            self.reserve(if bytes.len() < 4096 { 8192 } else { room });
+            let count = self.room_in_packet(room).min(bytes.len());
+            let (now, later) = bytes.split_at(count);
+            self.filling.own().extend_from_slice(now);
+            self.went(count);
             bytes = later;
-            if now.len() == room {
-                self.close();
-            }
+        }
+        Ok(())
+    }
+
+    /// Pack bytes of a file, which are neither read nor copied here.
+    pub(super) fn lend(
+        &mut self,
+        file: &Arc<LentFile>,
+        mut start: u64,
+        mut len: usize,
+    ) -> Result<(), SourceError> {
+        while len > 0 {
+            let room = self.room(whole_packets(LENT_CHUNK, self.band_limit))?;
+            self.reserve(HEADS);
+            let count = self.room_in_packet(room).min(len);
+            self.filling.lend(file, start, count);
+            self.went(count);
+            start += count as u64;
+            len -= count;
         }
         Ok(())
     }
@@ -84,26 +115,71 @@ impl<S: FnMut(Vec<u8>) -> Result<(), SourceError>> Framer<S> {
     /// Packets of another band; nothing without bands.
     pub(super) fn message(&mut self, band: u8, text: &[u8]) {
         self.close();
-        packets(self.max_data, band, text, &mut self.buffer);
+        packets(self.max_data, band, text, self.filling.own());
     }
 
     /// Hands on what there is.
     pub(super) fn finish(&mut self) -> Result<(), SourceError> {
         self.close();
-        if self.buffer.is_empty() { Ok(()) } else { self.hand_on() }
+        if self.filling.is_empty() { Ok(()) } else { self.hand_on() }
+    }
+
+    /// Bytes that still go into the chunk, heads included; into a new one, when none do. Chunks have
+    /// at least `least` bytes here.
+    fn room(&mut self, least: usize) -> Result<usize, SourceError> {
+        let head = if self.open.is_some() { 0 } else { HEAD };
+        if self.filling.len() + head >= self.chunk.max(least) {
+            self.hand_on()?;
+        }
+        Ok(self.chunk.max(least) - self.filling.len())
+    }
+
+    /// Memory for a chunk that has none.
+    fn reserve(&mut self, count: usize) {
+        let own = self.filling.own();
+        if own.capacity() == 0 {
+            own.reserve_exact(count);
+        }
+    }
+
+    /// Opens a packet if none is; how much of its data goes into so much room.
+    fn room_in_packet(&mut self, room: usize) -> usize {
+        if self.max_data == 0 {
+            return room;
+        }
+        let (open, room) = match self.open {
+            Some(open) => (open, room),
+            None => {
+                let own = self.filling.own();
+                let open = OpenPacket { head: own.len(), len: 0 };
+                own.extend_from_slice(&[b'0', b'0', b'0', b'0', BAND_DATA]);
+                (open, room - HEAD)
+            }
+        };
+        self.open = Some(open);
+        room.min(self.max_data - open.len)
+    }
+
+    /// So much went into the packet.
+    fn went(&mut self, count: usize) {
+        if let Some(open) = &mut self.open {
+            open.len += count;
+            if open.len == self.max_data {
+                self.close();
+            }
+        }
     }
 
     fn close(&mut self) {
-        if let Some(start) = self.open.take() {
-            let len = self.buffer.len() - start;
-            self.buffer[start..start + 4].copy_from_slice(&length_digits(len));
+        if let Some(OpenPacket { head, len }) = self.open.take() {
+            self.filling.own()[head..head + 4].copy_from_slice(&length_digits(len + HEAD));
         }
     }
 
     fn hand_on(&mut self) -> Result<(), SourceError> {
         self.close();
         self.chunk = whole_packets(self.next_chunk, self.band_limit);
-        (self.sink)(std::mem::take(&mut self.buffer))
+        (self.sink)(std::mem::take(&mut self.filling))
     }
 }
 
@@ -154,6 +230,15 @@ mod tests {
         out
     }
 
+    fn in_memory(chunks: &[Chunk]) -> Vec<Vec<u8>> {
+        chunks.iter().map(|chunk| chunk.to_bytes().unwrap()).collect()
+    }
+
+    /// All that travels on this band.
+    fn band(packets: &[(u8, Vec<u8>)], wanted: u8) -> Vec<u8> {
+        packets.iter().filter(|p| p.0 == wanted).flat_map(|p| p.1.clone()).collect()
+    }
+
     #[test]
     fn packets_carry_what_was_written() {
         let data: Vec<u8> = (0..1_500_000u32).map(|i| (i % 253) as u8).collect();
@@ -179,6 +264,7 @@ mod tests {
                 }
                 framer.message(BAND_PROGRESS, b"last\n");
                 framer.finish().unwrap();
+                let chunks = in_memory(&chunks);
                 let most = if slow.contains(&true) { SLOW_CHUNK } else { CHUNK };
                 let first = chunks[0].len();
                 assert!(first <= CHUNK + 2 * HEAD + 10);
@@ -188,15 +274,69 @@ mod tests {
                     continue;
                 }
                 let packets = unframe(&chunks, band_limit);
-                let band = |wanted: u8| -> Vec<u8> {
-                    packets.iter().filter(|p| p.0 == wanted).flat_map(|p| p.1.clone()).collect()
-                };
-                assert!(band(BAND_DATA) == data);
-                assert_eq!(band(BAND_PROGRESS), b"first\nlast\n");
+                assert!(band(&packets, BAND_DATA) == data);
+                assert_eq!(band(&packets, BAND_PROGRESS), b"first\nlast\n");
                 // no packet is shorter than it need be, but around messages and ends of buffers
                 let short = packets.iter().filter(|p| p.1.len() + HEAD < band_limit).count();
                 assert!(short <= 2 + 2 * chunks.len(), "{short} of {}", packets.len());
             }
+        }
+    }
+
+    #[test]
+    fn packets_carry_what_files_lend() {
+        let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, &data).unwrap();
+        let file = Arc::new(LentFile::new(file, "lent".to_owned()));
+        // lent and copied by turns, of these lengths
+        let turns: [&[usize]; 5] = [
+            &[3_000_000],
+            &[12, 2_000_000, 20],
+            &[700_000, 300_000],
+            &[5, 65_515, 9, 65_516],
+            &[1],
+        ];
+        for (band_limit, lengths) in
+            [0, 1000, 65520, 17].into_iter().flat_map(|limit| turns.map(|turn| (limit, turn)))
+        {
+            let data = if lengths == [1] { &data[..5000] } else { &data[..] };
+            let mut chunks: Vec<Chunk> = Vec::new();
+            let mut framer = Framer::new(band_limit, |chunk| {
+                chunks.push(chunk);
+                Ok(())
+            });
+            assert!(!framer.may_lend());
+            framer = framer.lending();
+            let (mut at, mut lent) = (0, 0);
+            for (nth, &len) in lengths.iter().cycle().enumerate() {
+                if at == data.len() {
+                    break;
+                }
+                let end = (at + len).min(data.len());
+                if nth % 2 == 0 && lengths.len() > 1 {
+                    framer.data(&data[at..end]).unwrap();
+                } else {
+                    framer.lend(&file, at as u64, end - at).unwrap();
+                    lent += end - at;
+                }
+                framer.message(BAND_PROGRESS, b".");
+                at = end;
+            }
+            framer.finish().unwrap();
+            assert!(chunks.iter().all(|chunk| chunk.len() <= LENT_CHUNK + 1000));
+            let own: usize = chunks.iter().map(|chunk| chunk.len() - chunk.lent_len()).sum();
+            let bytes = in_memory(&chunks);
+            if band_limit == 0 {
+                assert!(bytes.concat() == data);
+                assert_eq!(own, data.len() - lent);
+                continue;
+            }
+            let packets = unframe(&bytes, band_limit);
+            assert!(band(&packets, BAND_DATA) == data);
+            // what is lent is not copied
+            let messages = band(&packets, BAND_PROGRESS).len();
+            assert_eq!(own, data.len() - lent + HEAD * packets.len() + messages);
         }
     }
 

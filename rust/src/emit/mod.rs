@@ -6,8 +6,10 @@
 //! The pack follows `gitformat-pack`, the bands `gitprotocol-pack` ("Packfile Data"). Sockets,
 //! and what is said before and after the pack, are not known here.
 
+mod chunk;
 mod follow;
 mod frame;
+mod indexing;
 mod producer;
 mod progress;
 mod resume;
@@ -19,8 +21,9 @@ mod write;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+pub use chunk::{Chunk, LentFile, SendError, send_bytes};
+pub use indexing::WrittenEntry;
 pub use stream::{PackStream, Remembered};
-pub use write::WrittenEntry;
 
 use crate::graph::GraphError;
 use crate::hash::ObjectId;
@@ -85,10 +88,10 @@ pub fn write_pack(
     plan: PackPlan,
     level: i32,
     watch: &Watch,
-    sink: impl FnMut(Vec<u8>) -> Result<(), SourceError>,
+    mut sink: impl FnMut(Vec<u8>) -> Result<(), SourceError>,
 ) -> Result<(Vec<WrittenEntry>, ObjectId), SourceError> {
     let written = AtomicU64::new(0);
-    let out = frame::Framer::new(0, sink);
+    let out = frame::Framer::new(0, |chunk: Chunk| sink(chunk.into_bytes()?));
     write::PackWriter::new(source, watch, level, &written, out).write_indexed(plan)
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
+use super::chunk::Chunk;
 use super::frame::{BAND_PROGRESS, Framer};
 use super::progress::{Progress, total_line};
 use super::resume::Sent;
@@ -34,7 +35,7 @@ pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// What the worker hands over.
 pub(super) enum Handed {
-    Chunk(Vec<u8>),
+    Chunk(Chunk),
     /// The pack goes into the file.
     InFile,
     /// Of what was to be left out, this would have been in the pack; told when any was.
@@ -149,7 +150,7 @@ impl Producer {
                 return self.fill_file(source, plan, flight);
             }
         }
-        let mut out = Framer::new(self.options.band_limit, |chunk| self.send(chunk));
+        let mut out = Framer::new(self.options.band_limit, |chunk| self.send(chunk)).lending();
         if self.options.progress {
             out.message(BAND_PROGRESS, &self.shared.lines());
         }
@@ -158,7 +159,7 @@ impl Producer {
             None => out = PackWriter::new(source, watch, level, written, out).write(plan)?,
             Some(mut sent) => {
                 let mut differs = false;
-                let rest = Framer::new(0, |chunk: Vec<u8>| match sent.lacks(&chunk) {
+                let rest = Framer::new(0, |chunk: Chunk| match sent.lacks(&chunk.into_bytes()?) {
                     Some(lacks) => out.data(lacks),
                     None => {
                         differs = true;
@@ -194,9 +195,9 @@ impl Producer {
         // a client that has gone by now may have left others behind
         let _ = self.sender.try_send(Ok(Handed::InFile));
         let mut failure = None;
-        let out = Framer::new(0, |chunk: Vec<u8>| match flight.as_mut() {
+        let out = Framer::new(0, |chunk: Chunk| match flight.as_mut() {
             Some(task) => watch.check().and_then(|()| {
-                task.write(&chunk).map_err(|error| {
+                task.write(&chunk.into_bytes()?).map_err(|error| {
                     failure = Some(error);
                     SourceError::Cancelled
                 })
@@ -221,7 +222,7 @@ impl Producer {
     }
 
     /// Hands a chunk over, waiting while there is no room, until the stream is given up.
-    fn send(&self, chunk: Vec<u8>) -> Result<(), SourceError> {
+    fn send(&self, chunk: Chunk) -> Result<(), SourceError> {
         self.shared.watch.check()?;
         match self.sender.try_send(Ok(Handed::Chunk(chunk))) {
             Ok(()) => Ok(()),

@@ -83,7 +83,7 @@ fn plan() -> PlanOptions {
 fn read(stream: &mut PackStream, length: usize) -> Vec<u8> {
     let mut got = Vec::new();
     while got.len() < length {
-        got.extend(stream.next_chunk().unwrap().unwrap());
+        got.extend(stream.next_chunk().unwrap().unwrap().into_bytes().unwrap());
     }
     got
 }
@@ -102,7 +102,7 @@ fn a_reader_goes_on_where_a_dead_maker_ended() {
             assert!(got == half && stream.remembered() == Remembered::Followed);
             flight.abandon();
             while let Some(chunk) = stream.next_chunk().unwrap() {
-                got.extend(chunk);
+                got.extend(chunk.into_bytes().unwrap());
             }
             assert!(got == scene.whole, "{share}/8, {large}");
             assert_eq!(stream.stats().bytes, got.len() as u64);
@@ -128,7 +128,7 @@ fn one_of_many_readers_makes_it_for_all() {
             let whole = &scene.whole;
             scope.spawn(move || {
                 while let Some(chunk) = stream.next_chunk().unwrap() {
-                    got.extend(chunk);
+                    got.extend(chunk.into_bytes().unwrap());
                 }
                 assert!(got == *whole);
             });

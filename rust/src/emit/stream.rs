@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
+use super::chunk::Chunk;
 use super::follow::{Follower, Received};
 use super::frame::{BAND_DATA, BAND_PROGRESS, max_data, packets};
 use super::producer::{self, BYTES_A_REQUEST, BYTES_WALKED, Handed, LOOK, Producer, Shared};
@@ -227,7 +228,7 @@ impl PackStream {
     /// The next buffer to send, `None` behind the last; waits for it.
     ///
     /// Every buffer is a run of whole packets (or, without bands, bytes of the pack).
-    pub fn next_chunk(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
+    pub fn next_chunk(&mut self) -> Result<Option<Chunk>, EmitError> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -306,7 +307,7 @@ impl PackStream {
     /// A client that has ended its own side may have closed its connection, or may be listening
     /// still. Something sent to it makes the difference known: an empty packet, which a listener
     /// passes over.
-    fn look_for_client(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
+    fn look_for_client(&mut self) -> Result<Option<Chunk>, EmitError> {
         let Some(client) = self.options.client else { return Ok(None) };
         match Presence::of(client) {
             Presence::Gone => {
@@ -315,7 +316,7 @@ impl PackStream {
             }
             Presence::Silent if !self.is_probed && self.options.band_limit > 0 => {
                 self.is_probed = true;
-                Ok(Some(EMPTY_PACKET.to_vec()))
+                Ok(Some(EMPTY_PACKET.to_vec().into()))
             }
             Presence::Silent | Presence::There => Ok(None),
         }
@@ -362,7 +363,7 @@ impl PackStream {
     }
 
     /// Progress that is new, or an empty packet when nothing was sent for long.
-    fn sign_of_life(&self) -> Option<Vec<u8>> {
+    fn sign_of_life(&self) -> Option<Chunk> {
         let StreamOptions { band_limit, progress, keepalive, .. } = self.options;
         if band_limit == 0 {
             return None;
@@ -372,14 +373,14 @@ impl PackStream {
             if !lines.is_empty() {
                 let mut chunk = Vec::new();
                 packets(max_data(band_limit), BAND_PROGRESS, &lines, &mut chunk);
-                return Some(chunk);
+                return Some(chunk.into());
             }
         }
         let due = !keepalive.is_zero() && self.last_sent.elapsed() >= keepalive;
-        due.then(|| EMPTY_PACKET.to_vec())
+        due.then(|| EMPTY_PACKET.to_vec().into())
     }
 
-    fn end(&mut self) -> Result<Option<Vec<u8>>, EmitError> {
+    fn end(&mut self) -> Result<Option<Chunk>, EmitError> {
         if let Some(follower) = &self.shelf.follower {
             let is_over = follower.is_over();
             return if is_over { Ok(None) } else { Err(EmitError::Source(SourceError::Cancelled)) };

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::frame::Framer;
+use super::chunk::{Chunk, LentFile};
+use super::frame::{Framer, LEND_FROM};
+use super::indexing::{Indexing, WrittenEntry};
 use super::trailer::Trailer;
 use crate::delta::DeltaIndex;
 use crate::hash::ObjectId;
@@ -39,29 +41,11 @@ pub(super) struct PackWriter<'a, S> {
     deflater: Option<Deflater>,
     scratch: Vec<u8>,
     indexing: Option<Indexing>,
+    /// The pack that was sent from last, open if it could be.
+    lent: Option<(Arc<Pack>, Option<Arc<LentFile>>)>,
 }
 
-/// An entry as it was written, for an index.
-#[derive(Debug, Clone, Copy)]
-pub struct WrittenEntry {
-    /// The object.
-    pub id: ObjectId,
-    /// Where its entry begins.
-    pub offset: u64,
-    /// The CRC-32 of the entry's bytes.
-    pub crc: u32,
-}
-
-/// Entries so far, and the checksum of the one being written.
-#[derive(Default)]
-struct Indexing {
-    entries: Vec<WrittenEntry>,
-    crc: crc32fast::Hasher,
-    /// The entries of a run are known by the index of the pack they come from.
-    in_run: bool,
-}
-
-impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
+impl<'a, S: FnMut(Chunk) -> Result<(), SourceError>> PackWriter<'a, S> {
     pub(super) fn new(
         source: &'a dyn ObjectSource,
         watch: &'a Watch,
@@ -82,6 +66,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
             deflater: None,
             scratch: Vec::new(),
             indexing: None,
+            lent: None,
         }
     }
 
@@ -94,7 +79,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
         self.indexing = Some(Indexing::default());
         let trailer = self.write_steps(plan)?;
         self.out.finish()?;
-        let entries = self.indexing.take().map_or_else(Vec::new, |indexing| indexing.entries);
+        let entries = self.indexing.take().map_or_else(Vec::new, Indexing::into_entries);
         Ok((entries, trailer))
     }
 
@@ -180,8 +165,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
 
     fn begin_indexing(&mut self, step: &Step) {
         if let Some(indexing) = &mut self.indexing {
-            indexing.crc = crc32fast::Hasher::new();
-            indexing.in_run = matches!(step, Step::Run { .. });
+            indexing.begin(matches!(step, Step::Run { .. }));
         }
     }
 
@@ -193,10 +177,8 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
     }
 
     fn indexed_as(&mut self, id: ObjectId) {
-        let offset = self.entry_start;
         if let Some(indexing) = &mut self.indexing {
-            let crc = std::mem::take(&mut indexing.crc).finalize();
-            indexing.entries.push(WrittenEntry { id, offset, crc });
+            indexing.end(id, self.entry_start);
             self.watch.add(1);
         }
     }
@@ -213,7 +195,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
                 None => crc32fast::hash(slice(pack, offset, order.offset(rank + 1))?),
             };
             let id = pack.id_at(position);
-            indexing.entries.push(WrittenEntry { id, offset: self.offset + offset - start, crc });
+            indexing.push(WrittenEntry { id, offset: self.offset + offset - start, crc });
         }
         self.watch.add((last - first) as u64);
         Ok(())
@@ -410,6 +392,7 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
 
     fn copy(&mut self, pack: &Arc<Pack>, start: u64, end: u64) -> Result<(), SourceError> {
         let bytes = slice(pack, start, end)?;
+        let file = if bytes.len() < LEND_FROM { None } else { self.lent(pack) };
         let (mut at, mut hashed) = (start as usize, start as usize);
         for piece in bytes.chunks(PIECE) {
             at += piece.len();
@@ -422,7 +405,13 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
                 trailer.copied(pack, hashed, next);
                 hashed = next;
             }
-            self.put_unhashed(piece)?;
+            match &file {
+                Some(file) => {
+                    self.out.lend(file, (at - piece.len()) as u64, piece.len())?;
+                    self.went(piece.len());
+                }
+                None => self.put_unhashed(piece)?,
+            }
             if pack.is_faulted() {
                 return Err(SourceError::corrupt_at(pack.name(), start, "the file shrank"));
             }
@@ -438,12 +427,32 @@ impl<'a, S: FnMut(Vec<u8>) -> Result<(), SourceError>> PackWriter<'a, S> {
     }
 
     fn put_unhashed(&mut self, bytes: &[u8]) -> Result<(), SourceError> {
-        if let Some(indexing) = self.indexing.as_mut().filter(|indexing| !indexing.in_run) {
-            indexing.crc.update(bytes);
+        if let Some(indexing) = &mut self.indexing {
+            indexing.update(bytes);
         }
-        self.offset += bytes.len() as u64;
-        self.written.store(self.offset, Ordering::Relaxed);
+        self.went(bytes.len());
         self.out.data(bytes)
+    }
+
+    fn went(&mut self, count: usize) {
+        self.offset += count as u64;
+        self.written.store(self.offset, Ordering::Relaxed);
+    }
+
+    /// The pack's file, to be sent from by whoever sends; opened once for a run of entries of it.
+    fn lent(&mut self, pack: &Arc<Pack>) -> Option<Arc<LentFile>> {
+        if !self.out.may_lend() {
+            return None;
+        }
+        match &self.lent {
+            Some((last, file)) if Arc::ptr_eq(last, pack) => file.clone(),
+            _ => {
+                let file = pack.reopened();
+                let file = file.map(|file| Arc::new(LentFile::new(file, pack.name().to_owned())));
+                self.lent = Some((Arc::clone(pack), file.clone()));
+                file
+            }
+        }
     }
 
     fn pack(&self, pack: u32) -> Result<Arc<Pack>, SourceError> {

@@ -3,6 +3,7 @@
 //! Out flow entry headers and the places of entries; compressed bytes are for whoever asks for
 //! [`Pack::data`]. A pack does not know the other packs of its repository.
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -67,6 +68,12 @@ impl Pack {
     /// The object format.
     pub fn hash_kind(&self) -> HashKind {
         self.hash
+    }
+
+    /// The `.pack` file anew, to be sent from; `None` when it is not at its path any more, or the
+    /// process has too many files open.
+    pub fn reopened(&self) -> Option<File> {
+        self.data.reopened(&self.path)
     }
 
     /// The whole file.

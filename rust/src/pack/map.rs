@@ -29,6 +29,11 @@ impl FileIdentity {
             modified: (metadata.mtime(), metadata.mtime_nsec()),
         }
     }
+
+    /// Is it the same file, whenever it was touched?
+    fn is_file(&self, other: &Self) -> bool {
+        (self.device, self.inode, self.size) == (other.device, other.inode, other.size)
+    }
 }
 
 /// A whole file in memory, from the beginning to the end that it had when it was mapped.
@@ -37,6 +42,7 @@ pub(crate) struct Mapping {
     /// Dropped first: it must not outlive the mapping.
     guard: Guard,
     bytes: Mmap,
+    identity: FileIdentity,
 }
 
 impl Mapping {
@@ -44,6 +50,13 @@ impl Mapping {
     #[inline]
     pub(crate) fn is_faulted(&self) -> bool {
         self.guard.is_faulted()
+    }
+
+    /// The mapped file, if that is what is at this path still.
+    pub(crate) fn reopened(&self, path: &Path) -> Option<File> {
+        let file = File::open(path).ok()?;
+        let found = FileIdentity::of(&file.metadata().ok()?);
+        found.is_file(&self.identity).then_some(file)
     }
 }
 
@@ -60,12 +73,13 @@ impl Deref for Mapping {
 pub(crate) fn map_file(path: &Path) -> Result<Mapping, SourceError> {
     let io = |error| SourceError::Io { file: path.display().to_string(), error };
     let file = File::open(path).map_err(io)?;
+    let identity = FileIdentity::of(&file.metadata().map_err(io)?);
     // SAFETY: packs and their indexes are immutable by Git's own rule: they are written under
     // another name and renamed into place, and only ever unlinked afterwards, which leaves the
     // mapping alive. Where somebody truncates one all the same, the guard makes it zeros; those
     // who read it check what they find, and rely on no byte being what it was.
     let bytes = unsafe { Mmap::map(&file) }.map_err(io)?;
-    Ok(Mapping { guard: Guard::over(&bytes), bytes })
+    Ok(Mapping { guard: Guard::over(&bytes), bytes, identity })
 }
 
 /// Was the file there when its folder was read, and gone when it was opened?

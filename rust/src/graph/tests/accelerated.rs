@@ -163,7 +163,7 @@ fn pack(store: &Arc<Store>, asked: &WalkRequest) -> Vec<u8> {
     let mut stream = PackStream::start(source, commits, asked.clone(), plan, options);
     let mut out = Vec::new();
     while let Some(chunk) = stream.next_chunk().unwrap() {
-        out.extend_from_slice(&chunk);
+        out.extend(chunk.into_bytes().unwrap());
     }
     out
 }

@@ -39,7 +39,7 @@ fn pack(store: &Arc<Store>, request: WalkRequest) -> Vec<u8> {
     let mut stream = PackStream::start(source, commits, request, plan, options);
     let mut out = Vec::new();
     while let Some(chunk) = stream.next_chunk().unwrap() {
-        out.extend_from_slice(&chunk);
+        out.extend(chunk.into_bytes().unwrap());
     }
     out
 }

@@ -1,0 +1,400 @@
+//! What is sent at once: bytes, and between them ranges of files that the kernel sends itself.
+//!
+//! In flow bytes made here, and ranges of stored packs or of remembered ones, which are checked by
+//! then. Out they flow to a socket, with sendfile(2), which costs neither a copy nor memory; or, for
+//! whoever must have bytes, into memory.
+
+use std::fs::File;
+use std::io::{Error, ErrorKind};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use crate::source::SourceError;
+
+/// Bytes given to the kernel at once. Of more it copies megabytes before it looks what the other end
+/// has taken meanwhile, and the other end reads what no processor's cache has any more.
+const PIECE: usize = 256 << 10;
+
+/// An open file that parts of are sent.
+#[derive(Debug)]
+pub struct LentFile {
+    file: File,
+    /// For errors.
+    name: String,
+}
+
+impl LentFile {
+    /// `name`: for errors, as the log shows it.
+    pub fn new(file: File, name: String) -> Self {
+        Self { file, name }
+    }
+
+    fn failed(&self, error: Error) -> SourceError {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => self.shrank(),
+            _ => SourceError::Io { file: self.name.clone(), error },
+        }
+    }
+
+    fn shrank(&self) -> SourceError {
+        let what = "the file shrank while it was sent".to_owned();
+        SourceError::Corrupt { file: self.name.clone(), what }
+    }
+}
+
+/// A part of a file.
+#[derive(Debug)]
+struct Lent {
+    file: Arc<LentFile>,
+    start: u64,
+    len: usize,
+    /// The chunk's own bytes that are in front of it.
+    behind: usize,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    own: Vec<u8>,
+    lent: Vec<Lent>,
+    lent_len: usize,
+}
+
+/// Why a chunk was not sent, or not wholly.
+#[derive(Debug)]
+pub enum SendError {
+    /// The socket would not have it. `Interrupted`: to be gone on with; `WouldBlock`: it took nothing
+    /// for as long as it may.
+    Socket(Error),
+    /// What was lent cannot be read.
+    Source(SourceError),
+}
+
+enum Piece<'a> {
+    Own(&'a [u8]),
+    Lent(&'a Lent),
+}
+
+impl From<Vec<u8>> for Chunk {
+    fn from(own: Vec<u8>) -> Self {
+        Self { own, lent: Vec::new(), lent_len: 0 }
+    }
+}
+
+impl Chunk {
+    /// All of it, in bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.own.len() + self.lent_len
+    }
+
+    /// Is there nothing in it?
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes that are in memory.
+    pub(super) fn own(&mut self) -> &mut Vec<u8> {
+        &mut self.own
+    }
+
+    /// Bytes that are not.
+    #[cfg(test)]
+    pub(super) fn lent_len(&self) -> usize {
+        self.lent_len
+    }
+
+    /// Goes on with a part of a file.
+    pub(super) fn lend(&mut self, file: &Arc<LentFile>, start: u64, len: usize) {
+        self.lent_len += len;
+        let behind = self.own.len();
+        if let Some(last) = self.lent.last_mut()
+            && last.behind == behind
+            && last.start + last.len as u64 == start
+            && Arc::ptr_eq(&last.file, file)
+        {
+            last.len += len;
+            return;
+        }
+        self.lent.push(Lent { file: Arc::clone(file), start, len, behind });
+    }
+
+    /// All of it in memory, if it is there.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.lent.is_empty().then_some(&self.own[..])
+    }
+
+    /// All of it, read where it is lent.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, SourceError> {
+        let mut bytes = Vec::with_capacity(self.len());
+        for piece in self.pieces() {
+            match piece {
+                Piece::Own(own) => bytes.extend_from_slice(own),
+                Piece::Lent(Lent { file, start, len, .. }) => {
+                    let from = bytes.len();
+                    bytes.resize(from + len, 0);
+                    let read = file.file.read_exact_at(&mut bytes[from..], *start);
+                    read.map_err(|error| file.failed(error))?;
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// As [`Chunk::to_bytes`], without a copy where nothing is lent.
+    pub fn into_bytes(self) -> Result<Vec<u8>, SourceError> {
+        if self.lent.is_empty() { Ok(self.own) } else { self.to_bytes() }
+    }
+
+    /// Sends what is behind `sent` bytes to a connected socket, and counts there what it took, also
+    /// when it fails.
+    pub fn send(&self, socket: RawFd, sent: &mut usize) -> Result<(), SendError> {
+        let mut skipped = *sent;
+        let mut pieces = self.pieces().peekable();
+        while let Some(piece) = pieces.next() {
+            let len = match piece {
+                Piece::Own(own) => own.len(),
+                Piece::Lent(lent) => lent.len,
+            };
+            if skipped >= len {
+                skipped -= len;
+                continue;
+            }
+            let within = std::mem::take(&mut skipped);
+            match piece {
+                Piece::Own(own) => {
+                    send_bytes(socket, &own[within..], pieces.peek().is_some(), sent)?;
+                }
+                Piece::Lent(lent) => send_lent(socket, lent, within, sent)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let before = self.lent.iter().scan(0, |from, lent| {
+            let own = &self.own[*from..lent.behind];
+            *from = lent.behind;
+            Some([Piece::Own(own), Piece::Lent(lent)])
+        });
+        let last = self.lent.last().map_or(0, |lent| lent.behind);
+        let pieces = before.flatten().chain([Piece::Own(&self.own[last..])]);
+        pieces.filter(|piece| !matches!(piece, Piece::Own([])))
+    }
+}
+
+/// Sends bytes to a connected socket, and counts what it took, also when it fails. `is_more`: what
+/// follows comes at once, so that small pieces go with it.
+pub fn send_bytes(
+    socket: RawFd,
+    mut bytes: &[u8],
+    is_more: bool,
+    sent: &mut usize,
+) -> Result<(), SendError> {
+    while !bytes.is_empty() {
+        let count = bytes.len().min(PIECE);
+        let flags = if is_more { MORE } else { 0 };
+        // SAFETY: `bytes` is valid for `count` bytes, and is only read.
+        let taken = unsafe { libc::send(socket, bytes.as_ptr().cast(), count, flags) };
+        let taken =
+            usize::try_from(taken).map_err(|_| SendError::Socket(Error::last_os_error()))?;
+        *sent += taken;
+        bytes = &bytes[taken..];
+    }
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+const MORE: i32 = libc::MSG_MORE;
+#[cfg(not(target_os = "linux"))]
+const MORE: i32 = 0;
+
+#[cfg(target_os = "linux")]
+fn send_lent(
+    socket: RawFd,
+    lent: &Lent,
+    mut within: usize,
+    sent: &mut usize,
+) -> Result<(), SendError> {
+    while within < lent.len {
+        let too_far = || SendError::Source(lent.file.shrank());
+        let mut at = i64::try_from(lent.start + within as u64).map_err(|_| too_far())?;
+        let (from, count) = (lent.file.file.as_raw_fd(), lent.len - within);
+        // SAFETY: the file is open for as long as it is borrowed, and `at` may be written to. A
+        // descriptor that is no socket's is an error.
+        let taken = unsafe { libc::sendfile(socket, from, &raw mut at, count) };
+        match usize::try_from(taken) {
+            Ok(0) => return Err(too_far()),
+            Ok(taken) => {
+                within += taken;
+                *sent += taken;
+            }
+            Err(_) => {
+                let error = Error::last_os_error();
+                match error.raw_os_error() {
+                    // some file systems cannot
+                    Some(libc::EINVAL | libc::ENOSYS) => {
+                        return send_read(socket, lent, within, sent);
+                    }
+                    Some(libc::EIO) => return Err(SendError::Source(lent.file.failed(error))),
+                    _ => return Err(SendError::Socket(error)),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn send_lent(socket: RawFd, lent: &Lent, within: usize, sent: &mut usize) -> Result<(), SendError> {
+    send_read(socket, lent, within, sent)
+}
+
+/// As [`send_lent`], through memory.
+fn send_read(
+    socket: RawFd,
+    lent: &Lent,
+    mut within: usize,
+    sent: &mut usize,
+) -> Result<(), SendError> {
+    let mut buffer = vec![0; (lent.len - within).min(PIECE)];
+    while within < lent.len {
+        let count = buffer.len().min(lent.len - within);
+        let piece = &mut buffer[..count];
+        let read = lent.file.file.read_exact_at(piece, lent.start + within as u64);
+        read.map_err(|error| SendError::Source(lent.file.failed(error)))?;
+        send_bytes(socket, piece, within + count < lent.len, sent)?;
+        within += count;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+
+    const LEN: usize = 700_000;
+
+    fn content() -> Vec<u8> {
+        (0..LEN as u32).map(|i| (i % 241) as u8).collect()
+    }
+
+    fn lent_file(content: &[u8]) -> (File, Arc<LentFile>) {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        let name = "a pack".to_owned();
+        (file.try_clone().unwrap(), Arc::new(LentFile::new(file, name)))
+    }
+
+    /// Bytes and ranges by turns, and all of it in bytes.
+    fn mixed(file: &Arc<LentFile>, content: &[u8]) -> (Chunk, Vec<u8>) {
+        let (mut chunk, mut all) = (Chunk::default(), Vec::new());
+        for (own, start, len) in
+            [(0, 5, 100), (7, 0, 1), (300_000, 4096, 400_000), (0, 404_096, 9), (3, 50, 20)]
+        {
+            chunk.own().extend(std::iter::repeat_n(b'x', own));
+            all.extend(std::iter::repeat_n(b'x', own));
+            chunk.lend(file, start as u64, len);
+            all.extend_from_slice(&content[start..start + len]);
+        }
+        chunk.own().extend_from_slice(b"end");
+        all.extend_from_slice(b"end");
+        // those that touch are one
+        assert_eq!(chunk.lent.len(), 4);
+        (chunk, all)
+    }
+
+    #[test]
+    fn what_is_sent_is_what_is_in_memory() {
+        let content = content();
+        let (_, file) = lent_file(&content);
+        let (chunk, all) = mixed(&file, &content);
+        assert_eq!(chunk.len(), all.len());
+        assert!(chunk.in_memory().is_none() && chunk.to_bytes().unwrap() == all);
+        // from any place on
+        for start in [0, 1, 99, 100, 107, 108, 200_000, 300_107, 300_109, 700_120, all.len()] {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            let reader = std::thread::spawn(move || {
+                let mut got = Vec::new();
+                theirs.read_to_end(&mut got).unwrap();
+                got
+            });
+            let mut sent = start;
+            chunk.send(ours.as_raw_fd(), &mut sent).unwrap();
+            drop(ours);
+            assert_eq!(sent, all.len());
+            assert!(reader.join().unwrap() == all[start..]);
+        }
+        assert!(chunk.into_bytes().unwrap() == all);
+    }
+
+    #[test]
+    fn what_cannot_be_sent_by_the_kernel_is_read() {
+        let content = content();
+        let (_, file) = lent_file(&content);
+        let lent = Lent { file, start: 10, len: LEN - 10, behind: 0 };
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).unwrap();
+            got
+        });
+        let mut sent = 0;
+        send_read(ours.as_raw_fd(), &lent, 5, &mut sent).unwrap();
+        drop(ours);
+        assert_eq!(sent, LEN - 15);
+        assert!(reader.join().unwrap() == content[15..]);
+    }
+
+    #[test]
+    fn a_file_that_shrinks_is_the_repositorys_fault() {
+        let content = content();
+        let (file, lent) = lent_file(&content);
+        let (chunk, all) = mixed(&lent, &content);
+        file.set_len(150_000).unwrap();
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let reader = std::thread::spawn(move || {
+            let mut got = Vec::new();
+            theirs.read_to_end(&mut got).unwrap();
+            got
+        });
+        let mut sent = 0;
+        let outcome = chunk.send(ours.as_raw_fd(), &mut sent);
+        drop(ours);
+        let Err(SendError::Source(error)) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(error.to_string(), "a pack: the file shrank while it was sent");
+        let got = reader.join().unwrap();
+        assert!(got.len() == sent && all.starts_with(&got) && sent < all.len());
+        let error = chunk.to_bytes().unwrap_err();
+        assert_eq!(error.to_string(), "a pack: the file shrank while it was sent");
+    }
+
+    #[test]
+    fn who_takes_nothing_or_goes_is_told_apart() {
+        let content = content();
+        let (_, file) = lent_file(&content);
+        let (chunk, all) = mixed(&file, &content);
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+        let mut sent = 0;
+        let Err(SendError::Socket(error)) = chunk.send(ours.as_raw_fd(), &mut sent) else {
+            panic!("all of it was taken");
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(sent < all.len());
+        // what was counted is what is there, and may be gone on with
+        let mut got = vec![0; sent];
+        theirs.read_exact(&mut got).unwrap();
+        assert!(got == all[..sent]);
+        drop(theirs);
+        let Err(SendError::Socket(error)) = chunk.send(ours.as_raw_fd(), &mut sent) else {
+            panic!("nobody is there");
+        };
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+}
