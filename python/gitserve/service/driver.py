@@ -8,7 +8,7 @@ that push their answers out, and those from which answers are pulled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from types import GeneratorType
 
@@ -36,7 +36,9 @@ def drive(dialogue: Dialogue, conversation: Conversation, performer: Performer) 
         pass
 
 
-def advance(dialogue: Dialogue, conversation: Conversation, performer: Performer) -> Iterator[None]:
+def advance(
+    dialogue: Dialogue, conversation: Conversation, performer: Performer
+) -> Generator[None, None, None]:
     """As :func:`drive`, step by step: between two, whoever pulls takes what has been written.
 
     A step ends where something leaves, and there only: most effects cost less than a step does.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import count
 
 from gitserve import __version__
@@ -98,7 +98,7 @@ def upload_steps(
     manner: Manner,
     options: ServiceOptions,
     tally: Tally,
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """As :func:`serve_upload`, step by step, for a road whose answers are pulled."""
     # imported here, because a process that is started for one request needs only one of these
     from gitserve.service.upload import UploadService
@@ -173,7 +173,7 @@ def serve_archive(
 
 def archive_steps(
     repository: ReadableRepository, conversation: Conversation, hidden: Sequence[bytes] = ()
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """As :func:`serve_archive`, step by step, for a road whose answers are pulled."""
     from gitserve.service.archive import ArchiveService
     from gitserve.session.archive import archive

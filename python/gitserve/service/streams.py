@@ -149,7 +149,8 @@ class Conversation:
                 held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             except TypeError:
                 # what was lent cannot be read, which join does not tell
-                held = b"".join(map(bytes, self._held))
+                lent = [bytes(piece) if type(piece) is Chunk else piece for piece in self._held]
+                held = b"".join(lent)
             self._held.clear()
             self._held_bytes = 0
             self._send(held)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,13 @@ class Answer:
     def __iter__(self) -> Iterator[bytes]:
         yield self._first
         yield from self._rest
+
+    def failed(self, error: GitServeError) -> Iterator[bytes]:
+        """What was given last could not be read when it was sent, and zeros went in its place: what
+        is to be said then."""
+        with suppress(StopIteration):
+            yield self._rest.throw(error)
+            yield from self._rest
 
     def close(self) -> None:
         """PEP 3333: the server is done with it, or its client is gone."""

@@ -11,7 +11,7 @@ Git's documents: gitprotocol-http; gitprotocol-v2, "HTTP Transport".
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gitserve.errors import (
@@ -331,11 +331,14 @@ class GitHttp(Record):
 
     @staticmethod
     def _pull(
-        exchange: Exchange, steps: Iterator[None], outbox: Outbox, body: Body
+        exchange: Exchange, steps: Generator[None, None, None], outbox: Outbox, body: Body
     ) -> Generator[bytes, None, None]:
         try:
             for _ in steps:
-                yield from outbox.take()
+                try:
+                    yield from outbox.take()
+                except GitServeError as error:  # of a server that sends what the core lends
+                    steps.throw(error)
             read_to_end(body.read)
         except GeneratorExit:
             exchange.result = f"client failed: {HangupError.GONE}"

@@ -27,6 +27,7 @@ from gitserve.record import Record
 from gitserve.service.requests import ServiceOptions
 from gitserve.service.streams import Chunk
 from gitserve.transport.exports import Exports
+from gitserve.transport.httpanswer import Answer
 from gitserve.transport.httpapp import CLIENT_SOCKET, TAKES_CHUNKS, GitHttp, find_exported
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
@@ -126,9 +127,10 @@ class Call(SimpleHandler):
     http_version = "1.1"
     server_software = f"gitserve/{__version__}"
     wsgi_file_wrapper = None  # its pieces are small
-    headers: Headers  # which the library's stub forgets, as these two
+    headers: Headers  # which the library's stub forgets, as these three
     headers_sent: bool
     bytes_sent: int
+    result: object
     log: Log
 
     def write(self, data: Sendable) -> None:
@@ -139,8 +141,15 @@ class Call(SimpleHandler):
         self.bytes_sent = (self.bytes_sent if self.headers_sent else 0) + len(data)
         if not self.headers_sent:
             self.send_headers()
-        self.stdout.write(cast("bytes", data))
-        self.stdout.flush()
+        try:
+            self.stdout.write(cast("bytes", data))
+            self.stdout.flush()
+        except GitServeError as error:
+            # it was not the client: that is an OSError
+            if not isinstance(self.result, Answer):
+                raise
+            for piece in self.result.failed(error):
+                super().write(piece)
 
     def cleanup_headers(self) -> None:
         """One request a connection: the end of the connection is the end of the answer."""

@@ -6,6 +6,7 @@ kernel's, so that they cost no system call of their own.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import time
@@ -47,7 +48,7 @@ class ClientStream(ByteSource, ByteSink, Protocol):
 class SocketStream:
     """A connected socket. Reads and writes may be on different threads, but one of each."""
 
-    __slots__ = ("_deadline", "_is_limited", "_is_plain", "_socket", "_timeout", "_wait")
+    __slots__ = ("_blocks", "_deadline", "_is_limited", "_socket", "_timeout", "_wait")
 
     def __init__(
         self,
@@ -63,9 +64,8 @@ class SocketStream:
         said to the socket that listened for it, with :func:`prepare`.
         """
         self._socket = connection
-        self._is_plain = type(connection) is socket.socket
-        """What is written to its descriptor is what the client reads: it is not wrapped, as by
-        ``ssl``."""
+        self._blocks: bool | None = None
+        """Its descriptor does; None as long as nobody has looked."""
         self._timeout = timeout
         self._deadline = time.monotonic() + init if init else None
         self._is_limited = bool(init)
@@ -118,7 +118,7 @@ class SocketStream:
     def write(self, data: Sendable, /) -> None:
         """See :class:`~gitserve.service.streams.ByteSink`."""
         try:
-            if self._is_plain and type(data) is Chunk:
+            if type(data) is Chunk and self._is_plain():
                 data.send(self._socket.fileno())
                 return
             if len(data) <= PIECE:
@@ -143,6 +143,15 @@ class SocketStream:
                     return
         except OSError:
             return
+
+    def _is_plain(self) -> bool:
+        """Is what is written to its descriptor what the client reads, as with no socket that is
+        wrapped, by ``ssl`` for one? And does it wait there, and not in Python?"""
+        if type(self._socket) is not socket.socket or self._socket.gettimeout() is not None:
+            return False
+        if self._blocks is None:
+            self._blocks = os.get_blocking(self._socket.fileno())
+        return self._blocks
 
     def _limit_reads(self, seconds: float) -> None:
         self._wait = seconds

@@ -59,21 +59,16 @@ pub(super) struct Learnt {
 }
 
 /// Bytes counted in [`USED`] until it is dropped.
-#[derive(Default)]
-struct Charge(AtomicUsize);
+#[derive(Debug, Default)]
+pub(super) struct Charge(AtomicUsize);
 
 impl Charge {
-    fn force(&self, bytes: usize) {
+    pub(super) fn force(&self, bytes: usize) {
         self.0.fetch_add(bytes, Ordering::Relaxed);
         USED.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn release(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
-        USED.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    fn fits(&self, bytes: usize) -> bool {
+    pub(super) fn fits(&self, bytes: usize) -> bool {
         let limit = LIMIT.load(Ordering::Relaxed);
         let (own, all) = (self.0.load(Ordering::Relaxed), USED.load(Ordering::Relaxed));
         own.saturating_add(bytes) <= limit / SHARE && all.saturating_add(bytes) <= limit
@@ -118,12 +113,6 @@ impl Learnt {
         &self.unions
     }
 
-    pub(super) fn put_union(&self, commits: Bits, reached: Bits) {
-        let (come, gone) = self.unions.put(commits, reached);
-        self.charge.force(come);
-        self.charge.release(gone);
-    }
-
     /// What it holds, with each set of bits changed; sets that `change` gives nothing for go.
     fn copy_to(
         &self,
@@ -137,9 +126,8 @@ impl Learnt {
             }
         }
         self.unions.each(|commits, reached| {
-            let changed = |bits: &Bits| change(&Arc::new(bits.clone())).map(Arc::unwrap_or_clone);
-            if let (Some(commits), Some(reached)) = (changed(commits), changed(reached)) {
-                to.put_union(commits, reached);
+            if let (Some(commits), Some(reached)) = (change(commits), change(reached)) {
+                to.unions.put(commits, reached);
             }
         });
     }

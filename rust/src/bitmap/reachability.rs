@@ -253,12 +253,11 @@ impl Reachability {
         for bit in tips.iter().filter_map(|&tip| self.bit(tip)) {
             commits.insert(bit);
         }
-        match &self.kept {
-            Kept::Stored(stored) => {
-                stored.unions.put(commits, reached);
-            }
-            Kept::Learnt(learnt) => learnt.put_union(commits, reached),
-        }
+        let unions = match &self.kept {
+            Kept::Stored(stored) => &stored.unions,
+            Kept::Learnt(learnt) => learnt.unions(),
+        };
+        unions.put(Arc::new(commits), Arc::new(reached));
     }
 
     /// What turned out to be wrong with it; for the log. Given once.

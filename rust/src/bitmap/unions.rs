@@ -4,9 +4,10 @@
 //! as much, or more. Bitmaps are of single commits, and of chosen ones: a clone of hundreds of
 //! branches walks from those that have none, each time.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use super::bits::Bits;
+use super::learnt::Charge;
 
 /// Those used last are kept: that of everything, that of the branches without the tags, and the like.
 const MOST: usize = 4;
@@ -21,58 +22,75 @@ pub(super) struct Unions {
 #[derive(Debug)]
 struct Union {
     /// And blobs, where tags name them.
-    commits: Bits,
-    reached: Bits,
-}
-
-impl Union {
-    fn bytes(&self) -> usize {
-        self.commits.bytes() + self.reached.bytes()
-    }
+    commits: Arc<Bits>,
+    reached: Arc<Bits>,
+    /// For the time that it is kept.
+    _charge: Charge,
 }
 
 impl Unions {
     /// Adds what is reached by those of which all commits are in `tips` or in `bits`.
     pub(super) fn add(&self, tips: &Bits, bits: &mut Bits) {
-        for union in self.kept().iter() {
-            let mut lacking = union.commits.clone();
+        for union in self.all() {
+            let mut lacking = Bits::clone(&union.commits);
             lacking.and_not(bits);
             if !lacking.is_empty() && lacking.is_subset(tips) {
                 bits.or(&union.reached);
+                self.used(&union);
             }
         }
     }
 
-    /// Keeps one, if it makes sense; how many bytes more there are now, and how many went.
-    pub(super) fn put(&self, commits: Bits, reached: Bits) -> (usize, usize) {
-        if commits.is_empty() || !commits.is_subset(&reached) {
-            return (0, 0);
+    /// Whoever is used last goes last.
+    fn used(&self, union: &Arc<Union>) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = kept.iter().position(|one| Arc::ptr_eq(one, union)) {
+            kept[..=at].rotate_right(1);
         }
-        let union = Arc::new(Union { commits, reached });
-        let come = union.bytes();
-        // whoever panicked left whole values
+    }
+
+    /// Keeps one, if it makes sense and there is room.
+    pub(super) fn put(&self, commits: Arc<Bits>, reached: Arc<Bits>) {
+        let charge = Charge::default();
+        let bytes = commits.bytes() + reached.bytes();
+        let is_known = || self.all().iter().any(|union| union.commits == commits);
+        if commits.is_empty() || !commits.is_subset(&reached) || !charge.fits(bytes) || is_known() {
+            return;
+        }
+        charge.force(bytes);
+        let union = Arc::new(Union { commits, reached, _charge: charge });
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         kept.insert(0, union);
-        let from = MOST.min(kept.len());
-        let gone = kept.drain(from..).map(|union| union.bytes()).sum();
-        (come, gone)
+        kept.truncate(MOST);
     }
 
     /// Each of them, the oldest first: commits, and what they reach.
-    pub(super) fn each(&self, mut f: impl FnMut(&Bits, &Bits)) {
-        for union in self.kept().iter().rev() {
+    pub(super) fn each(&self, mut f: impl FnMut(&Arc<Bits>, &Arc<Bits>)) {
+        for union in self.all().iter().rev() {
             f(&union.commits, &union.reached);
         }
     }
 
-    fn kept(&self) -> RwLockReadGuard<'_, Vec<Arc<Union>>> {
-        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    /// Nobody waits for who works with them.
+    fn all(&self) -> Vec<Arc<Union>> {
+        // whoever panicked left whole values
+        self.kept.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn put(unions: &Unions, commits: &[u32], reached: &[u32]) {
+        unions.put(Arc::new(bits(commits)), Arc::new(bits(reached)));
+    }
+
+    fn kept(unions: &Unions) -> Vec<u32> {
+        let mut tips = Vec::new();
+        unions.each(|commits, _| tips.extend(commits.ones()));
+        tips
+    }
 
     fn bits(ones: &[u32]) -> Bits {
         let mut bits = Bits::new(100);
@@ -92,7 +110,7 @@ mod tests {
     fn what_all_commits_ask_for_is_added() {
         let unions = Unions::default();
         assert_eq!(added(&unions, &[1, 2], &[]), [0; 0]);
-        unions.put(bits(&[1, 2]), bits(&[1, 2, 30, 31]));
+        put(&unions, &[1, 2], &[1, 2, 30, 31]);
         assert_eq!(added(&unions, &[1], &[]), [0; 0]);
         assert_eq!(added(&unions, &[2, 5], &[]), [0; 0]);
         assert_eq!(added(&unions, &[1, 2], &[]), [1, 2, 30, 31]);
@@ -107,17 +125,17 @@ mod tests {
     fn the_last_ones_are_kept() {
         let unions = Unions::default();
         // nobody can be asked for, or is not in what it reaches
-        assert_eq!(unions.put(bits(&[]), bits(&[3])), (0, 0));
-        assert_eq!(unions.put(bits(&[1, 2]), bits(&[2, 3])), (0, 0));
-        let each = bits(&[1]).bytes() * 2;
+        put(&unions, &[], &[3]);
+        put(&unions, &[1, 2], &[2, 3]);
+        assert_eq!(kept(&unions), [0; 0]);
         for tip in 0..MOST as u32 {
-            assert_eq!(unions.put(bits(&[tip]), bits(&[tip, 50 + tip])), (each, 0));
+            put(&unions, &[tip], &[tip, 50 + tip]);
         }
-        assert_eq!(unions.put(bits(&[40]), bits(&[40, 90])), (each, each));
-        assert_eq!(added(&unions, &[0], &[]), [0; 0]);
-        assert_eq!(added(&unions, &[1], &[]), [1, 51]);
-        let mut tips = Vec::new();
-        unions.each(|commits, _| tips.extend(commits.ones()));
-        assert_eq!(tips, [1, 2, 3, 40]);
+        // what is asked for once more, or used, stays
+        put(&unions, &[2], &[2, 52]);
+        assert_eq!(added(&unions, &[0], &[]), [0, 50]);
+        put(&unions, &[40], &[40, 90]);
+        assert_eq!(kept(&unions), [2, 3, 0, 40]);
+        assert_eq!(added(&unions, &[1], &[]), [0; 0]);
     }
 }

@@ -39,7 +39,7 @@ pub enum Next {
 pub struct Reader {
     cache: Arc<PackCache>,
     key: Key,
-    file: File,
+    file: Arc<File>,
     path: PathBuf,
     at: u64,
     /// Of a pack that was complete when it was opened, with the checksums of its blocks.
@@ -65,7 +65,7 @@ impl Reader {
         // for the order in which packs go
         file.set_modified(SystemTime::now())?;
         let kept = Some((header, table));
-        let (cache, path) = (Arc::clone(cache), path.to_owned());
+        let (cache, file, path) = (Arc::clone(cache), Arc::new(file), path.to_owned());
         Ok(Some(Self { cache, key: *key, file, path, at: 0, kept }))
     }
 
@@ -73,7 +73,7 @@ impl Reader {
     pub(super) fn growing(cache: &Arc<PackCache>, key: &Key, path: &Path) -> std::io::Result<Self> {
         let file = opened(path, OpenOptions::new().read(true))?;
         lock::shared(&file, lock::READERS)?;
-        let (cache, path) = (Arc::clone(cache), path.to_owned());
+        let (cache, file, path) = (Arc::clone(cache), Arc::new(file), path.to_owned());
         Ok(Self { cache, key: *key, file, path, at: 0, kept: None })
     }
 
@@ -103,8 +103,8 @@ impl Reader {
     }
 
     /// The file, for whoever sends from it.
-    pub fn file(&self) -> std::io::Result<File> {
-        self.file.try_clone()
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// Its name, for errors.

@@ -12,21 +12,21 @@ use std::sync::Arc;
 
 use crate::source::SourceError;
 
-/// Bytes given to the kernel at once. Of more it copies megabytes before it looks what the other end
-/// has taken meanwhile, and the other end reads what no processor's cache has any more.
+/// Bytes of memory given to the kernel at once. Of more it copies megabytes before it looks what the
+/// other end has taken meanwhile, and the other end reads what no processor's cache has any more.
 const PIECE: usize = 256 << 10;
 
 /// An open file that parts of are sent.
 #[derive(Debug)]
 pub struct LentFile {
-    file: File,
+    file: Arc<File>,
     /// For errors.
     name: String,
 }
 
 impl LentFile {
     /// `name`: for errors, as the log shows it.
-    pub fn new(file: File, name: String) -> Self {
+    pub fn new(file: Arc<File>, name: String) -> Self {
         Self { file, name }
     }
 
@@ -64,10 +64,11 @@ pub struct Chunk {
 /// Why a chunk was not sent, or not wholly.
 #[derive(Debug)]
 pub enum SendError {
-    /// The socket would not have it. `Interrupted`: to be gone on with; `WouldBlock`: it took nothing
-    /// for as long as it may.
+    /// The socket would not have it. `Interrupted`: to be gone on with, once signals have been looked
+    /// at; `WouldBlock`: it took nothing for as long as it may.
     Socket(Error),
-    /// What was lent cannot be read.
+    /// What was lent cannot be read. Zeros went in its place, and the rest of the chunk, so that an
+    /// error may follow behind whole packets.
     Source(SourceError),
 }
 
@@ -150,6 +151,18 @@ impl Chunk {
     /// Sends what is behind `sent` bytes to a connected socket, and counts there what it took, also
     /// when it fails.
     pub fn send(&self, socket: RawFd, sent: &mut usize) -> Result<(), SendError> {
+        let outcome = self.send_from(socket, sent, false);
+        if let Err(SendError::Source(_)) = outcome {
+            // who is told of the error in vain has gone
+            while let Err(SendError::Socket(error)) = self.send_from(socket, sent, true)
+                && error.kind() == ErrorKind::Interrupted
+            {}
+        }
+        outcome
+    }
+
+    /// `in_zeros`: without what is lent.
+    fn send_from(&self, socket: RawFd, sent: &mut usize, in_zeros: bool) -> Result<(), SendError> {
         let mut skipped = *sent;
         let mut pieces = self.pieces().peekable();
         while let Some(piece) = pieces.next() {
@@ -165,6 +178,9 @@ impl Chunk {
             match piece {
                 Piece::Own(own) => {
                     send_bytes(socket, &own[within..], pieces.peek().is_some(), sent)?;
+                }
+                Piece::Lent(lent) if in_zeros => {
+                    send_bytes(socket, &vec![0; lent.len - within], true, sent)?;
                 }
                 Piece::Lent(lent) => send_lent(socket, lent, within, sent)?,
             }
@@ -201,8 +217,16 @@ pub fn send_bytes(
             usize::try_from(taken).map_err(|_| SendError::Socket(Error::last_os_error()))?;
         *sent += taken;
         bytes = &bytes[taken..];
+        if taken < count {
+            return Err(interrupted());
+        }
     }
     Ok(())
+}
+
+/// The kernel did less than it was asked to: mostly because of a signal.
+fn interrupted() -> SendError {
+    SendError::Socket(ErrorKind::Interrupted.into())
 }
 
 #[cfg(target_os = "linux")]
@@ -221,29 +245,48 @@ fn send_lent(
         let too_far = || SendError::Source(lent.file.shrank());
         let mut at = i64::try_from(lent.start + within as u64).map_err(|_| too_far())?;
         let (from, count) = (lent.file.file.as_raw_fd(), lent.len - within);
-        // SAFETY: the file is open for as long as it is borrowed, and `at` may be written to. A
-        // descriptor that is no socket's is an error.
+        // SAFETY: the file is open for as long as it is borrowed, and `at` may be written to. No
+        // memory of ours is.
         let taken = unsafe { libc::sendfile(socket, from, &raw mut at, count) };
         match usize::try_from(taken) {
             Ok(0) => return Err(too_far()),
             Ok(taken) => {
-                within += taken;
                 *sent += taken;
-            }
-            Err(_) => {
-                let error = Error::last_os_error();
-                match error.raw_os_error() {
-                    // some file systems cannot
-                    Some(libc::EINVAL | libc::ENOSYS) => {
-                        return send_read(socket, lent, within, sent);
-                    }
-                    Some(libc::EIO) => return Err(SendError::Source(lent.file.failed(error))),
-                    _ => return Err(SendError::Socket(error)),
+                if taken < count {
+                    return Err(interrupted());
                 }
+                within += taken;
             }
+            Err(_) => return after(Error::last_os_error(), socket, lent, within, sent),
         }
     }
     Ok(())
+}
+
+/// What sendfile's error means, and what is to be done then.
+#[cfg(target_os = "linux")]
+fn after(
+    error: Error,
+    socket: RawFd,
+    lent: &Lent,
+    within: usize,
+    sent: &mut usize,
+) -> Result<(), SendError> {
+    match error.raw_os_error() {
+        // some file systems cannot
+        Some(libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP) => {
+            return send_read(socket, lent, within, sent);
+        }
+        Some(libc::EAGAIN | libc::EINTR | libc::EPIPE | libc::ECONNRESET) => {
+            return Err(SendError::Socket(error));
+        }
+        _ => {}
+    }
+    // it does not say which of the two has failed
+    match lent.file.file.read_exact_at(&mut [0], lent.start + within as u64) {
+        Ok(()) => Err(SendError::Socket(error)),
+        Err(error) => Err(SendError::Source(lent.file.failed(error))),
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -288,7 +331,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         let name = "a pack".to_owned();
-        (file.try_clone().unwrap(), Arc::new(LentFile::new(file, name)))
+        (file.try_clone().unwrap(), Arc::new(LentFile::new(Arc::new(file), name)))
     }
 
     /// Bytes and ranges by turns, and all of it in bytes.
@@ -309,6 +352,16 @@ mod tests {
         (chunk, all)
     }
 
+    /// As [`Chunk::send`], to the end or to an error that is one.
+    fn send_on(chunk: &Chunk, socket: &UnixStream, sent: &mut usize) -> Result<(), SendError> {
+        loop {
+            match chunk.send(socket.as_raw_fd(), sent) {
+                Err(SendError::Socket(error)) if error.kind() == ErrorKind::Interrupted => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
     #[test]
     fn what_is_sent_is_what_is_in_memory() {
         let content = content();
@@ -325,7 +378,7 @@ mod tests {
                 got
             });
             let mut sent = start;
-            chunk.send(ours.as_raw_fd(), &mut sent).unwrap();
+            send_on(&chunk, &ours, &mut sent).unwrap();
             drop(ours);
             assert_eq!(sent, all.len());
             assert!(reader.join().unwrap() == all[start..]);
@@ -345,7 +398,12 @@ mod tests {
             got
         });
         let mut sent = 0;
-        send_read(ours.as_raw_fd(), &lent, 5, &mut sent).unwrap();
+        let mut outcome = send_read(ours.as_raw_fd(), &lent, 5, &mut sent);
+        while let Err(SendError::Socket(error)) = outcome {
+            assert_eq!(error.kind(), ErrorKind::Interrupted);
+            outcome = send_read(ours.as_raw_fd(), &lent, 5 + sent, &mut sent);
+        }
+        outcome.unwrap();
         drop(ours);
         assert_eq!(sent, LEN - 15);
         assert!(reader.join().unwrap() == content[15..]);
@@ -364,12 +422,17 @@ mod tests {
             got
         });
         let mut sent = 0;
-        let outcome = chunk.send(ours.as_raw_fd(), &mut sent);
+        let outcome = send_on(&chunk, &ours, &mut sent);
         drop(ours);
         let Err(SendError::Source(error)) = outcome else { panic!("{outcome:?}") };
         assert_eq!(error.to_string(), "a pack: the file shrank while it was sent");
         let got = reader.join().unwrap();
-        assert!(got.len() == sent && all.starts_with(&got) && sent < all.len());
+        // what is behind whole packets is behind them still: of what cannot be read zeros go, and what
+        // is not the file's goes as it is
+        assert!(got.len() == sent && sent == all.len() && got != all);
+        let same = got.iter().zip(&all).take_while(|(got, all)| got == all).count();
+        assert!(same >= 300_000 && got.ends_with(b"end"));
+        assert_eq!(got[300_108 + 150_000..700_108].iter().position(|&byte| byte != 0), None);
         let error = chunk.to_bytes().unwrap_err();
         assert_eq!(error.to_string(), "a pack: the file shrank while it was sent");
     }
@@ -382,7 +445,7 @@ mod tests {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         ours.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
         let mut sent = 0;
-        let Err(SendError::Socket(error)) = chunk.send(ours.as_raw_fd(), &mut sent) else {
+        let Err(SendError::Socket(error)) = send_on(&chunk, &ours, &mut sent) else {
             panic!("all of it was taken");
         };
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -392,9 +455,36 @@ mod tests {
         theirs.read_exact(&mut got).unwrap();
         assert!(got == all[..sent]);
         drop(theirs);
-        let Err(SendError::Socket(error)) = chunk.send(ours.as_raw_fd(), &mut sent) else {
+        let Err(SendError::Socket(error)) = send_on(&chunk, &ours, &mut sent) else {
             panic!("nobody is there");
         };
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+
+    #[test]
+    fn errors_are_whose_they_are() {
+        let content = content();
+        let (_, file) = lent_file(&content);
+        let lent = Lent { file, start: 10, len: 1000, behind: 0 };
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let told = |code| Error::from_raw_os_error(code);
+        let mut sent = 0;
+        // a file system that cannot
+        after(told(libc::EINVAL), ours.as_raw_fd(), &lent, 0, &mut sent).unwrap();
+        let mut got = vec![0; 1000];
+        theirs.read_exact(&mut got).unwrap();
+        assert!(sent == 1000 && got == content[10..1010]);
+        let mut outcome =
+            |code, lent: &Lent| after(told(code), ours.as_raw_fd(), lent, 0, &mut sent);
+        for code in [libc::EPIPE, libc::EAGAIN, libc::EINTR, libc::ETIMEDOUT, libc::EHOSTUNREACH] {
+            let Err(SendError::Socket(error)) = outcome(code, &lent) else { panic!("{code}") };
+            assert_eq!(error.raw_os_error(), Some(code));
+        }
+        // what cannot be read is not the socket's fault
+        let folder = Arc::new(File::open("/").unwrap());
+        let file = Arc::new(LentFile::new(folder, "a folder".to_owned()));
+        let lent = Lent { file, ..lent };
+        let Err(SendError::Source(error)) = outcome(libc::ESTALE, &lent) else { panic!() };
+        assert!(error.to_string().starts_with("a folder: "), "{error}");
     }
 }

@@ -58,8 +58,8 @@ impl Follower {
             sender.send(chunk).map_err(|_| SourceError::Cancelled) // the receiver lives beside us
         });
         let framer = Framer::new(band_limit, sink).lending();
-        let file = reader.file().ok();
-        let file = file.map(|file| Arc::new(LentFile::new(file, reader.name())));
+        let lent = || Arc::new(LentFile::new(Arc::clone(reader.file()), reader.name()));
+        let file = framer.may_lend().then(lent);
         Self {
             reader,
             framer,
@@ -93,7 +93,8 @@ impl Follower {
             if self.made.is_some() || is_cancelled() {
                 return Err(RecvTimeoutError::Disconnected);
             }
-            let is_read = self.file.is_none() || self.sent.is_some();
+            let is_read =
+                self.file.is_none() || self.sent.as_ref().is_some_and(|sent| !sent.is_met());
             match self.reader.next(&mut self.buffer, is_read) {
                 Next::Bytes(count) => match self.frame(count) {
                     Ok(true) => {}
@@ -146,7 +147,7 @@ impl Follower {
     /// Puts what was read last into packets; `false` when it is not what the client has.
     fn frame(&mut self, count: usize) -> Result<bool, SourceError> {
         let mut lacks = count;
-        if let Some(sent) = &mut self.sent {
+        if let Some(sent) = self.sent.as_mut().filter(|sent| !sent.is_met()) {
             match sent.lacks(&self.buffer) {
                 Some(bytes) => lacks = bytes.len(),
                 None => return Ok(false),

@@ -63,9 +63,9 @@ impl<S: FnMut(Chunk) -> Result<(), SourceError>> Framer<S> {
         Self { max_data, band_limit, chunk, next_chunk, filling, open, may_lend, sink }
     }
 
-    /// The sink takes what is lent, too.
+    /// The sink takes what is lent, too. Short packets are copied all the same.
     pub(super) fn lending(mut self) -> Self {
-        self.may_lend = true;
+        self.may_lend = self.max_data == 0 || self.max_data >= LEND_FROM;
         self
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let data: Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         std::io::Write::write_all(&mut file, &data).unwrap();
-        let file = Arc::new(LentFile::new(file, "lent".to_owned()));
+        let file = Arc::new(LentFile::new(Arc::new(file), "lent".to_owned()));
         // lent and copied by turns, of these lengths
         let turns: [&[usize]; 5] = [
             &[3_000_000],
@@ -308,6 +308,8 @@ mod tests {
             });
             assert!(!framer.may_lend());
             framer = framer.lending();
+            // a system call for each short packet would cost more than a copy
+            assert_eq!(framer.may_lend(), [0, 65520].contains(&band_limit));
             let (mut at, mut lent) = (0, 0);
             for (nth, &len) in lengths.iter().cycle().enumerate() {
                 if at == data.len() {

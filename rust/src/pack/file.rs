@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::PACK_HEADER_LEN;
 use super::bases::PackBases;
@@ -30,6 +30,8 @@ pub struct Pack {
     bases: OnceLock<PackBases>,
     rev_problem: Mutex<Option<String>>,
     verified: Verified,
+    /// While somebody sends from it.
+    open: Mutex<Weak<File>>,
 }
 
 impl Pack {
@@ -42,7 +44,19 @@ impl Pack {
         let name = path.display().to_string();
         let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
         let (bases, verified) = (OnceLock::new(), Verified::default());
-        Ok(Self { path, name, data, index, hash, order, bases, rev_problem, verified })
+        let open = Mutex::new(Weak::new());
+        Ok(Self {
+            path,
+            name,
+            data,
+            index,
+            hash,
+            order,
+            bases,
+            rev_problem,
+            verified,
+            open,
+        })
     }
 
     /// Its files changed under us: it is not to be used any more.
@@ -70,10 +84,17 @@ impl Pack {
         self.hash
     }
 
-    /// The `.pack` file anew, to be sent from; `None` when it is not at its path any more, or the
-    /// process has too many files open.
-    pub fn reopened(&self) -> Option<File> {
-        self.data.reopened(&self.path)
+    /// The `.pack` file anew, to be sent from, the same for all who send at the same time; `None` when
+    /// it is not at its path any more, or the process has too many files open.
+    pub fn reopened(&self) -> Option<Arc<File>> {
+        // nothing can panic while it is locked
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.upgrade() {
+            return Some(file);
+        }
+        let file = Arc::new(self.data.reopened(&self.path)?);
+        *open = Arc::downgrade(&file);
+        Some(file)
     }
 
     /// The whole file.

@@ -116,6 +116,7 @@ impl Chunk {
             match outcome {
                 Ok(()) => return Ok(()),
                 Err(SendError::Source(error)) => return Err(source_error(error)),
+                // also when something was taken: handlers are not to wait until all is
                 Err(SendError::Socket(error)) if error.kind() == ErrorKind::Interrupted => {
                     py.check_signals()?;
                 }
