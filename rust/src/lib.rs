@@ -12,6 +12,7 @@ pub mod allowance;
 pub mod bitmap;
 pub mod cache;
 pub mod client;
+mod clock;
 pub mod commitgraph;
 pub mod delta;
 pub mod durable;

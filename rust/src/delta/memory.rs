@@ -8,11 +8,12 @@
 //!
 //! Bounded in bytes, for each repository and for the process. Shards keep threads apart.
 
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::clock::Clock;
-use crate::hash::ObjectId;
+use crate::clock::Clock;
+use crate::hash::{IdHasher, ObjectId};
 use crate::object::ObjectKind;
 
 /// Bytes that all memories of the process may hold together, unless told otherwise. One
@@ -163,9 +164,11 @@ pub fn short(id: &ObjectId) -> u32 {
     id.as_bytes().iter().take(4).fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
 
+type Shard = Clock<ObjectId, Known, BuildHasherDefault<IdHasher>>;
+
 /// See the module.
 pub struct DeltaMemory {
-    shards: [Mutex<Clock<Known>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     per_shard: usize,
     bytes: AtomicUsize,
     /// When it was last asked, in requests of the whole process.
@@ -223,7 +226,7 @@ impl DeltaMemory {
         let cost = known.cost();
         let limit = LIMIT.load(Ordering::Relaxed);
         let room = self.per_shard.min(limit / SHARE / SHARDS);
-        let (gained, freed, gone) = lock(self.shard(id)).put(id, known, cost, room);
+        let (gained, freed, gone) = lock(self.shard(id)).put(id, Arc::new(known), cost, room);
         self.count(gained, freed);
         drop(gone);
         if TOTAL.load(Ordering::Relaxed) > limit {
@@ -246,7 +249,7 @@ impl DeltaMemory {
         }
     }
 
-    fn shard(&self, id: &ObjectId) -> &Mutex<Clock<Known>> {
+    fn shard(&self, id: &ObjectId) -> &Mutex<Shard> {
         // the map inside uses other bits of the name
         &self.shards[usize::from(id.as_bytes()[id.as_bytes().len() - 1]) % SHARDS]
     }

@@ -4,7 +4,6 @@
 //! representation", never longer than asked. Which objects are worth trying against each other
 //! is not known here but in [`crate::plan`]; what came of it is kept in a [`DeltaMemory`].
 
-mod clock;
 mod index;
 mod memory;
 

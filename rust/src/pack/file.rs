@@ -6,12 +6,14 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::PACK_HEADER_LEN;
 use super::bases::PackBases;
 use super::entry::EntryHeader;
 use super::index::PackIndex;
+use super::made;
 use super::map::{Mapping, be32, corrupt, is_gone, map_file};
 use super::order::{PackOrder, read_rev};
 use super::verified::Verified;
@@ -30,13 +32,17 @@ pub struct Pack {
     bases: OnceLock<PackBases>,
     rev_problem: Mutex<Option<String>>,
     verified: Verified,
+    serial: u64,
     /// While somebody sends from it.
     open: Mutex<Weak<File>>,
+    /// [`made`] has something of it.
+    is_made_of: AtomicBool,
 }
 
 impl Pack {
     /// Opens the pack that belongs to this `.idx` file, and checks that it does.
     pub fn open(index_path: &Path, hash: HashKind) -> Result<Self, SourceError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let path = index_path.with_extension("pack");
         let index = PackIndex::open(index_path, hash)?;
         let data = map_file(&path)?;
@@ -44,6 +50,7 @@ impl Pack {
         let name = path.display().to_string();
         let (order, rev_problem) = (OnceLock::new(), Mutex::new(None));
         let (bases, verified) = (OnceLock::new(), Verified::default());
+        let serial = NEXT.fetch_add(1, Ordering::Relaxed);
         let open = Mutex::new(Weak::new());
         Ok(Self {
             path,
@@ -55,13 +62,27 @@ impl Pack {
             bases,
             rev_problem,
             verified,
+            serial,
             open,
+            is_made_of: AtomicBool::new(false),
         })
     }
 
     /// Its files changed under us: it is not to be used any more.
     pub(crate) fn is_faulted(&self) -> bool {
         self.data.is_faulted() || self.index.is_faulted()
+    }
+
+    /// No other pack that this process opens has the same.
+    pub(super) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Something was made of an entry and kept.
+    pub(super) fn note_made(&self) {
+        if !self.is_made_of.load(Ordering::Relaxed) {
+            self.is_made_of.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The `.pack` file.
@@ -236,6 +257,14 @@ impl Pack {
             }
         }
         PackOrder::by_sorting(&self.index, start, end)
+    }
+}
+
+impl Drop for Pack {
+    fn drop(&mut self) {
+        if *self.is_made_of.get_mut() {
+            made::forget(self.serial);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod entry;
 mod fault;
 mod file;
 mod index;
+pub(crate) mod made;
 mod map;
 mod midx;
 mod names;

@@ -5,8 +5,10 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 use crate::object::ObjectKind;
+use crate::pack::made::Made;
 
 /// Pack, offset.
 pub(super) type Key = (u32, u64);
@@ -26,8 +28,7 @@ pub(super) struct BaseCache {
 
 struct Slot {
     key: Key,
-    kind: ObjectKind,
-    content: Vec<u8>,
+    made: Option<Arc<Made>>,
     newer: u32,
     older: u32,
 }
@@ -63,20 +64,22 @@ impl BaseCache {
 
     #[inline]
     pub(super) fn get(&self, slot: u32) -> (ObjectKind, &[u8]) {
-        let slot = &self.slots[slot as usize];
-        (slot.kind, &slot.content)
+        let made = self.slots[slot as usize].made.as_ref();
+        let made = made.expect("a slot that was given out is full until the next call");
+        (made.kind, &made.content)
     }
 
     /// Takes an object in, lets go of old ones; the slot stays valid until the next call.
-    pub(super) fn insert(&mut self, key: Key, kind: ObjectKind, content: Vec<u8>) -> u32 {
-        self.used += content.capacity();
+    pub(super) fn insert(&mut self, key: Key, made: Arc<Made>) -> u32 {
+        self.used += made.content.capacity();
         let slot = match self.free.pop() {
             Some(slot) => {
-                self.slots[slot as usize] = Slot { key, kind, content, newer: NONE, older: NONE };
+                self.slots[slot as usize] =
+                    Slot { key, made: Some(made), newer: NONE, older: NONE };
                 slot
             }
             None => {
-                self.slots.push(Slot { key, kind, content, newer: NONE, older: NONE });
+                self.slots.push(Slot { key, made: Some(made), newer: NONE, older: NONE });
                 self.slots.len() as u32 - 1
             }
         };
@@ -105,8 +108,8 @@ impl BaseCache {
 
     fn remove(&mut self, slot: u32) {
         self.unlink(slot);
-        let content = std::mem::take(&mut self.slots[slot as usize].content);
-        self.used -= content.capacity();
+        let made = self.slots[slot as usize].made.take();
+        self.used -= made.map_or(0, |made| made.content.capacity());
         self.free.push(slot);
     }
 
@@ -163,14 +166,18 @@ impl Hasher for KeyHasher {
 mod tests {
     use super::*;
 
+    fn made(kind: ObjectKind, content: Vec<u8>) -> Arc<Made> {
+        Arc::new(Made { kind, content })
+    }
+
     #[test]
     fn the_longest_unused_goes_first() {
         let mut cache = BaseCache::new(300);
         for at in 0..3 {
-            cache.insert((0, at), ObjectKind::Tree, Vec::with_capacity(100));
+            cache.insert((0, at), made(ObjectKind::Tree, Vec::with_capacity(100)));
         }
         assert!(cache.find((0, 0)).is_some());
-        cache.insert((0, 3), ObjectKind::Blob, Vec::with_capacity(100));
+        cache.insert((0, 3), made(ObjectKind::Blob, Vec::with_capacity(100)));
         assert!(cache.find((0, 1)).is_none());
         assert!(cache.find((0, 0)).is_some() && cache.find((0, 2)).is_some());
         assert_eq!(cache.used, 300);
@@ -179,11 +186,11 @@ mod tests {
     #[test]
     fn one_larger_than_the_budget_stays_alone() {
         let mut cache = BaseCache::new(10);
-        cache.insert((0, 1), ObjectKind::Tree, vec![1; 5]);
-        let slot = cache.insert((0, 2), ObjectKind::Tree, vec![2; 500]);
+        cache.insert((0, 1), made(ObjectKind::Tree, vec![1; 5]));
+        let slot = cache.insert((0, 2), made(ObjectKind::Tree, vec![2; 500]));
         assert_eq!(cache.get(slot), (ObjectKind::Tree, &[2; 500][..]));
         assert_eq!(cache.places.len(), 1);
-        cache.insert((0, 3), ObjectKind::Tree, vec![3; 5]);
+        cache.insert((0, 3), made(ObjectKind::Tree, vec![3; 5]));
         assert!(cache.find((0, 2)).is_none());
     }
 
@@ -191,7 +198,7 @@ mod tests {
     fn a_smaller_budget_holds_at_once() {
         let mut cache = BaseCache::new(300);
         for at in 0..3 {
-            cache.insert((0, at), ObjectKind::Tree, Vec::with_capacity(100));
+            cache.insert((0, at), made(ObjectKind::Tree, Vec::with_capacity(100)));
         }
         cache.set_budget(150);
         assert!(cache.used == 100 && cache.find((0, 2)).is_some());
@@ -202,8 +209,8 @@ mod tests {
     #[test]
     fn the_same_key_twice_is_kept_once() {
         let mut cache = BaseCache::new(1000);
-        cache.insert((0, 1), ObjectKind::Tree, vec![1; 5]);
-        let slot = cache.insert((0, 1), ObjectKind::Tree, vec![2; 5]);
+        cache.insert((0, 1), made(ObjectKind::Tree, vec![1; 5]));
+        let slot = cache.insert((0, 1), made(ObjectKind::Tree, vec![2; 5]));
         assert_eq!(cache.find((0, 1)), Some(slot));
         assert_eq!((cache.places.len(), cache.used), (1, 5));
     }

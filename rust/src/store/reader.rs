@@ -5,16 +5,19 @@ use super::loose::{self, LooseReader};
 use super::snapshot::Place;
 use super::spare::Lent;
 use super::{MAX_OBJECT_IN_MEMORY, Snapshot, fits_memory};
+use std::sync::Arc;
+
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 use crate::pack::entry::{EntryHeader, EntryKind};
+use crate::pack::made::{self, Made};
 use crate::pack::{Pack, delta};
 use crate::source::{DecodeError, ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
 use crate::zlib::{Inflater, ZlibError};
 
-/// What one reader keeps of objects it has made, in bytes. Walks over the histories of git,
-/// rails and spring-framework are no faster with six times as much; half of it costs a third.
-pub const DEFAULT_CACHE: usize = 16 << 20;
+/// What one reader keeps of objects it has made, in bytes; beside it there is what all readers have
+/// made ([`made`]).
+pub const DEFAULT_CACHE: usize = 8 << 20;
 /// Longer chains, and those that bite their own tail, are refused; git writes none above 4,095.
 const MAX_DELTA_DEPTH: usize = 10_000;
 /// Streams give pieces of this size.
@@ -81,7 +84,7 @@ impl<'a> Reader<'a> {
                     header.size,
                     &mut out,
                 )?;
-                self.parts.cache.insert((at.pack, at.offset), kind, out)
+                self.keep(at, kind, out)?
             }
             Base::Loose(id) => {
                 let kind = self.read_loose(&id)?.ok_or(SourceError::Missing(id))?;
@@ -95,7 +98,7 @@ impl<'a> Reader<'a> {
             let pack = pack.expect("the chain was followed through this pack");
             let mut out = Vec::new();
             apply(&mut parts.inflater, pack, link, content, &mut parts.delta, &mut out)?;
-            base = parts.cache.insert((link.at.pack, link.at.offset), kind, out);
+            base = self.keep(link.at, kind, out)?;
         }
         Ok(base)
     }
@@ -107,7 +110,19 @@ impl<'a> Reader<'a> {
         let mut out = Vec::new();
         let parts = &mut *self.parts;
         apply(&mut parts.inflater, pack, link, &parts.loose, &mut parts.delta, &mut out)?;
-        Ok(parts.cache.insert((link.at.pack, link.at.offset), kind, out))
+        self.keep(link.at, kind, out)
+    }
+
+    /// Keeps what was made of an entry, for this reader and for others; its slot.
+    fn keep(
+        &mut self,
+        at: PackedAt,
+        kind: ObjectKind,
+        content: Vec<u8>,
+    ) -> Result<u32, SourceError> {
+        let made = Arc::new(Made { kind, content });
+        made::keep(self.pack(at)?, at.offset, &made);
+        Ok(self.parts.cache.insert((at.pack, at.offset), made))
     }
 
     /// Follows a chain down to something that needs no base, noting the deltas on the way.
@@ -118,6 +133,9 @@ impl<'a> Reader<'a> {
                 return Ok(Base::Slot(slot));
             }
             let pack = self.pack(at)?;
+            if let Some(made) = made::find(pack, at.offset) {
+                return Ok(Base::Slot(self.parts.cache.insert((at.pack, at.offset), made)));
+            }
             let header = pack.header_at(at.offset)?;
             if let EntryKind::Whole(kind) = header.kind {
                 return Ok(Base::Entry(at, kind, header));
@@ -259,10 +277,16 @@ impl ObjectReader for Reader<'_> {
             && self.parts.cache.find((at.pack, at.offset)).is_none()
         {
             let pack = self.pack(at)?;
+            if let Some(made) = made::find(pack, at.offset) {
+                out.clear();
+                out.extend_from_slice(&made.content);
+                return Ok(made.kind);
+            }
             let header = pack.header_at(at.offset)?;
             if let EntryKind::Whole(kind) = header.kind {
                 let inflater = &mut self.parts.inflater;
                 inflate(inflater, pack, at.offset, header.len, header.size, out)?;
+                made::keep_copy(pack, at.offset, kind, out);
                 return Ok(kind);
             }
         }

@@ -14,15 +14,14 @@ use super::loose::Scratch;
 use crate::zlib::Inflater;
 
 /// Bytes that waiting caches hold together.
-const MAX_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 16 << 20;
 /// Bytes that the caches of all readers at work share, about: each gets a part of what is left, so
 /// that many clones at once take hardly more memory than a few.
-const MAX_LENT: usize = 64 << 20;
+const MAX_LENT: usize = 32 << 20;
 /// The share of what is left that the next reader gets.
 const SHARE: usize = 4;
-/// The least that any reader gets. Walking git's history costs a tenth more with it than with
-/// four times as much, and with half of it a third more.
-const LEAST: usize = 4 << 20;
+/// The least that any reader gets; what it lacks others may have made (`pack::made`).
+const LEAST: usize = 2 << 20;
 /// The most that wait; one without a warm cache is worth its inflate state.
 const MAX_WAITING: usize = 16;
 /// A buffer above this is let go of: one large object should not cost memory for ever.
@@ -163,14 +162,21 @@ pub(super) fn forget(snapshot: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
     use crate::object::ObjectKind;
+    use crate::pack::made::Made;
+
+    fn made(content: Vec<u8>) -> Arc<Made> {
+        Arc::new(Made { kind: ObjectKind::Tree, content })
+    }
 
     #[test]
     fn the_warm_one_comes_back_to_its_snapshot() {
         // numbers that no snapshot of another test has
         let (ours, theirs) = (u64::MAX - 1, u64::MAX - 2);
         let mut parts = take(ours, 1000);
-        parts.cache.insert((0, 7), ObjectKind::Tree, b"tree".to_vec());
+        parts.cache.insert((0, 7), made(b"tree".to_vec()));
         give_back(ours, parts);
         assert!(take(theirs, 1000).cache.find((0, 7)).is_none());
         assert!(take(ours, 1000).cache.find((0, 7)).is_some());
@@ -193,7 +199,7 @@ mod tests {
         let ours = u64::MAX - 3;
         for offset in 0..10 {
             let mut parts = Box::new(Parts::new(MAX_BYTES));
-            parts.cache.insert((0, offset), ObjectKind::Blob, vec![0; MAX_BYTES / 4]);
+            parts.cache.insert((0, offset), made(vec![0; MAX_BYTES / 4]));
             give_back(ours, parts);
             assert!(
                 waiting().iter().map(|entry| entry.parts.cache.used()).sum::<usize>() <= MAX_BYTES

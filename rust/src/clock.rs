@@ -1,12 +1,12 @@
-//! A map by object name that is bounded in bytes: what was not asked for lately goes first.
+//! A map that is bounded in bytes: what was not asked for lately goes first.
 //!
 //! A clock and not a list by age: a walk through more than fits, again and again, would push
 //! everything out before it is asked for a second time. What was found once stays over newcomers
 //! that nobody has asked for.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-
-use crate::hash::{IdMap, ObjectId};
 
 /// How many places are looked at to make room for one more. Beyond that the newcomer has to wait.
 const PATIENCE: usize = 8;
@@ -16,38 +16,38 @@ const PATIENCE: usize = 8;
 /// 16 nearly all that fits), and what is asked for from now on settles within a few rounds.
 const STAY: u32 = 4;
 
-struct Place<T> {
-    id: ObjectId,
+struct Place<K, T> {
+    key: K,
     value: Arc<T>,
     cost: usize,
     asked: bool,
 }
 
 /// See the module.
-pub(super) struct Clock<T> {
-    index: IdMap<u32>,
-    places: Vec<Place<T>>,
+pub(crate) struct Clock<K, T, S> {
+    index: HashMap<K, u32, S>,
+    places: Vec<Place<K, T>>,
     hand: usize,
     /// Newcomers at the hand's place.
     stayed: u32,
     used: usize,
 }
 
-impl<T> Default for Clock<T> {
+impl<K, T, S: Default> Default for Clock<K, T, S> {
     fn default() -> Self {
-        Self { index: IdMap::default(), places: Vec::new(), hand: 0, stayed: 0, used: 0 }
+        Self { index: HashMap::default(), places: Vec::new(), hand: 0, stayed: 0, used: 0 }
     }
 }
 
-impl<T> Clock<T> {
+impl<K: Copy + Eq + Hash, T, S: BuildHasher> Clock<K, T, S> {
     /// Bytes it holds.
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used
     }
 
-    /// The value of a name.
-    pub(super) fn get(&mut self, id: &ObjectId) -> Option<Arc<T>> {
-        let place = &mut self.places[*self.index.get(id)? as usize];
+    /// The value of a key.
+    pub(crate) fn get(&mut self, key: &K) -> Option<Arc<T>> {
+        let place = &mut self.places[*self.index.get(key)? as usize];
         place.asked = true;
         Some(Arc::clone(&place.value))
     }
@@ -55,16 +55,16 @@ impl<T> Clock<T> {
     /// Keeps a value of this cost if `budget` allows; bytes gained, bytes freed, and what went.
     ///
     /// The caller drops what went when it no longer holds a lock.
-    pub(super) fn put(
+    pub(crate) fn put(
         &mut self,
-        id: &ObjectId,
-        value: T,
+        key: &K,
+        value: Arc<T>,
         cost: usize,
         budget: usize,
     ) -> (usize, usize, Vec<Arc<T>>) {
         let before = self.used;
         let mut gone = Vec::new();
-        let known = self.index.get(id).map(|&at| at as usize);
+        let known = self.index.get(key).map(|&at| at as usize);
         let old = known.map_or(0, |at| self.places[at].cost);
         if cost > budget {
             return (0, 0, gone);
@@ -81,7 +81,7 @@ impl<T> Clock<T> {
             looks += 1;
             self.hand = if self.hand < self.places.len() { self.hand } else { 0 };
             let place = &mut self.places[self.hand];
-            if std::mem::take(&mut place.asked) || place.id == *id {
+            if std::mem::take(&mut place.asked) || place.key == *key {
                 self.hand += 1;
                 continue;
             }
@@ -95,25 +95,42 @@ impl<T> Clock<T> {
         }
         let freed = before - self.used;
         self.used = self.used - old + cost;
-        match self.index.get(id) {
+        match self.index.get(key) {
             Some(&at) => {
                 let place = &mut self.places[at as usize];
                 place.cost = cost;
-                gone.push(std::mem::replace(&mut place.value, Arc::new(value)));
+                gone.push(std::mem::replace(&mut place.value, value));
             }
             None => {
-                self.index.insert(*id, self.places.len() as u32);
-                self.places.push(Place { id: *id, value: Arc::new(value), cost, asked: false });
+                self.index.insert(*key, self.places.len() as u32);
+                self.places.push(Place { key: *key, value, cost, asked: false });
             }
         }
         (cost, freed + old, gone)
     }
 
+    /// All that it has something for.
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
+        self.index.keys()
+    }
+
+    /// Lets go of all whose key is so.
+    pub(crate) fn forget(&mut self, is_gone: impl Fn(&K) -> bool) -> Vec<Arc<T>> {
+        let mut gone = Vec::new();
+        for at in (0..self.places.len()).rev() {
+            if is_gone(&self.places[at].key) {
+                gone.push(self.remove(at));
+            }
+        }
+        gone
+    }
+
     fn remove(&mut self, at: usize) -> Arc<T> {
         let place = self.places.swap_remove(at);
-        self.index.remove(&place.id);
+        self.index.remove(&place.key);
         if let Some(moved) = self.places.get(at) {
-            self.index.insert(moved.id, at as u32);
+            self.index.insert(moved.key, at as u32);
         }
         self.used -= place.cost;
         place.value
@@ -123,8 +140,12 @@ impl<T> Clock<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashKind;
+    use std::hash::BuildHasherDefault;
+
+    use crate::hash::{HashKind, IdHasher, ObjectId};
     use crate::object::{ObjectKind, object_id};
+
+    type OfIds = Clock<ObjectId, usize, BuildHasherDefault<IdHasher>>;
 
     fn id(nth: u32) -> ObjectId {
         object_id(HashKind::Sha256, ObjectKind::Blob, &nth.to_be_bytes())
@@ -132,13 +153,13 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_outlives_what_is_not() {
-        let mut clock = Clock::default();
+        let mut clock = OfIds::default();
         for nth in 0..10 {
-            clock.put(&id(nth), nth, 10, 100);
+            clock.put(&id(nth), Arc::new(nth as usize), 10, 100);
         }
         for round in 0..50 {
             assert_eq!(clock.get(&id(3)).as_deref(), Some(&3));
-            clock.put(&id(100 + round), 0, 10, 100);
+            clock.put(&id(100 + round), Arc::new(0), 10, 100);
             assert!(clock.used() <= 100);
         }
         assert!(clock.get(&id(5)).is_none());
@@ -146,13 +167,13 @@ mod tests {
 
     #[test]
     fn a_walk_through_too_much_still_finds_some_of_it() {
-        let mut clock = Clock::default();
+        let mut clock = OfIds::default();
         let mut found = 0;
         for round in 0..5 {
             for nth in 0..300 {
                 match clock.get(&id(nth)) {
                     Some(_) => found += usize::from(round > 0),
-                    None => drop(clock.put(&id(nth), nth, 1, 100)),
+                    None => drop(clock.put(&id(nth), Arc::new(0), 1, 100)),
                 }
             }
         }
@@ -161,15 +182,29 @@ mod tests {
 
     #[test]
     fn replacing_counts_once() {
-        let mut clock = Clock::default();
+        let mut clock = OfIds::default();
         let mut held = 0;
         for (nth, cost) in [(1, 10), (2, 20), (1, 50), (1, 5), (2, 90), (3, 60), (2, 101)] {
-            let (gained, freed, _) = clock.put(&id(nth), cost, cost, 100);
+            let (gained, freed, _) = clock.put(&id(nth), Arc::new(cost), cost, 100);
             held = held + gained - freed;
             assert_eq!(held, clock.used());
             let listed: usize = clock.places.iter().map(|place| place.cost).sum();
             assert_eq!(listed, clock.used());
             assert!(clock.used() <= 100 && clock.index.len() == clock.places.len());
+        }
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
+        let mut clock = OfIds::default();
+        for nth in 0..10 {
+            clock.put(&id(nth), Arc::new(nth as usize), 10, 100);
+        }
+        let odd: Vec<_> = (0..10).filter(|nth| nth % 2 == 1).map(id).collect();
+        assert_eq!(clock.forget(|key| odd.contains(key)).len(), 5);
+        assert_eq!(clock.used(), 50);
+        for nth in 0..10 {
+            assert_eq!(clock.get(&id(nth)).is_some(), nth % 2 == 0);
         }
     }
 }

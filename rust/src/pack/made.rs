@@ -1,0 +1,141 @@
+//! Objects that any reader of the process has lately made of packed entries, for all other readers.
+//!
+//! Requests that are served at the same time read much the same trees, each on threads of its own.
+//! Bounded in bytes, for the process; what nobody asked for goes first. Keyed by the pack as it is
+//! open, so that it outlives a snapshot whose packs the next one has too.
+
+use std::hash::BuildHasherDefault;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use super::Pack;
+use crate::clock::Clock;
+use crate::hash::IdHasher;
+use crate::object::ObjectKind;
+
+/// Bytes of all of them.
+const MAX_BYTES: usize = 32 << 20;
+/// Locks, and parts of the bound.
+const SHARDS: usize = 16;
+/// A larger one is not kept for others.
+const LARGEST: usize = 256 << 10;
+/// What an object costs beside its content: tables, allocations.
+const OVERHEAD: usize = 128;
+
+/// An object, inflated and whole.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) kind: ObjectKind,
+    pub(crate) content: Vec<u8>,
+}
+
+/// [`Pack::serial`] and the offset of the entry.
+type Place = (u64, u64);
+
+type Shard = Clock<Place, Made, BuildHasherDefault<IdHasher>>;
+
+static ALL: LazyLock<[Mutex<Shard>; SHARDS]> =
+    LazyLock::new(|| std::array::from_fn(|_| Mutex::default()));
+
+/// What somebody made of the entry.
+pub(crate) fn find(pack: &Pack, offset: u64) -> Option<Arc<Made>> {
+    let place = (pack.serial(), offset);
+    locked(shard(place)).get(&place)
+}
+
+/// Keeps what was made of the entry.
+pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
+    let cost = made.content.capacity() + OVERHEAD;
+    if cost > LARGEST {
+        return;
+    }
+    pack.note_made();
+    let place = (pack.serial(), offset);
+    let (.., gone) = locked(shard(place)).put(&place, Arc::clone(made), cost, MAX_BYTES / SHARDS);
+    drop(gone);
+}
+
+/// As [`keep`], of what somebody else owns.
+pub(crate) fn keep_copy(pack: &Pack, offset: u64, kind: ObjectKind, content: &[u8]) {
+    if content.len() + OVERHEAD <= LARGEST {
+        keep(pack, offset, &Arc::new(Made { kind, content: content.to_vec() }));
+    }
+}
+
+/// A pack is closed, and with it goes what was made of its entries.
+pub(super) fn forget(pack: u64) {
+    for shard in &*ALL {
+        let gone = locked(shard).forget(|&(of, _)| of == pack);
+        drop(gone);
+    }
+}
+
+fn shard((pack, offset): Place) -> &'static Mutex<Shard> {
+    let mixed = (pack ^ offset).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    &ALL[(mixed >> 60) as usize % SHARDS]
+}
+
+fn locked(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    // nothing that can panic runs between two changes
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::HashKind;
+    use crate::source::ObjectSource;
+    use crate::store::Store;
+    use crate::store::testing::TestRepo;
+
+    fn packed() -> (TestRepo, Arc<Store>) {
+        let repo = TestRepo::with_history(HashKind::Sha1, 5);
+        repo.git(&["repack", "-adq"]);
+        let store = repo.store();
+        (repo, store)
+    }
+
+    fn kept_of(pack: u64) -> usize {
+        let mut kept = 0;
+        for shard in &*ALL {
+            kept += locked(shard).keys().filter(|(of, _)| *of == pack).count();
+        }
+        kept
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (_repo, store) = packed();
+        let snapshot = store.snapshot().unwrap();
+        let pack = snapshot.pack(0).unwrap();
+        let made = |len| Arc::new(Made { kind: ObjectKind::Tree, content: vec![1; len] });
+        for nth in 0..2000 {
+            keep(pack, nth, &made(100_000));
+        }
+        let found = (0..2000).filter(|&nth| find(pack, nth).is_some()).count();
+        assert!((1..=MAX_BYTES / 100_000).contains(&found), "{found}");
+        keep(pack, 5000, &made(LARGEST));
+        keep_copy(pack, 5001, ObjectKind::Blob, &vec![0; LARGEST]);
+        assert!(find(pack, 5000).is_none() && find(pack, 5001).is_none());
+    }
+
+    #[test]
+    fn it_serves_other_readers_and_ends_with_its_pack() {
+        let (repo, store) = packed();
+        let snapshot = store.snapshot().unwrap();
+        let number = snapshot.lookup(&repo.id("main^{tree}")).unwrap().unwrap();
+        let at = snapshot.packed_at(number).unwrap();
+        let pack = Arc::clone(snapshot.pack(at.pack).unwrap());
+        let content = snapshot.reader().read(number).unwrap().1.to_vec();
+        // other tests may push it out meanwhile
+        if let Some(made) = find(&pack, at.offset) {
+            assert_eq!((made.kind, &made.content), (ObjectKind::Tree, &content));
+        }
+        assert_eq!(snapshot.reader().read(number).unwrap(), (ObjectKind::Tree, &content[..]));
+        let again = Pack::open(&pack.path().with_extension("idx"), HashKind::Sha1).unwrap();
+        assert!(find(&again, at.offset).is_none());
+        keep_copy(&again, at.offset, ObjectKind::Tree, &content);
+        let serial = again.serial();
+        drop(again);
+        assert_eq!(kept_of(serial), 0);
+    }
+}
