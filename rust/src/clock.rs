@@ -109,23 +109,6 @@ impl<K: Copy + Eq + Hash, T, S: BuildHasher> Clock<K, T, S> {
         (cost, freed + old, gone)
     }
 
-    /// All that it has something for.
-    #[cfg(test)]
-    pub(crate) fn keys(&self) -> impl Iterator<Item = &K> {
-        self.index.keys()
-    }
-
-    /// Lets go of all whose key is so.
-    pub(crate) fn forget(&mut self, is_gone: impl Fn(&K) -> bool) -> Vec<Arc<T>> {
-        let mut gone = Vec::new();
-        for at in (0..self.places.len()).rev() {
-            if is_gone(&self.places[at].key) {
-                gone.push(self.remove(at));
-            }
-        }
-        gone
-    }
-
     fn remove(&mut self, at: usize) -> Arc<T> {
         let place = self.places.swap_remove(at);
         self.index.remove(&place.key);
@@ -191,20 +174,6 @@ mod tests {
             let listed: usize = clock.places.iter().map(|place| place.cost).sum();
             assert_eq!(listed, clock.used());
             assert!(clock.used() <= 100 && clock.index.len() == clock.places.len());
-        }
-    }
-
-    #[test]
-    fn what_is_gone_is_forgotten() {
-        let mut clock = OfIds::default();
-        for nth in 0..10 {
-            clock.put(&id(nth), Arc::new(nth as usize), 10, 100);
-        }
-        let odd: Vec<_> = (0..10).filter(|nth| nth % 2 == 1).map(id).collect();
-        assert_eq!(clock.forget(|key| odd.contains(key)).len(), 5);
-        assert_eq!(clock.used(), 50);
-        for nth in 0..10 {
-            assert_eq!(clock.get(&id(nth)).is_some(), nth % 2 == 0);
         }
     }
 }

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from gitserve._core import Chunk as Chunk
 from gitserve._core import Client
-from gitserve.errors import HangupError
+from gitserve.errors import GitServeError, HangupError
 from gitserve.record import TYPE_CHECKING, Protocol
 from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
@@ -85,7 +85,7 @@ class Conversation:
         self._source = source
         self._sink = sink
         self._decoder = PktDecoder()
-        self._held: list[Sendable] = []
+        self._held: list[bytes] = []
         self._held_bytes = 0
         self.received = 0
         """Bytes read so far."""
@@ -137,7 +137,8 @@ class Conversation:
             self.flush()
             self._send(data)
             return
-        self._held.append(data)
+        # a file that cannot be read is to fail here, where the client can still be told
+        self._held.append(bytes(data) if type(data) is Chunk else data)
         self._held_bytes += len(data)
         if self._held_bytes >= JOIN_BELOW:
             self.flush()
@@ -145,12 +146,7 @@ class Conversation:
     def flush(self) -> None:
         """Everything written so far leaves."""
         if self._held:
-            try:
-                held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-            except TypeError:
-                # what was lent cannot be read, which join does not tell
-                lent = [bytes(piece) if type(piece) is Chunk else piece for piece in self._held]
-                held = b"".join(lent)
+            held = self._held[0] if len(self._held) == 1 else b"".join(self._held)
             self._held.clear()
             self._held_bytes = 0
             self._send(held)
@@ -159,7 +155,11 @@ class Conversation:
         size = len(data)
         if self.client is not None and self.client.take_owed():
             # it was sent the first byte, to see whether it is there
-            data = bytes(data)
+            try:
+                data = bytes(data)
+            except GitServeError:
+                self._sink.write(b"005\1")  # an empty packet then
+                raise
             if data[:1] != b"0":
                 raise HangupError(HangupError.GONE)
             data = data[1:]

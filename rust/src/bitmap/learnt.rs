@@ -109,6 +109,11 @@ impl Learnt {
         }
     }
 
+    /// Has the repository's share room for so many bytes?
+    pub(super) fn has_room(&self, bytes: usize) -> bool {
+        self.charge.fits(bytes)
+    }
+
     pub(super) fn unions(&self) -> &Unions {
         &self.unions
     }

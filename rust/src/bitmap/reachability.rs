@@ -255,6 +255,7 @@ impl Reachability {
         }
         let unions = match &self.kept {
             Kept::Stored(stored) => &stored.unions,
+            Kept::Learnt(learnt) if !learnt.has_room(commits.bytes() + reached.bytes()) => return,
             Kept::Learnt(learnt) => learnt.unions(),
         };
         unions.put(Arc::new(commits), Arc::new(reached));

@@ -131,7 +131,7 @@ mod tests {
         for tip in 0..MOST as u32 {
             put(&unions, &[tip], &[tip, 50 + tip]);
         }
-        // what is asked for once more, or used, stays
+        // what is known is not kept twice, and what is used stays
         put(&unions, &[2], &[2, 52]);
         assert_eq!(added(&unions, &[0], &[]), [0, 50]);
         put(&unions, &[40], &[40, 90]);

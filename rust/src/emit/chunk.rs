@@ -72,6 +72,15 @@ pub enum SendError {
     Source(SourceError),
 }
 
+/// How far a chunk is.
+#[derive(Debug, Default)]
+pub struct Sending {
+    /// Bytes that the socket has taken.
+    pub sent: usize,
+    /// Why zeros go from here on.
+    failure: Option<SourceError>,
+}
+
 enum Piece<'a> {
     Own(&'a [u8]),
     Lent(&'a Lent),
@@ -148,17 +157,16 @@ impl Chunk {
         if self.lent.is_empty() { Ok(self.own) } else { self.to_bytes() }
     }
 
-    /// Sends what is behind `sent` bytes to a connected socket, and counts there what it took, also
-    /// when it fails.
-    pub fn send(&self, socket: RawFd, sent: &mut usize) -> Result<(), SendError> {
-        let outcome = self.send_from(socket, sent, false);
-        if let Err(SendError::Source(_)) = outcome {
-            // who is told of the error in vain has gone
-            while let Err(SendError::Socket(error)) = self.send_from(socket, sent, true)
-                && error.kind() == ErrorKind::Interrupted
-            {}
+    /// Sends what is not sent yet to a connected socket, and notes what it took, also when it fails.
+    pub fn send(&self, socket: RawFd, sending: &mut Sending) -> Result<(), SendError> {
+        if sending.failure.is_none() {
+            match self.send_from(socket, &mut sending.sent, false) {
+                Err(SendError::Source(error)) => sending.failure = Some(error),
+                outcome => return outcome,
+            }
         }
-        outcome
+        self.send_from(socket, &mut sending.sent, true)?;
+        sending.failure.take().map_or(Ok(()), |error| Err(SendError::Source(error)))
     }
 
     /// `in_zeros`: without what is lent.
@@ -354,12 +362,15 @@ mod tests {
 
     /// As [`Chunk::send`], to the end or to an error that is one.
     fn send_on(chunk: &Chunk, socket: &UnixStream, sent: &mut usize) -> Result<(), SendError> {
-        loop {
-            match chunk.send(socket.as_raw_fd(), sent) {
+        let mut sending = Sending { sent: *sent, ..Sending::default() };
+        let outcome = loop {
+            match chunk.send(socket.as_raw_fd(), &mut sending) {
                 Err(SendError::Socket(error)) if error.kind() == ErrorKind::Interrupted => {}
-                outcome => return outcome,
+                outcome => break outcome,
             }
-        }
+        };
+        *sent = sending.sent;
+        outcome
     }
 
     #[test]
@@ -462,6 +473,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
     fn errors_are_whose_they_are() {
         let content = content();
         let (_, file) = lent_file(&content);

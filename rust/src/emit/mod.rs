@@ -21,7 +21,7 @@ mod write;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub use chunk::{Chunk, LentFile, SendError, send_bytes};
+pub use chunk::{Chunk, LentFile, SendError, Sending, send_bytes};
 pub use indexing::WrittenEntry;
 pub use stream::{PackStream, Remembered};
 

@@ -6,14 +6,13 @@
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::PACK_HEADER_LEN;
 use super::bases::PackBases;
 use super::entry::EntryHeader;
 use super::index::PackIndex;
-use super::made;
 use super::map::{Mapping, be32, corrupt, is_gone, map_file};
 use super::order::{PackOrder, read_rev};
 use super::verified::Verified;
@@ -35,8 +34,6 @@ pub struct Pack {
     serial: u64,
     /// While somebody sends from it.
     open: Mutex<Weak<File>>,
-    /// [`made`] has something of it.
-    is_made_of: AtomicBool,
 }
 
 impl Pack {
@@ -64,7 +61,6 @@ impl Pack {
             verified,
             serial,
             open,
-            is_made_of: AtomicBool::new(false),
         })
     }
 
@@ -76,13 +72,6 @@ impl Pack {
     /// No other pack that this process opens has the same.
     pub(super) fn serial(&self) -> u64 {
         self.serial
-    }
-
-    /// Something was made of an entry and kept.
-    pub(super) fn note_made(&self) {
-        if !self.is_made_of.load(Ordering::Relaxed) {
-            self.is_made_of.store(true, Ordering::Relaxed);
-        }
     }
 
     /// The `.pack` file.
@@ -257,14 +246,6 @@ impl Pack {
             }
         }
         PackOrder::by_sorting(&self.index, start, end)
-    }
-}
-
-impl Drop for Pack {
-    fn drop(&mut self) {
-        if *self.is_made_of.get_mut() {
-            made::forget(self.serial);
-        }
     }
 }
 

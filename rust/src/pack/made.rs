@@ -2,7 +2,8 @@
 //!
 //! Requests that are served at the same time read much the same trees, each on threads of its own.
 //! Bounded in bytes, for the process; what nobody asked for goes first. Keyed by the pack as it is
-//! open, so that it outlives a snapshot whose packs the next one has too.
+//! open, so that it outlives a snapshot whose packs the next one has too; what is left of a closed one
+//! nobody asks for.
 
 use std::hash::BuildHasherDefault;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -48,7 +49,6 @@ pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
     if cost > LARGEST {
         return;
     }
-    pack.note_made();
     let place = (pack.serial(), offset);
     let (.., gone) = locked(shard(place)).put(&place, Arc::clone(made), cost, MAX_BYTES / SHARDS);
     drop(gone);
@@ -58,14 +58,6 @@ pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
 pub(crate) fn keep_copy(pack: &Pack, offset: u64, kind: ObjectKind, content: &[u8]) {
     if content.len() + OVERHEAD <= LARGEST {
         keep(pack, offset, &Arc::new(Made { kind, content: content.to_vec() }));
-    }
-}
-
-/// A pack is closed, and with it goes what was made of its entries.
-pub(super) fn forget(pack: u64) {
-    for shard in &*ALL {
-        let gone = locked(shard).forget(|&(of, _)| of == pack);
-        drop(gone);
     }
 }
 
@@ -94,14 +86,6 @@ mod tests {
         (repo, store)
     }
 
-    fn kept_of(pack: u64) -> usize {
-        let mut kept = 0;
-        for shard in &*ALL {
-            kept += locked(shard).keys().filter(|(of, _)| *of == pack).count();
-        }
-        kept
-    }
-
     #[test]
     fn what_is_kept_is_bounded() {
         let (_repo, store) = packed();
@@ -119,23 +103,21 @@ mod tests {
     }
 
     #[test]
-    fn it_serves_other_readers_and_ends_with_its_pack() {
+    fn it_serves_other_readers_of_the_same_open_pack() {
         let (repo, store) = packed();
         let snapshot = store.snapshot().unwrap();
         let number = snapshot.lookup(&repo.id("main^{tree}")).unwrap().unwrap();
         let at = snapshot.packed_at(number).unwrap();
         let pack = Arc::clone(snapshot.pack(at.pack).unwrap());
-        let content = snapshot.reader().read(number).unwrap().1.to_vec();
-        // other tests may push it out meanwhile
-        if let Some(made) = find(&pack, at.offset) {
-            assert_eq!((made.kind, &made.content), (ObjectKind::Tree, &content));
-        }
-        assert_eq!(snapshot.reader().read(number).unwrap(), (ObjectKind::Tree, &content[..]));
         let again = Pack::open(&pack.path().with_extension("idx"), HashKind::Sha1).unwrap();
+        // told apart from what a reader would make; other tests may push it out, but not each time
+        let is_taken = || {
+            keep_copy(&pack, at.offset, ObjectKind::Tree, b"another reader's");
+            let mut content = Vec::new();
+            snapshot.reader().read_into(number, &mut content).unwrap();
+            content == b"another reader's"
+        };
+        assert!((0..50).any(|_| is_taken()));
         assert!(find(&again, at.offset).is_none());
-        keep_copy(&again, at.offset, ObjectKind::Tree, &content);
-        let serial = again.serial();
-        drop(again);
-        assert_eq!(kept_of(serial), 0);
     }
 }

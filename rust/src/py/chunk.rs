@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 
 use super::errors::{detached, source_error};
-use crate::emit::{self, SendError};
+use crate::emit::{self, SendError, Sending};
 use crate::source::SourceError;
 
 /// Who has the bytes.
@@ -102,14 +102,14 @@ impl Chunk {
 
     /// All of it to a connected socket that blocks.
     fn send(&self, py: Python<'_>, socket: RawFd) -> PyResult<()> {
-        let mut sent = 0;
+        let mut sending = Sending::default();
         loop {
             let outcome = detached(py, || {
                 Ok(match &self.content {
-                    Content::Own(chunk) => chunk.send(socket, &mut sent),
+                    Content::Own(chunk) => chunk.send(socket, &mut sending),
                     Content::Shared(content, from) => {
-                        let bytes = content.get(*from + sent..).unwrap_or_default();
-                        emit::send_bytes(socket, bytes, false, &mut sent)
+                        let bytes = content.get(*from + sending.sent..).unwrap_or_default();
+                        emit::send_bytes(socket, bytes, false, &mut sending.sent)
                     }
                 })
             })?;

@@ -15,9 +15,9 @@ use crate::pack::{Pack, delta};
 use crate::source::{DecodeError, ObjectNumber, ObjectReader, ObjectSource, PackedAt, SourceError};
 use crate::zlib::{Inflater, ZlibError};
 
-/// What one reader keeps of objects it has made, in bytes; beside it there is what all readers have
-/// made ([`made`]).
-pub const DEFAULT_CACHE: usize = 8 << 20;
+/// What one reader keeps of objects it has made, in bytes. Walks over the histories of git,
+/// rails and spring-framework are no faster with six times as much; half of it costs a third.
+pub const DEFAULT_CACHE: usize = 16 << 20;
 /// Longer chains, and those that bite their own tail, are refused; git writes none above 4,095.
 const MAX_DELTA_DEPTH: usize = 10_000;
 /// Streams give pieces of this size.
