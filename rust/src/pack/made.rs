@@ -19,6 +19,9 @@ const MAX_BYTES: usize = 32 << 20;
 const SHARDS: usize = 16;
 /// A larger one is not kept for others.
 const LARGEST: usize = 256 << 10;
+/// What is made of a smaller pack is not kept for others: it is a push's, mostly, which is read once,
+/// and thousands of these would push out what is read by all.
+const SMALLEST_PACK: usize = if cfg!(test) { 1 } else { 1 << 20 };
 /// What an object costs beside its content: tables, allocations.
 const OVERHEAD: usize = 128;
 
@@ -46,7 +49,7 @@ pub(crate) fn find(pack: &Pack, offset: u64) -> Option<Arc<Made>> {
 /// Keeps what was made of the entry.
 pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
     let cost = made.content.capacity() + OVERHEAD;
-    if cost > LARGEST {
+    if cost > LARGEST || pack.data().len() < SMALLEST_PACK {
         return;
     }
     let place = (pack.serial(), offset);
@@ -56,7 +59,7 @@ pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
 
 /// As [`keep`], of what somebody else owns.
 pub(crate) fn keep_copy(pack: &Pack, offset: u64, kind: ObjectKind, content: &[u8]) {
-    if content.len() + OVERHEAD <= LARGEST {
+    if content.len() + OVERHEAD <= LARGEST && pack.data().len() >= SMALLEST_PACK {
         keep(pack, offset, &Arc::new(Made { kind, content: content.to_vec() }));
     }
 }
