@@ -102,6 +102,12 @@ impl Bits {
         self.words.iter().zip(&other.words).all(|(word, other)| word & !other == 0)
     }
 
+    /// Is each bit set in one of these?
+    pub(super) fn is_within(&self, one: &Bits, other: &Bits) -> bool {
+        let both = one.words.iter().zip(&other.words);
+        self.words.iter().zip(both).all(|(word, (one, other))| word & !(one | other) == 0)
+    }
+
     /// Is any bit set in both?
     pub fn intersects(&self, other: &Bits) -> bool {
         self.words.iter().zip(&other.words).any(|(word, other)| word & other != 0)

@@ -32,9 +32,7 @@ impl Unions {
     /// Adds what is reached by those of which all commits are in `tips` or in `bits`.
     pub(super) fn add(&self, tips: &Bits, bits: &mut Bits) {
         for union in self.all() {
-            let mut lacking = Bits::clone(&union.commits);
-            lacking.and_not(bits);
-            if !lacking.is_empty() && lacking.is_subset(tips) {
+            if !union.commits.is_subset(bits) && union.commits.is_within(tips, bits) {
                 bits.or(&union.reached);
                 self.used(&union);
             }

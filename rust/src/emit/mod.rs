@@ -13,6 +13,7 @@ mod indexing;
 mod producer;
 mod progress;
 mod resume;
+mod send;
 mod stream;
 mod trailer;
 mod worth;
@@ -21,8 +22,9 @@ mod write;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-pub use chunk::{Chunk, LentFile, SendError, Sending, send_bytes};
+pub use chunk::{Chunk, LentFile};
 pub use indexing::WrittenEntry;
+pub use send::{SendError, Sending, send_bytes};
 pub use stream::{PackStream, Remembered};
 
 use crate::graph::GraphError;

@@ -42,6 +42,9 @@ static ALL: LazyLock<[Mutex<Shard>; SHARDS]> =
 
 /// What somebody made of the entry.
 pub(crate) fn find(pack: &Pack, offset: u64) -> Option<Arc<Made>> {
+    if !is_shared(pack) {
+        return None;
+    }
     let place = (pack.serial(), offset);
     locked(shard(place)).get(&place)
 }
@@ -49,7 +52,7 @@ pub(crate) fn find(pack: &Pack, offset: u64) -> Option<Arc<Made>> {
 /// Keeps what was made of the entry.
 pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
     let cost = made.content.capacity() + OVERHEAD;
-    if cost > LARGEST || pack.data().len() < SMALLEST_PACK {
+    if cost > LARGEST || !is_shared(pack) {
         return;
     }
     let place = (pack.serial(), offset);
@@ -59,9 +62,13 @@ pub(crate) fn keep(pack: &Pack, offset: u64, made: &Arc<Made>) {
 
 /// As [`keep`], of what somebody else owns.
 pub(crate) fn keep_copy(pack: &Pack, offset: u64, kind: ObjectKind, content: &[u8]) {
-    if content.len() + OVERHEAD <= LARGEST && pack.data().len() >= SMALLEST_PACK {
+    if content.len() + OVERHEAD <= LARGEST && is_shared(pack) {
         keep(pack, offset, &Arc::new(Made { kind, content: content.to_vec() }));
     }
+}
+
+fn is_shared(pack: &Pack) -> bool {
+    pack.data().len() >= SMALLEST_PACK
 }
 
 fn shard((pack, offset): Place) -> &'static Mutex<Shard> {

@@ -1,12 +1,12 @@
 //! Reading objects: delta chains without recursion, with what was made kept for what comes next
 //! (`gitformat-pack`, "Deltified representation").
 
+use std::sync::Arc;
+
 use super::loose::{self, LooseReader};
 use super::snapshot::Place;
 use super::spare::Lent;
 use super::{MAX_OBJECT_IN_MEMORY, Snapshot, fits_memory};
-use std::sync::Arc;
-
 use crate::hash::ObjectId;
 use crate::object::ObjectKind;
 use crate::pack::entry::{EntryHeader, EntryKind};
@@ -277,13 +277,14 @@ impl ObjectReader for Reader<'_> {
             && self.parts.cache.find((at.pack, at.offset)).is_none()
         {
             let pack = self.pack(at)?;
-            if let Some(made) = made::find(pack, at.offset) {
-                out.clear();
-                out.extend_from_slice(&made.content);
-                return Ok(made.kind);
-            }
             let header = pack.header_at(at.offset)?;
+            // what deltas make is looked for on the way down
             if let EntryKind::Whole(kind) = header.kind {
+                if let Some(made) = made::find(pack, at.offset) {
+                    out.clear();
+                    out.extend_from_slice(&made.content);
+                    return Ok(made.kind);
+                }
                 let inflater = &mut self.parts.inflater;
                 inflate(inflater, pack, at.offset, header.len, header.size, out)?;
                 made::keep_copy(pack, at.offset, kind, out);

@@ -169,13 +169,7 @@ def test_a_wrapped_socket_is_written_to_by_its_own_method(path: Path) -> None:
 
 def test_a_pack_that_shrinks_is_the_repositorys_fault(path: Path) -> None:
     pack = pack_of(path)
-    repository = NativeRepository.open(str(path))
-    tip = repository.refs.snapshot().get(b"refs/heads/main")
-    assert tip is not None
-    objects = repository.objects.snapshot()
-    # what was sent once is checked, and not read for the next
-    for _ in range(2):
-        chunks = list(PackStream(objects, [tip]))
+    chunks = list(clone(path))
     os.truncate(pack, 1 << 19)
     whole = 0
 
@@ -204,12 +198,7 @@ def test_a_pack_that_shrinks_is_the_repositorys_fault(path: Path) -> None:
 
 def test_what_is_said_of_it_is_behind_whole_packets(path: Path) -> None:
     pack = pack_of(path)
-    repository = NativeRepository.open(str(path))
-    tip = repository.refs.snapshot().get(b"refs/heads/main")
-    assert tip is not None
-    objects = repository.objects.snapshot()
-    for _ in range(2):
-        chunks = list(PackStream(objects, [tip]))
+    chunks = list(clone(path))
     expected = pack.read_bytes()
     os.truncate(pack, 1 << 19)
 
