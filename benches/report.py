@@ -46,6 +46,8 @@ class Measured:
     """The load generator's own."""
     answers: dict[str, int] = field(default_factory=dict)
     """Bytes that answered each conversation, by its number in the file, where that is known."""
+    took_ms: dict[str, float] = field(default_factory=dict)
+    """How long each of these was waited for."""
     number: int = 0
     """Which round: those of one number ask the same."""
     stolen: float = 0.0
@@ -95,6 +97,7 @@ class Ratios:
     """How many times better than another server of the same run; ``None`` where it is nothing."""
 
     speed: float | None
+    """Requests per second, of those that both have answered where that is known."""
     cpu: float | None
     first: float | None
     memory: float | None
@@ -145,6 +148,37 @@ def sent(
     return over(middle(ours, "sent"), middle(theirs, "sent")), None, 1
 
 
+def speed(ours: Sequence[Measured], theirs: Sequence[Measured]) -> float | None:
+    """Requests per second in theirs.
+
+    Where one has not come to all that the other has answered, as :func:`sent` over what both have,
+    and round by round: one may ask for ten times what another does. So many connections, each with
+    its next request as soon as it has an answer, make them at the rate of their number by the mean
+    wait.
+    """
+    rounds = []
+    apart = False
+    for number in sorted({one.number for one in theirs}):
+        here, there = waited(ours, number), waited(theirs, number)
+        both = here.keys() & there.keys()
+        apart = apart or here.keys() != there.keys()
+        rounds.append(over(sum(there[one] for one in both), sum(here[one] for one in both)))
+    found = [one for one in rounds if one is not None]
+    if apart and found and DIFFERENT in {one.mode for one in (*ours, *theirs)}:
+        return median(found)
+    return over(middle(ours, "per_second"), middle(theirs, "per_second"))
+
+
+def waited(rounds: Sequence[Measured], number: int) -> dict[str, float]:
+    """Milliseconds by conversation, of the rounds of this number."""
+    found: dict[str, list[float]] = {}
+    for one in rounds:
+        if one.number == number:
+            for conversation, took in one.took_ms.items():
+                found.setdefault(conversation, []).append(took)
+    return {conversation: mean(times) for conversation, times in found.items()}
+
+
 class Results:
     """Rounds, sorted by row and server."""
 
@@ -170,7 +204,7 @@ class Results:
         if not theirs or not ours or theirs is ours:
             return None
         return Ratios(
-            over(middle(ours, "per_second"), middle(theirs, "per_second")),
+            speed(ours, theirs),
             over(middle(theirs, "cpu_ms"), middle(ours, "cpu_ms")),
             over(middle(theirs, "first_p50_ms"), middle(ours, "first_p50_ms")),
             over(middle(theirs, "memory"), middle(ours, "memory")),

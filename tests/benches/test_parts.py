@@ -204,6 +204,31 @@ def test_bytes_are_compared_over_what_both_have_answered(tmp_path: Path) -> None
     assert "the most is 5.000: one of 3 that both have answered, fetch, different" in page
 
 
+def test_speed_is_compared_over_what_both_have_answered() -> None:
+    def rounds(number: int, theirs: dict[str, float], ours: dict[str, float]) -> list[Measured]:
+        return [
+            fetches(server, dict.fromkeys(took, 1), number=number, took_ms=took)
+            for server, took in (("git daemon", theirs), ("gitserve", ours))
+        ]
+
+    def speed(*found: list[Measured]) -> float | None:
+        rounds = [one for some in found for one in some]
+        ratios = Results(rounds).ratios("fetch, different", "gitserve")
+        assert ratios is not None
+        return ratios.speed
+
+    # in the same second ours has answered one that takes as long as all others together
+    apart = rounds(0, {"0": 30.0, "1": 50.0}, {"0": 3.0, "1": 5.0, "2": 90.0})
+    assert speed(apart) == 10.0
+    # the next round asks for more
+    heavy = rounds(1, {"3": 600.0}, {"3": 50.0, "4": 1.0})
+    assert speed(apart, heavy) == 11.0
+    # who has answered the same is compared by the clock
+    assert speed(rounds(0, {"0": 30.0, "1": 50.0}, {"0": 3.0, "1": 5.0})) == 1.0
+    # nor is there more to say of what only one has answered
+    assert speed(rounds(0, {"0": 30.0}, {"1": 5.0})) == 1.0
+
+
 def test_bytes_of_nothing_in_common_are_not_compared() -> None:
     for theirs, ours in (({"0": 9}, {"1": 9}), ({}, {"1": 9}), ({}, {})):
         rounds = [fetches("git daemon", theirs), fetches("gitserve", ours)]

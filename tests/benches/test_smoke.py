@@ -73,6 +73,8 @@ def test_every_kind_of_row(tmp_path: Path, loadgen: Path) -> None:
         assert (one.requests > 0, one.errors) == (True, 0), one
         if one.mode == "different":
             assert (len(one.answers), sum(one.answers.values())) == (one.requests, one.bytes)
+            assert one.took_ms.keys() == one.answers.keys()
+            assert all(took > 0 for took in one.took_ms.values())
     stored: dict[str, Any] = json.loads(path.read_text())
     assert set(stored["summary"]) == {one.row for one in measured}
     assert str(tmp_path) not in path.read_text()

@@ -97,24 +97,42 @@ fn quantile(sorted: &[Duration], share: f64) -> f64 {
     sorted[at].as_secs_f64() * 1000.0
 }
 
-/// How many bytes answered each conversation, the mean where it was replayed several times.
+/// How many bytes answered each conversation and how long that took, means where it was replayed
+/// several times.
 ///
 /// Servers that are asked for the same time get to different ends of a list. Only with these numbers
-/// can what they sent be compared over the same questions.
+/// can they be compared over the same questions.
 #[derive(Default)]
-struct Answers(BTreeMap<usize, (u64, u64)>);
+struct Answers(BTreeMap<usize, Answered>);
+
+#[derive(Default)]
+struct Answered {
+    times: u32,
+    bytes: u64,
+    took: Duration,
+}
 
 impl Answers {
-    fn add(&mut self, conversation: usize, bytes: u64) {
-        let (times, sum) = self.0.entry(conversation).or_default();
-        *times += 1;
-        *sum += bytes;
+    fn add(&mut self, conversation: usize, bytes: u64, took: Duration) {
+        let answered = self.0.entry(conversation).or_default();
+        answered.times += 1;
+        answered.bytes += bytes;
+        answered.took += took;
     }
 
-    /// As an object of JSON.
-    fn told(&self) -> String {
-        let mean = |(at, (times, sum)): (&usize, &(u64, u64))| format!("\"{at}\": {}", sum / times);
-        let told: Vec<String> = self.0.iter().map(mean).collect();
+    /// The bytes, as an object of JSON.
+    fn bytes(&self) -> String {
+        self.told(|one| (one.bytes / u64::from(one.times)).to_string())
+    }
+
+    /// The milliseconds.
+    fn took(&self) -> String {
+        self.told(|one| format!("{:.3}", (one.took / one.times).as_secs_f64() * 1000.0))
+    }
+
+    fn told(&self, value: impl Fn(&Answered) -> String) -> String {
+        let told: Vec<String> =
+            self.0.iter().map(|(at, one)| format!("\"{at}\": {}", value(one))).collect();
         format!("{{{}}}", told.join(", "))
     }
 }
@@ -135,7 +153,7 @@ pub fn report(plan: &Plan) -> String {
                 bytes += outcome.bytes;
                 // what a push is told says nothing, and depends on what was pushed before
                 if !plan.lanes {
-                    answers.add(at, outcome.bytes);
+                    answers.add(at, outcome.bytes, outcome.whole);
                 }
             }
             Err(message) => {
@@ -151,14 +169,15 @@ pub fn report(plan: &Plan) -> String {
     format!(
         "{{\"requests\": {}, \"errors\": {errors}, \"seconds\": {:.6}, \"bytes\": {bytes}, \
          \"p50_ms\": {:.4}, \"p99_ms\": {:.4}, \"first_p50_ms\": {:.4}, \"first_p99_ms\": {:.4}, \
-         \"answers\": {}}}",
+         \"answers\": {}, \"took_ms\": {}}}",
         whole.len(),
         took.as_secs_f64(),
         quantile(&whole, 0.5),
         quantile(&whole, 0.99),
         quantile(&first, 0.5),
         quantile(&first, 0.99),
-        answers.told(),
+        answers.bytes(),
+        answers.took(),
     )
 }
 
@@ -169,11 +188,12 @@ mod tests {
     #[test]
     fn answers_are_told_by_conversation() {
         let mut answers = Answers::default();
-        assert_eq!(answers.told(), "{}");
-        for (at, bytes) in [(7, 30), (2, 10), (7, 50)] {
-            answers.add(at, bytes);
+        assert_eq!(answers.bytes(), "{}");
+        for (at, bytes, micros) in [(7, 30, 1000), (2, 10, 20), (7, 50, 2000)] {
+            answers.add(at, bytes, Duration::from_micros(micros));
         }
-        assert_eq!(answers.told(), r#"{"2": 10, "7": 40}"#);
+        assert_eq!(answers.bytes(), r#"{"2": 10, "7": 40}"#);
+        assert_eq!(answers.took(), r#"{"2": 0.020, "7": 1.500}"#);
     }
 
     #[test]
