@@ -18,7 +18,7 @@ const ENOUGH: u64 = 32;
 const ENOUGH_PART: u64 = 256;
 /// The same of a delta against what the client has: the newest of it is tried first, and to read
 /// each of its other versions costs more than such a delta takes on the way.
-const ENOUGH_PART_KNOWN: u64 = 16;
+const ENOUGH_PART_KNOWN: u64 = 64;
 
 /// Allocations kept for the next object that enters the window, up to this size each.
 const KEEP_BUFFER: usize = 1 << 20;
