@@ -32,6 +32,7 @@ from gitserve.session.effects import WantReach
 
 if TYPE_CHECKING:
     from gitserve.service.foreign_push import ForeignReceiveService
+    from gitserve.service.orders import Homes
     from gitserve.service.receive import ReceiveService
 
 AGENT = os.fsencode(os.environ.get("GIT_USER_AGENT") or f"gitserve/{__version__}")
@@ -63,6 +64,8 @@ class ServiceOptions(Record):
     """The operator's rules. At the door the road asks them (:mod:`.permission`), of refs a push."""
     traced: bool = False
     """Keep in the tally what was asked."""
+    homes: Homes | None = None
+    """Where packs are made; always here, unless this is one of several processes of a server."""
 
 
 class Manner(Record):
@@ -109,7 +112,7 @@ def upload_steps(
     service = UploadService(
         repository, conversation, tally=tally, threads=options.threads,
         fetch_missing=fetch_missing, pack_cache=options.pack_cache, hidden=manner.hidden,
-        gives_bundles=manner.gives_bundles,
+        gives_bundles=manner.gives_bundles, homes=options.homes,
     )  # fmt: skip
     config = upload_config(repository, service.refs, manner, options)
     if manner.version == 2:

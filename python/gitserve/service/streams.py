@@ -64,7 +64,8 @@ class Conversation:
     """One client: its packets and raw bytes on the way in, joined writes on the way out."""
 
     __slots__ = (
-        "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "received", "sent",
+        "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "direct", "received",
+        "sent",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +83,8 @@ class Conversation:
         """
         self.client = None if descriptor is None else Client(descriptor, may_listen=may_listen)
         """The other end, for who works while it waits."""
+        self.direct = descriptor if may_listen else None
+        """What is written to this one is as good as what is written here."""
         self._source = source
         self._sink = sink
         self._decoder = PktDecoder()
@@ -150,6 +153,18 @@ class Conversation:
             self._held.clear()
             self._held_bytes = 0
             self._send(held)
+
+    def let_go(self) -> bytes:
+        """What waits to be sent, for who writes to :attr:`direct` in our place."""
+        held = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        if held and self.client is not None and self.client.take_owed():
+            if held[:1] != b"0":
+                raise HangupError(HangupError.GONE)
+            self.sent += 1
+            return held[1:]
+        return held
 
     def _send(self, data: Sendable) -> None:
         size = len(data)

@@ -23,10 +23,12 @@ from gitserve._core import (
 from gitserve.errors import Busy, InternalError, MissingObject
 from gitserve.options import PackCacheOptions
 from gitserve.repository.hiderefs import hidden_patterns, without
+from gitserve.repository.locate import Location
 from gitserve.repository.native import NativeRepository
 from gitserve.repository.packrules import pack_rules
 from gitserve.repository.readable import ReadableRepository
 from gitserve.service.advertise import upload_advertisement
+from gitserve.service.orders import Homes, Order
 from gitserve.service.packcache import opened, shown
 from gitserve.service.sharing import PROCESSORS
 from gitserve.service.streams import Conversation
@@ -95,9 +97,13 @@ class UploadService:
         pack_cache: PackCacheOptions | None = None,
         hidden: Sequence[bytes] = (),
         gives_bundles: bool = False,
+        homes: Homes | None = None,
+        common: Sequence[bytes] = (),
     ) -> None:
         """``fetch_missing``: gets an object that is not here from where it is, if it can.
         ``hidden``: patterns of refs that are not there for this client, whatever is configured.
+        ``homes``: where packs are made, if not always here. ``common``: what a negotiation found
+        elsewhere.
         """
         self._repository = repository
         self._conversation = conversation
@@ -105,6 +111,9 @@ class UploadService:
         self._fetch_missing = fetch_missing
         self._pack_cache = pack_cache
         self._gives_bundles = gives_bundles and not hidden
+        self._hidden = tuple(hidden)
+        self._homes = homes
+        self._common = common
         self.tally = tally or Tally()
         # refs first: what they name was stored before, so the objects' snapshot has it
         self._all_refs: RefSnapshot = without(repository.refs.snapshot(), hidden)
@@ -296,6 +305,8 @@ class UploadService:
 
     def send_pack(self, effect: SendPack) -> Generator[None, None, None]:
         """Streams the pack; the core's buffers go to the road as they are, one a step."""
+        if self._is_made_at_home(effect):
+            return
         write = self._conversation.write
         left_out, self._left_out = self._left_out, ()
         cache = None if left_out else self._opened_cache()
@@ -324,6 +335,31 @@ class UploadService:
                     self.tally.remembered = shown(cache, stream)
                 stream.close()
 
+    def _is_made_at_home(self, effect: SendPack) -> bool:
+        """Has the process made it where this repository's packs are made?"""
+        repository = self._repository
+        if self._homes is None or self._begun_stream is not None:
+            return False
+        if not isinstance(repository, NativeRepository) or repository.namespace:
+            return False
+        location = Location(repository.git_dir, repository.common_dir)
+        order = Order(location, effect, tuple(self._found_common()), self._hidden)
+        outcome = self._homes.make(order, self._conversation)
+        if outcome is None or outcome.is_refused:
+            return False
+        self.tally.objects += outcome.objects
+        self.tally.pack_bytes += outcome.pack_bytes
+        self.tally.remembered = outcome.remembered
+        self.tally.warnings += outcome.warnings
+        if outcome.trouble is not None:
+            error = outcome.trouble.error()
+            self.tally.busy = isinstance(error, Busy)
+            raise error
+        return True
+
+    def _found_common(self) -> Sequence[bytes]:
+        return self._common if self._negotiation is None else self._negotiation.common()
+
     def _recover(self, error: MissingObject) -> bool:
         """Could what is missing be got after all?"""
         if self._fetch_missing is None:
@@ -345,13 +381,12 @@ class UploadService:
         self, effect: SendPack, cache: PackCache | None, leave_out: Sequence[bytes]
     ) -> PackStream:
         PROCESSORS.spread()
-        common = self._negotiation.common() if self._negotiation is not None else []
         config = self._repository.config
         rules = config.derived(pack_rules)
         return PackStream(
             self._objects,
             effect.wants,
-            common,
+            self._found_common(),
             client_shallow=effect.client_shallow,
             server_shallow=self._repository.shallow,
             shallow=effect.shallow_update.shallow,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from gitserve.record import Protocol
 from gitserve.service.sharing import PROCESSORS
 from gitserve.transport.counting import ConnectionCount
 from gitserve.transport.streams import are_inherited
@@ -43,12 +44,22 @@ class Connection:
 Serve = Callable[[Connection], None]
 
 
+class Listener(Protocol):
+    """Where connections come from."""
+
+    def accept(self) -> tuple[socket.socket, object]:
+        """The next, and who it is. Raises OSError."""
+
+    def fileno(self) -> int:
+        """Below 0 when it is closed."""
+
+
 class Pool:
     """All threads of one process."""
 
     def __init__(
         self,
-        listeners: Sequence[socket.socket],
+        listeners: Sequence[Listener],
         serve: Serve,
         refuse: Serve,
         count: ConnectionCount,
@@ -115,7 +126,9 @@ class Pool:
             self._leave_waiting(index)
             try:
                 if is_prepared is None:
-                    is_prepared = are_inherited(accepted, listener)
+                    is_prepared = isinstance(listener, socket.socket) and are_inherited(
+                        accepted, listener
+                    )
                 self._handle(Connection(accepted, peer, is_prepared=is_prepared))
             finally:
                 accepted.close()

@@ -44,6 +44,7 @@ from gitserve.transport.services import (
 )
 from gitserve.transport.streams import ClientStream, SocketStream
 from gitserve.transport.workers import (
+    HomesOfPacks,
     import_services,
     opened_log,
     options_of_services,
@@ -296,5 +297,11 @@ def run_daemon(
     """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
     import_services()
     log = opened_log(options)
+    service_options = service_options or options_of_services(options, "thread")
+    homes = HomesOfPacks.among(options, service_options)
+    if homes is not None:
+        service_options = homes.ordering
     daemon = made_daemon(options, exports, services, service_options, log)
-    return run_workers(options, daemon.serve, daemon.refuse, log, on_listening=on_listening)
+    return run_workers(
+        options, daemon.serve, daemon.refuse, log, homes=homes, on_listening=on_listening
+    )

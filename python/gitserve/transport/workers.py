@@ -9,18 +9,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 from gitserve.options import DaemonOptions
-from gitserve.record import compile_constructors
+from gitserve.record import Record, compile_constructors
 from gitserve.service import packcache, sharing
 from gitserve.service.requests import ServiceOptions
 from gitserve.service.rolling import end_roll_ups
 from gitserve.transport.counting import ConnectionCount, SharedCounts
+from gitserve.transport.homes import Homes, serve_order
 from gitserve.transport.listen import listen, shown
 from gitserve.transport.log import Log
-from gitserve.transport.pool import Pool, Serve
+from gitserve.transport.pool import Connection, Pool, Serve
 from gitserve.transport.prefork import STOP_SIGNALS, StopSignal, Watcher
 from gitserve.transport.process import become, credentials, detach
 from gitserve.transport.streams import prepare
@@ -60,15 +62,49 @@ def import_services() -> None:
     import gitserve.session.upload_v2  # noqa: F401
 
 
+class HomesOfPacks(Record):
+    """Where workers make packs, and by what rules."""
+
+    homes: Homes
+    options: ServiceOptions
+    timeout: float
+    """Seconds for each piece written to a client."""
+
+    @classmethod
+    def among(cls, options: DaemonOptions, services: ServiceOptions) -> HomesOfPacks | None:
+        """For so many workers; None for a single one."""
+        if options.worker_count < 2 or services.homes is not None:
+            return None
+        return cls(Homes(options.worker_count), services, options.connections.timeout)
+
+    @property
+    def ordering(self) -> ServiceOptions:
+        """The same for requests that may order packs."""
+        return self.options.but(homes=self.homes)
+
+    def opened(self, number: int) -> Pool:
+        """What waits for orders in the worker of this number, which is this process from now on."""
+        mailbox = self.homes.move_in(number)
+        count = ConnectionCount(SharedCounts(1), 0, 0)  # those who order are counted
+
+        def serve(connection: Connection) -> None:
+            serve_order(connection, self.options, self.timeout)
+
+        return Pool([mailbox], serve, serve, count)
+
+
 def run_workers(
     options: DaemonOptions,
     serve: Serve,
     refuse: Serve,
     log: Log,
     *,
+    homes: HomesOfPacks | None = None,
     on_listening: Callable[[list[socket.socket]], None] | None = None,
 ) -> int:
     """Serves until it is stopped, by the signal returned.
+
+    ``homes``: where ``serve`` has packs made.
 
     Raises CannotListen; OSError for the pid file and the pack cache; ValueError for users
     that there are not.
@@ -96,10 +132,14 @@ def run_workers(
         sharing.PROCESSORS.stay_on(number, options.worker_count)
         count = ConnectionCount(counts, number, options.connections.max_connections)
         pool = Pool(listeners, serve, refuse, count, are_prepared=True)
-        pool.start()
+        pools = [pool] if homes is None else [pool, homes.opened(number)]
+        for one in pools:
+            one.start()
         while not stop.wait(sharing.SPARE_SECONDS):
             sharing.rest()
-        pool.stop(options.grace)
+        deadline = time.monotonic() + options.grace
+        for one in pools:
+            one.stop(max(0.0, deadline - time.monotonic()))
         end_roll_ups()  # not by itself: a worker ends without Python's ways
 
     def stop_listening() -> None:

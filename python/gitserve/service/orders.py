@@ -1,0 +1,137 @@
+"""Packs that one process of a server has another one make.
+
+In: what a fetch has come to in the process that has its client. Out: the same pack, written to the
+same client by the process where the packs of this repository are made, and what became of it. What
+was learnt for one client, bitmaps, deltas, tables of the packs, then serves the next, whichever
+process has that. Must not know how the processes speak to each other.
+"""
+
+from __future__ import annotations
+
+from gitserve import errors
+from gitserve.errors import Busy, GitServeError, InternalError
+from gitserve.record import TYPE_CHECKING, Protocol, Record
+from gitserve.repository.locate import Location
+from gitserve.repository.native import open_location
+from gitserve.service.promisors import PromisedObjects
+from gitserve.service.tally import Tally
+from gitserve.session.effects import SendPack
+
+if TYPE_CHECKING:
+    from gitserve.service.requests import ServiceOptions
+    from gitserve.service.streams import Conversation
+
+
+class Order(Record):
+    """A pack to be made."""
+
+    location: Location
+    effect: SendPack
+    common: tuple[bytes, ...] = ()
+    """What the negotiation found."""
+    hidden: tuple[bytes, ...] = ()
+    """Refs that a policy hides from this client, as patterns."""
+
+
+class Trouble(Record):
+    """An exception on its way to another process."""
+
+    kind: str
+    """Its class, or the first above it that is one of :mod:`gitserve.errors`."""
+    text: str
+    wire: bytes | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Trouble:
+        """What goes."""
+        if not isinstance(error, GitServeError):
+            return cls("InternalError", f"{type(error).__name__}: {error}")
+        known = next(one for one in type(error).__mro__ if one.__module__ == errors.__name__)
+        return cls(known.__name__, str(error), error.wire)
+
+    def error(self) -> GitServeError:
+        """What arrives."""
+        made: GitServeError = getattr(errors, self.kind)(self.text, wire=self.wire)
+        return made
+
+
+class Outcome(Record):
+    """What became of an order."""
+
+    sent: int = 0
+    """Bytes that went to the client."""
+    objects: int = 0
+    pack_bytes: int = 0
+    remembered: str = ""
+    warnings: tuple[str, ...] = ()
+    trouble: Trouble | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """There is too much to do there, and the client has heard nothing of it."""
+        return not self.sent and self.trouble is not None and self.trouble.kind == Busy.__name__
+
+
+class Homes(Protocol):
+    """Where packs are made."""
+
+    def make(self, order: Order, conversation: Conversation) -> Outcome | None:
+        """Has the process do it where the repository is at home.
+
+        None: that is here, or there is nobody. Nothing has been written then. Raises InternalError
+        for a process that ended with the pack half made.
+        """
+
+
+def carry_out(
+    order: Order, begun: bytes, conversation: Conversation, options: ServiceOptions
+) -> Outcome:
+    """Makes the pack here. ``begun``: what has been said to the client and not been sent yet.
+
+    Raises nothing: who ordered tells the client and the log.
+    """
+    # each needs the other
+    from gitserve.service.upload import UploadService
+
+    tally = Tally()
+    trouble: Trouble | None = None
+    try:
+        conversation.write(begun)
+        repository = open_location(order.location)
+        service = UploadService(
+            repository, conversation, tally=tally, threads=options.threads,
+            fetch_missing=PromisedObjects(repository, options.lazy_environ, tally).fetch,
+            pack_cache=options.pack_cache, hidden=order.hidden, common=order.common,
+        )  # fmt: skip
+        try:
+            for _ in service.send_pack(order.effect):
+                pass
+        finally:
+            service.close()
+        conversation.flush()
+    except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, as anywhere
+        trouble = Trouble.of(error)
+        if not isinstance(error, Busy):
+            trouble = _after(conversation, trouble)
+    return Outcome(
+        conversation.sent,
+        tally.objects,
+        tally.pack_bytes,
+        tally.remembered,
+        tuple(tally.warnings),
+        trouble,
+    )
+
+
+def _after(conversation: Conversation, trouble: Trouble) -> Trouble:
+    """What was written before something went wrong is before what the client is told of it."""
+    try:
+        conversation.flush()
+    except GitServeError as error:
+        return Trouble.of(error)
+    return trouble
+
+
+def lost() -> InternalError:
+    """Nobody knows how much of a pack has been sent."""
+    return InternalError("the process that made the pack has ended")

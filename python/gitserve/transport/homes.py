@@ -1,0 +1,139 @@
+"""The workers of a server as homes of repositories.
+
+In: orders of one worker. Out: packs, made by the worker where the repository is at home and written
+to the client of the one that ordered. A connection goes to whichever worker takes it first; without
+homes each of them would build the same tables, search for the same deltas and remember the same
+bitmaps as all others.
+
+A worker has a mailbox. Who orders puts the client's descriptor and one end of a new pair of sockets
+into it; once the home says that it is there it gets the order, and says in the end what became of
+it. Until it has the order it writes nothing, so who waits too long can do it himself.
+
+All of them are processes of one program and one user, forked with these sockets, which have no name
+that another could use: what they say to each other is trusted.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle  # between our own processes
+import socket
+from contextlib import suppress
+from zlib import crc32
+
+from gitserve.record import TYPE_CHECKING
+from gitserve.service.orders import Order, Outcome, carry_out, lost
+from gitserve.service.streams import Conversation
+from gitserve.transport.pool import Connection
+from gitserve.transport.streams import SocketStream
+
+if TYPE_CHECKING:
+    from gitserve.service.requests import ServiceOptions
+
+NEIGHBOURS = 8
+"""Workers that share homes. With more of them a repository has several, one among each so many:
+the interpreter runs one thread of a process at a time, and an eighth of a request for a few commits
+is the interpreter's at most."""
+
+PATIENCE = 1.0
+"""Seconds for a home to say that it is there."""
+
+THERE = b"+"
+
+
+class Homes:
+    """All homes, as one worker sees them; made before the workers are."""
+
+    def __init__(self, workers: int) -> None:
+        self._boxes = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(workers)]
+        self._own: int | None = None
+
+    def move_in(self, number: int) -> Mailbox:
+        """From now on this process is the worker of this number; where its orders come."""
+        self._own = number
+        return Mailbox(self._boxes[number][0])
+
+    def of(self, folder: str) -> int:
+        """The worker where the repository in this folder is at home, for this one."""
+        own = self._own or 0
+        first = own - own % NEIGHBOURS
+        return first + crc32(os.fsencode(folder)) % min(NEIGHBOURS, len(self._boxes) - first)
+
+    def make(self, order: Order, conversation: Conversation) -> Outcome | None:
+        """See :class:`gitserve.service.orders.Homes`."""
+        home = self.of(order.location.common_dir)
+        if conversation.direct is None or self._own is None or home == self._own:
+            return None
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                try:
+                    ours.settimeout(PATIENCE)
+                    descriptors = [theirs.fileno(), conversation.direct]
+                    box = self._boxes[home][1]
+                    socket.send_fds(box, [THERE], descriptors, socket.MSG_DONTWAIT)
+                except OSError:
+                    return None  # its box is full
+            try:
+                if ours.recv(1) != THERE:
+                    return None
+                ours.settimeout(None)
+            except OSError:
+                return None
+            return _asked(ours, order, conversation)
+
+
+def _asked(ours: socket.socket, order: Order, conversation: Conversation) -> Outcome:
+    begun = conversation.let_go()
+    try:
+        with ours.makefile("rwb") as file:
+            pickle.dump((order, begun), file)
+            file.flush()
+            outcome: Outcome = pickle.load(file)  # noqa: S301 - see the module
+    except (OSError, EOFError, pickle.UnpicklingError) as error:
+        raise lost() from error
+    conversation.sent += outcome.sent
+    if outcome.is_refused:
+        conversation.write(begun)
+    return outcome
+
+
+class Mailbox:
+    """What a :class:`~gitserve.transport.pool.Pool` waits at for orders."""
+
+    def __init__(self, box: socket.socket) -> None:
+        self._box = box
+
+    def fileno(self) -> int:
+        """As a socket's."""
+        return self._box.fileno()
+
+    def accept(self) -> tuple[socket.socket, socket.socket]:
+        """The way back to who orders, and his client."""
+        _, descriptors, _, _ = socket.recv_fds(self._box, len(THERE), 2)
+        made = [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if len(made) != 2:  # there was no room for more descriptors
+            for one in made:
+                one.close()
+            raise OSError("an order without its descriptors")
+        return made[0], made[1]
+
+
+def serve_order(connection: Connection, options: ServiceOptions, timeout: float) -> None:
+    """One order, from a mailbox to its outcome. Raises nothing that is not a bug.
+
+    ``timeout``: seconds for each piece written to the client; he has them already.
+    """
+    client = connection.peer
+    if not isinstance(client, socket.socket):
+        return
+    # who ordered may have given up by now, or end before he hears what became of it
+    with client, suppress(OSError, EOFError), connection.socket.makefile("rwb") as file:
+        file.write(THERE)
+        file.flush()
+        order, begun = pickle.load(file)  # noqa: S301 - see the module
+        connection.asked = True
+        stream = SocketStream(client, timeout, is_prepared=True)
+        conversation = Conversation(stream, stream, stream.fileno())
+        pickle.dump(carry_out(order, begun, conversation, options), file)
+        file.flush()
