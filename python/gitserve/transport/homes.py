@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 import pickle  # between our own processes
 import socket
+from array import array
 from contextlib import suppress
 from zlib import crc32
 
@@ -40,6 +41,9 @@ PATIENCE = 1.0
 
 THERE = b"+"
 
+_NOT_FOR_PROGRAMS = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+"""Descriptors that come are not inherited by hooks."""
+
 
 class Homes:
     """All homes, as one worker sees them; made before the workers are."""
@@ -53,6 +57,14 @@ class Homes:
         self._own = number
         return Mailbox(self._boxes[number][0])
 
+    def close(self) -> None:
+        """Nobody orders any more."""
+        for pair in self._boxes:
+            for box in pair:
+                with suppress(OSError):
+                    box.shutdown(socket.SHUT_RDWR)  # wakes who waits there
+                box.close()
+
     def of(self, folder: str) -> int:
         """The worker where the repository in this folder is at home, for this one."""
         own = self._own or 0
@@ -61,17 +73,16 @@ class Homes:
 
     def make(self, order: Order, conversation: Conversation) -> Outcome | None:
         """See :class:`gitserve.service.orders.Homes`."""
+        client = conversation.direct
         home = self.of(order.location.common_dir)
-        if conversation.direct is None or self._own is None or home == self._own:
+        if client is None or self._own is None or home == self._own:
             return None
         ours, theirs = socket.socketpair()
         with ours:
             with theirs:
                 try:
                     ours.settimeout(PATIENCE)
-                    descriptors = [theirs.fileno(), conversation.direct]
-                    box = self._boxes[home][1]
-                    socket.send_fds(box, [THERE], descriptors, socket.MSG_DONTWAIT)
+                    _put(self._boxes[home][1], theirs.fileno(), client)
                 except OSError:
                     return None  # its box is full
             try:
@@ -80,10 +91,10 @@ class Homes:
                 ours.settimeout(None)
             except OSError:
                 return None
-            return _asked(ours, order, conversation)
+            return _asked(ours, client, order, conversation)
 
 
-def _asked(ours: socket.socket, order: Order, conversation: Conversation) -> Outcome:
+def _asked(ours: socket.socket, client: int, order: Order, conversation: Conversation) -> Outcome:
     begun = conversation.let_go()
     try:
         with ours.makefile("rwb") as file:
@@ -91,11 +102,33 @@ def _asked(ours: socket.socket, order: Order, conversation: Conversation) -> Out
             file.flush()
             outcome: Outcome = pickle.load(file)  # noqa: S301 - see the module
     except (OSError, EOFError, pickle.UnpicklingError) as error:
+        # it may have ended within a packet, behind which nothing can be said
+        with suppress(OSError), socket.socket(fileno=os.dup(client)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
         raise lost() from error
     conversation.sent += outcome.sent
     if outcome.is_refused:
         conversation.write(begun)
     return outcome
+
+
+# Not socket.send_fds and recv_fds: in Python 3.11 these forget the flags they are given.
+
+
+def _put(box: socket.socket, *descriptors: int) -> None:
+    """Raises BlockingIOError when the box is full."""
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+    box.sendmsg([THERE], [rights], socket.MSG_DONTWAIT)
+
+
+def _taken(box: socket.socket) -> array[int]:
+    """What was put in next; waits for it."""
+    found = array("i")
+    room = socket.CMSG_LEN(2 * found.itemsize)
+    for level, kind, content in box.recvmsg(len(THERE), room, _NOT_FOR_PROGRAMS)[1]:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(content[: len(content) // found.itemsize * found.itemsize])
+    return found
 
 
 class Mailbox:
@@ -110,9 +143,8 @@ class Mailbox:
 
     def accept(self) -> tuple[socket.socket, socket.socket]:
         """The way back to who orders, and his client."""
-        _, descriptors, _, _ = socket.recv_fds(self._box, len(THERE), 2)
-        made = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-        if len(made) != 2:  # there was no room for more descriptors
+        made = [socket.socket(fileno=descriptor) for descriptor in _taken(self._box)]
+        if len(made) != 2:  # there was no room for more descriptors, or the box is closed
             for one in made:
                 one.close()
             raise OSError("an order without its descriptors")
