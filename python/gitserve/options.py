@@ -65,11 +65,12 @@ class DaemonOptions(Record):
     memory: int = 0
     """Bytes that large requests, such as clones, may take together, over all workers and beside
     what is mapped from files; 0: half of the machine's. Beyond it large requests wait in line;
-    small ones never do."""
+    small ones never do. Each worker has an equal part, for the packs that are made there."""
     learnt_memory: int | None = None
     """Bytes for what is kept of requests so that the next one need not walk or search again, over
     all workers, which do not share it; None: 384 MB each, together at most an eighth of the
-    machine's. 0: nothing is kept."""
+    machine's. 0: nothing is kept. Over git:// a repository's packs are made in one of eight
+    workers, so that it is learnt once."""
     max_waiting: int = 0
     """Large requests in that line; one more is told to come again. 0: any number. A client that
     waits is shown that the server lives, and may go away at any time."""
