@@ -8,14 +8,18 @@ process has that. Must not know how the processes speak to each other.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from gitserve import errors
-from gitserve.errors import Busy, GitServeError, InternalError
+from gitserve.errors import Busy, GitServeError, InternalError, RepositoryError
 from gitserve.record import TYPE_CHECKING, Protocol, Record
 from gitserve.repository.locate import Location
 from gitserve.repository.native import open_location
 from gitserve.service.promisors import PromisedObjects
 from gitserve.service.tally import Tally
 from gitserve.session.effects import SendPack
+from gitserve.session.failure import client_text
+from gitserve.wire.malformed import Malformed
 
 if TYPE_CHECKING:
     from gitserve.service.requests import ServiceOptions
@@ -33,6 +37,15 @@ class Order(Record):
     """Refs that a policy hides from this client, as patterns."""
 
 
+class Begun(Record):
+    """What the client has been told before."""
+
+    held: bytes = b""
+    """And has not been sent yet."""
+    owes: bool = False
+    """As :attr:`gitserve.service.streams.Conversation.owes`."""
+
+
 class Trouble(Record):
     """An exception on its way to another process."""
 
@@ -47,7 +60,8 @@ class Trouble(Record):
         if not isinstance(error, GitServeError):
             return cls("InternalError", f"{type(error).__name__}: {error}")
         known = next(one for one in type(error).__mro__ if one.__module__ == errors.__name__)
-        return cls(known.__name__, str(error), error.wire)
+        wire = client_text(error) if isinstance(error, Malformed) else error.wire
+        return cls(known.__name__, str(error), wire)
 
     def error(self) -> GitServeError:
         """What arrives."""
@@ -67,9 +81,13 @@ class Outcome(Record):
     trouble: Trouble | None = None
 
     @property
-    def is_refused(self) -> bool:
-        """There is too much to do there, and the client has heard nothing of it."""
-        return not self.sent and self.trouble is not None and self.trouble.kind == Busy.__name__
+    def may_be_tried_again(self) -> bool:
+        """The client has heard nothing of it, and who ordered may have better luck: there is less
+        to do, or what has been removed since is still open."""
+        if self.sent or self.trouble is None:
+            return False
+        kind = getattr(errors, self.trouble.kind)
+        return issubclass(kind, (Busy, RepositoryError))
 
 
 class Homes(Protocol):
@@ -84,9 +102,9 @@ class Homes(Protocol):
 
 
 def carry_out(
-    order: Order, begun: bytes, conversation: Conversation, options: ServiceOptions
+    order: Order, begun: Begun, conversation: Conversation, options: ServiceOptions
 ) -> Outcome:
-    """Makes the pack here. ``begun``: what has been said to the client and not been sent yet.
+    """Makes the pack here. If nothing can be sent of it, nothing is of what was begun.
 
     Raises nothing: who ordered tells the client and the log.
     """
@@ -96,7 +114,8 @@ def carry_out(
     tally = Tally()
     trouble: Trouble | None = None
     try:
-        conversation.write(begun)
+        conversation.owes = begun.owes
+        conversation.write(begun.held)
         repository = open_location(order.location)
         service = UploadService(
             repository, conversation, tally=tally, threads=options.threads,
@@ -111,8 +130,10 @@ def carry_out(
         conversation.flush()
     except Exception as error:  # noqa: BLE001 - a bug of ours ends one request, as anywhere
         trouble = Trouble.of(error)
-        if not isinstance(error, Busy):
-            trouble = _after(conversation, trouble)
+        # what was written before something went wrong is before what the client is told of it
+        with suppress(GitServeError):
+            if conversation.sent:
+                conversation.flush()
     return Outcome(
         conversation.sent,
         tally.objects,
@@ -121,15 +142,6 @@ def carry_out(
         tuple(tally.warnings),
         trouble,
     )
-
-
-def _after(conversation: Conversation, trouble: Trouble) -> Trouble:
-    """What was written before something went wrong is before what the client is told of it."""
-    try:
-        conversation.flush()
-    except GitServeError as error:
-        return Trouble.of(error)
-    return trouble
 
 
 def lost() -> InternalError:

@@ -10,7 +10,13 @@ import os
 from _thread import _local  # threading's, without the import
 from contextlib import suppress
 
-from gitserve._core import give_back_memory, keep_freed_memory, limit_learning, share_out
+from gitserve._core import (
+    give_back_memory,
+    keep_freed_memory,
+    large_requests,
+    limit_learning,
+    share_out,
+)
 
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Where Linux says how much of the machine's memory is ours."""
@@ -30,6 +36,12 @@ hand, and a server at rest has none."""
 def rest() -> None:
     """To be called every :data:`SPARE_SECONDS`: lets go of memory that nobody needed again."""
     give_back_memory()
+
+
+def is_full() -> bool:
+    """Do large requests wait to begin, because those that are under way hold all memory?"""
+    _, waiting = large_requests()
+    return waiting > 0
 
 
 def serve_only() -> None:

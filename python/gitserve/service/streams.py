@@ -64,8 +64,8 @@ class Conversation:
     """One client: its packets and raw bytes on the way in, joined writes on the way out."""
 
     __slots__ = (
-        "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "direct", "received",
-        "sent",
+        "_decoder", "_held", "_held_bytes", "_sink", "_source", "client", "direct", "owes",
+        "received", "sent",
     )  # fmt: skip
 
     def __init__(
@@ -85,6 +85,8 @@ class Conversation:
         """The other end, for who works while it waits."""
         self.direct = descriptor if may_listen else None
         """What is written to this one is as good as what is written here."""
+        self.owes = False
+        """The first byte of what is sent next has been sent, a ``0``."""
         self._source = source
         self._sink = sink
         self._decoder = PktDecoder()
@@ -154,21 +156,23 @@ class Conversation:
             self._held_bytes = 0
             self._send(held)
 
-    def let_go(self) -> bytes:
-        """What waits to be sent, for who writes to :attr:`direct` in our place."""
+    def let_go(self) -> tuple[bytes, bool]:
+        """What waits to be sent, for who writes to :attr:`direct` in our place, and what
+        :attr:`owes` is for him."""
         held = b"".join(self._held)
         self._held.clear()
         self._held_bytes = 0
-        if held and self.client is not None and self.client.take_owed():
-            if held[:1] != b"0":
-                raise HangupError(HangupError.GONE)
-            self.sent += 1
-            return held[1:]
-        return held
+        owes = self._takes_owed()
+        self.owes = False
+        return held, owes
+
+    def _takes_owed(self) -> bool:
+        return self.owes or (self.client is not None and self.client.take_owed())
 
     def _send(self, data: Sendable) -> None:
         size = len(data)
-        if self.client is not None and self.client.take_owed():
+        if self._takes_owed():
+            self.owes = False
             # it was sent the first byte, to see whether it is there
             try:
                 data = bytes(data)

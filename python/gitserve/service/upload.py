@@ -133,7 +133,8 @@ class UploadService:
         if self._begun_stream is not None:
             self._begun_stream.close()
         if self._looked_at is not None:
-            self.tally.warnings += self._looked_at.take_warnings()
+            told = self.tally.warnings
+            told += [one for one in self._looked_at.take_warnings() if one not in told]
 
     @property
     def _objects(self) -> Snapshot:
@@ -345,7 +346,7 @@ class UploadService:
         location = Location(repository.git_dir, repository.common_dir)
         order = Order(location, effect, tuple(self._found_common()), self._hidden)
         outcome = self._homes.make(order, self._conversation)
-        if outcome is None or outcome.is_refused:
+        if outcome is None or outcome.may_be_tried_again:
             return False
         self.tally.objects += outcome.objects
         self.tally.pack_bytes += outcome.pack_bytes

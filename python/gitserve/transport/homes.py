@@ -5,9 +5,10 @@ to the client of the one that ordered. A connection goes to whichever worker tak
 homes each of them would build the same tables, search for the same deltas and remember the same
 bitmaps as all others.
 
-A worker has a mailbox. Who orders puts the client's descriptor and one end of a new pair of sockets
-into it; once the home says that it is there it gets the order, and says in the end what became of
-it. Until it has the order it writes nothing, so who waits too long can do it himself.
+A worker has a mailbox. Who orders puts one end of a new pair of sockets into it; once the home says
+that it is there it gets the client's descriptor and the order, and says in the end what became of
+it. Until then it has nothing of the client's, so who waits too long can do it himself. A home that
+has large requests waiting in line says nothing: the others are not to wait behind it.
 
 All of them are processes of one program and one user, forked with these sockets, which have no name
 that another could use: what they say to each other is trusted.
@@ -23,7 +24,8 @@ from contextlib import suppress
 from zlib import crc32
 
 from gitserve.record import TYPE_CHECKING
-from gitserve.service.orders import Order, Outcome, carry_out, lost
+from gitserve.service.orders import Begun, Order, Outcome, carry_out, lost
+from gitserve.service.sharing import is_full
 from gitserve.service.streams import Conversation
 from gitserve.transport.pool import Connection
 from gitserve.transport.streams import SocketStream
@@ -57,6 +59,10 @@ class Homes:
         self._own = number
         return Mailbox(self._boxes[number][0])
 
+    def move_out(self) -> None:
+        """This worker orders nothing more: the others may end before it does."""
+        self._own = None
+
     def close(self) -> None:
         """Nobody orders any more."""
         for pair in self._boxes:
@@ -77,28 +83,37 @@ class Homes:
         home = self.of(order.location.common_dir)
         if client is None or self._own is None or home == self._own:
             return None
-        ours, theirs = socket.socketpair()
+        ours = self._called(home)
+        if ours is None:
+            return None
         with ours:
-            with theirs:
-                try:
-                    ours.settimeout(PATIENCE)
-                    _put(self._boxes[home][1], theirs.fileno(), client)
-                except OSError:
-                    return None  # its box is full
-            try:
-                if ours.recv(1) != THERE:
-                    return None
-                ours.settimeout(None)
-            except OSError:
-                return None
             return _asked(ours, client, order, conversation)
+
+    def _called(self, home: int) -> socket.socket | None:
+        """The way to a home that is there and has time."""
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:  # there are no descriptors left
+            return None
+        try:
+            with theirs:
+                _put(self._boxes[home][1], theirs.fileno())
+            ours.settimeout(PATIENCE)
+            if ours.recv(1) == THERE:
+                ours.settimeout(None)
+                return ours
+        except OSError:  # its box is full, or it is not there in time
+            pass
+        ours.close()
+        return None
 
 
 def _asked(ours: socket.socket, client: int, order: Order, conversation: Conversation) -> Outcome:
-    begun = conversation.let_go()
+    held, owes = conversation.let_go()
     try:
+        _put(ours, client)
         with ours.makefile("rwb") as file:
-            pickle.dump((order, begun), file)
+            pickle.dump((order, Begun(held, owes)), file)
             file.flush()
             outcome: Outcome = pickle.load(file)  # noqa: S301 - see the module
     except (OSError, EOFError, pickle.UnpicklingError) as error:
@@ -107,28 +122,31 @@ def _asked(ours: socket.socket, client: int, order: Order, conversation: Convers
             connection.shutdown(socket.SHUT_RDWR)
         raise lost() from error
     conversation.sent += outcome.sent
-    if outcome.is_refused:
-        conversation.write(begun)
+    if not outcome.sent:
+        conversation.owes = owes
+        conversation.write(held)
     return outcome
 
 
 # Not socket.send_fds and recv_fds: in Python 3.11 these forget the flags they are given.
 
 
-def _put(box: socket.socket, *descriptors: int) -> None:
+def _put(box: socket.socket, descriptor: int) -> None:
     """Raises BlockingIOError when the box is full."""
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [descriptor]))
     box.sendmsg([THERE], [rights], socket.MSG_DONTWAIT)
 
 
-def _taken(box: socket.socket) -> array[int]:
-    """What was put in next; waits for it."""
+def _taken(box: socket.socket) -> socket.socket:
+    """What was put in next; waits for it. Raises OSError where nothing is."""
     found = array("i")
-    room = socket.CMSG_LEN(2 * found.itemsize)
+    room = socket.CMSG_LEN(found.itemsize)
     for level, kind, content in box.recvmsg(len(THERE), room, _NOT_FOR_PROGRAMS)[1]:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             found.frombytes(content[: len(content) // found.itemsize * found.itemsize])
-    return found
+    if len(found) != 1:  # there was no room for another descriptor, or nobody is there any more
+        raise OSError("nothing came with it")
+    return socket.socket(fileno=found[0])
 
 
 class Mailbox:
@@ -141,14 +159,9 @@ class Mailbox:
         """As a socket's."""
         return self._box.fileno()
 
-    def accept(self) -> tuple[socket.socket, socket.socket]:
-        """The way back to who orders, and his client."""
-        made = [socket.socket(fileno=descriptor) for descriptor in _taken(self._box)]
-        if len(made) != 2:  # there was no room for more descriptors, or the box is closed
-            for one in made:
-                one.close()
-            raise OSError("an order without its descriptors")
-        return made[0], made[1]
+    def accept(self) -> tuple[socket.socket, None]:
+        """The way back to who orders."""
+        return _taken(self._box), None
 
 
 def serve_order(connection: Connection, options: ServiceOptions, timeout: float) -> None:
@@ -156,16 +169,15 @@ def serve_order(connection: Connection, options: ServiceOptions, timeout: float)
 
     ``timeout``: seconds for each piece written to the client; he has them already.
     """
-    client = connection.peer
-    if not isinstance(client, socket.socket):
+    if is_full():
         return
+    connection.asked = True  # who hears that we are there counts on us
     # who ordered may have given up by now, or end before he hears what became of it
-    with client, suppress(OSError, EOFError), connection.socket.makefile("rwb") as file:
-        file.write(THERE)
-        file.flush()
-        order, begun = pickle.load(file)  # noqa: S301 - see the module
-        connection.asked = True
-        stream = SocketStream(client, timeout, is_prepared=True)
-        conversation = Conversation(stream, stream, stream.fileno())
-        pickle.dump(carry_out(order, begun, conversation, options), file)
-        file.flush()
+    with suppress(OSError, EOFError, pickle.UnpicklingError):
+        connection.socket.sendall(THERE)
+        with _taken(connection.socket) as client, connection.socket.makefile("rwb") as file:
+            order, begun = pickle.load(file)  # noqa: S301 - see the module
+            stream = SocketStream(client, timeout, is_prepared=True)
+            conversation = Conversation(stream, stream, stream.fileno())
+            pickle.dump(carry_out(order, begun, conversation, options), file)
+            file.flush()

@@ -22,7 +22,7 @@ RESTART_PAUSE = 1.0
 """Seconds a worker must have lived to be replaced at once; one that dies at birth would otherwise
 make us fork without end."""
 
-CLEANUP_SECONDS = 4.0
+CLEANUP_SECONDS = 6.0
 """Beyond the grace time, for a worker to put away what broken transfers left; then it is killed."""
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -137,6 +137,8 @@ def run_workers(
             one.start()
         while not stop.wait(sharing.SPARE_SECONDS):
             sharing.rest()
+        if homes is not None:
+            homes.homes.move_out()
         deadline = time.monotonic() + options.grace
         for one in pools:
             one.stop(max(0.0, deadline - time.monotonic()))
