@@ -20,11 +20,12 @@ import os
 import pickle  # between our own processes
 import socket
 from array import array
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from zlib import crc32
 
+from gitserve.errors import Busy
 from gitserve.record import TYPE_CHECKING
-from gitserve.service.orders import Begun, Order, Outcome, carry_out, lost
+from gitserve.service.orders import Begun, Order, Outcome, Trouble, carry_out, lost
 from gitserve.service.sharing import is_full
 from gitserve.service.streams import Conversation
 from gitserve.transport.pool import Connection
@@ -175,9 +176,23 @@ def serve_order(connection: Connection, options: ServiceOptions, timeout: float)
     # who ordered may have given up by now, or end before he hears what became of it
     with suppress(OSError, EOFError, pickle.UnpicklingError):
         connection.socket.sendall(THERE)
-        with _taken(connection.socket) as client, connection.socket.makefile("rwb") as file:
+        client: socket.socket | None = None
+        with suppress(OSError):  # there is no room for another descriptor
+            client = _taken(connection.socket)
+        with client or nullcontext(), connection.socket.makefile("rwb") as file:
             order, begun = pickle.load(file)  # noqa: S301 - see the module
-            stream = SocketStream(client, timeout, is_prepared=True)
-            conversation = Conversation(stream, stream, stream.fileno())
-            pickle.dump(carry_out(order, begun, conversation, options), file)
+            pickle.dump(_outcome(client, order, begun, options, timeout), file)
             file.flush()
+
+
+def _outcome(
+    client: socket.socket | None,
+    order: Order,
+    begun: Begun,
+    options: ServiceOptions,
+    timeout: float,
+) -> Outcome:
+    if client is None:
+        return Outcome(trouble=Trouble.of(Busy("too many open files")))
+    stream = SocketStream(client, timeout, is_prepared=True)
+    return carry_out(order, begun, Conversation(stream, stream, stream.fileno()), options)

@@ -229,6 +229,25 @@ def test_no_descriptors_are_left(path: Path, homes: Homes, monkeypatch: pytest.M
     assert ordered.client.end() == alone(path)
 
 
+def test_a_home_without_descriptors(
+    path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = module._taken
+
+    def taken(box: socket.socket) -> socket.socket:
+        came = take(box)
+        if box.type == socket.SOCK_STREAM:
+            came.close()
+            raise OSError("nothing came with it")
+        return came
+
+    monkeypatch.setattr(module, "_taken", taken)
+    ordered = Ordered(path, elsewhere(homes, path))
+    with at_home(homes, path):
+        ordered.send()
+    assert ordered.client.end() == alone(path)
+
+
 def test_an_order_that_is_given_up_holds_nothing_of_the_client(
     path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
