@@ -8,9 +8,10 @@ from pathlib import Path
 
 
 def clean_environment() -> dict[str, str]:
-    """For a git that knows nothing of the user."""
+    """For programs that know nothing of the user; and keep what they have compiled, as they do
+    unless somebody forbids it."""
     return {
-        **os.environ,
+        **{name: os.environ[name] for name in os.environ if name != "PYTHONDONTWRITEBYTECODE"},
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_CONFIG_GLOBAL": os.devnull,
         "GIT_TERMINAL_PROMPT": "0",
