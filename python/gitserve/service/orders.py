@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gitserve import errors
-from gitserve.errors import Busy, GitServeError, InternalError, RepositoryError
+from gitserve.errors import Busy, GitServeError, RepositoryError
 from gitserve.record import TYPE_CHECKING, Protocol, Record
 from gitserve.repository.locate import Location
 from gitserve.repository.native import open_location
@@ -93,11 +93,14 @@ class Outcome(Record):
 class Homes(Protocol):
     """Where packs are made."""
 
-    def make(self, order: Order, conversation: Conversation) -> Outcome | None:
-        """Has the process do it where the repository is at home.
+    def is_here(self, folder: str) -> bool:
+        """Is the repository with its objects in this folder at home in this process?"""
 
-        None: that is here, or there is nobody. Nothing has been written then. Raises InternalError
-        for a process that ended with the pack half made.
+    def make(self, order: Order, conversation: Conversation) -> Outcome | None:
+        """Has another process do it.
+
+        None: nobody is there, or has time. Nothing has been written then. Raises InternalError for
+        a process that ended with the pack half made.
         """
 
 
@@ -142,8 +145,3 @@ def carry_out(
         tuple(tally.warnings),
         trouble,
     )
-
-
-def lost() -> InternalError:
-    """Nobody knows how much of a pack has been sent."""
-    return InternalError("the process that made the pack has ended")

@@ -343,6 +343,8 @@ class UploadService:
             return False
         if not isinstance(repository, NativeRepository) or repository.namespace:
             return False
+        if self._homes.is_here(repository.common_dir):
+            return False
         location = Location(repository.git_dir, repository.common_dir)
         order = Order(location, effect, tuple(self._found_common()), self._hidden)
         outcome = self._homes.make(order, self._conversation)

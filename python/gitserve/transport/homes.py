@@ -23,9 +23,9 @@ from array import array
 from contextlib import nullcontext, suppress
 from zlib import crc32
 
-from gitserve.errors import Busy
+from gitserve.errors import Busy, InternalError
 from gitserve.record import TYPE_CHECKING
-from gitserve.service.orders import Begun, Order, Outcome, Trouble, carry_out, lost
+from gitserve.service.orders import Begun, Order, Outcome, Trouble, carry_out
 from gitserve.service.sharing import is_full
 from gitserve.service.streams import Conversation
 from gitserve.transport.pool import Connection
@@ -78,16 +78,23 @@ class Homes:
         first = own - own % NEIGHBOURS
         return first + crc32(os.fsencode(folder)) % min(NEIGHBOURS, len(self._boxes) - first)
 
+    def is_here(self, folder: str) -> bool:
+        """See :class:`gitserve.service.orders.Homes`."""
+        return self._own is None or self.of(folder) == self._own
+
     def make(self, order: Order, conversation: Conversation) -> Outcome | None:
         """See :class:`gitserve.service.orders.Homes`."""
         client = conversation.direct
-        home = self.of(order.location.common_dir)
-        if client is None or self._own is None or home == self._own:
+        if client is None:
             return None
-        ours = self._called(home)
+        ours = self._called(self.of(order.location.common_dir))
         if ours is None:
             return None
         with ours:
+            try:
+                _put(ours, client)
+            except OSError:  # too many descriptors are on their way
+                return None
             return _asked(ours, client, order, conversation)
 
     def _called(self, home: int) -> socket.socket | None:
@@ -112,7 +119,6 @@ class Homes:
 def _asked(ours: socket.socket, client: int, order: Order, conversation: Conversation) -> Outcome:
     held, owes = conversation.let_go()
     try:
-        _put(ours, client)
         with ours.makefile("rwb") as file:
             pickle.dump((order, Begun(held, owes)), file)
             file.flush()
@@ -121,7 +127,7 @@ def _asked(ours: socket.socket, client: int, order: Order, conversation: Convers
         # it may have ended within a packet, behind which nothing can be said
         with suppress(OSError), socket.socket(fileno=os.dup(client)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
-        raise lost() from error
+        raise InternalError("the process that made the pack has ended") from error
     conversation.sent += outcome.sent
     if not outcome.sent:
         conversation.owes = owes

@@ -302,6 +302,10 @@ def run_daemon(
     if homes is not None:
         service_options = homes.ordering
     daemon = made_daemon(options, exports, services, service_options, log)
-    return run_workers(
-        options, daemon.serve, daemon.refuse, log, homes=homes, on_listening=on_listening
-    )
+    try:
+        return run_workers(
+            options, daemon.serve, daemon.refuse, log, homes=homes, on_listening=on_listening
+        )
+    finally:
+        if homes is not None:
+            homes.homes.close()

@@ -173,8 +173,6 @@ def run_workers(
             on_stop=stop_listening, on_death=lambda number: counts.set(number, 0)
         )
     finally:
-        if homes is not None:
-            homes.homes.close()
         if options.pid_file is not None:
             _remove_pid_file(options.pid_file)
 
