@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -28,9 +27,8 @@ from gitserve.transport.pool import Connection
 from gitserve.transport.streams import SocketStream
 
 from tests.support.gits import Git
-from tests.support.history import data
 from tests.support.raw import pkt
-from tests.support.repositories import WHO, feed, new_bare
+from tests.support.repositories import large_blob
 
 SIZE = (3 << 20) + (40 << 10)
 """Bytes of the blob: more than a socket or a pipe takes unread, and several chunks. The last one is
@@ -40,11 +38,7 @@ small."""
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, newest_git: Git) -> Path:
     path = tmp_path_factory.mktemp("lent") / "packed.git"
-    new_bare(newest_git, path)
-    commit = b"commit refs/heads/main\ncommitter %s\n%bM 100644 inline big\n" % (WHO, data(b"big"))
-    content = random.Random(7).randbytes(SIZE)
-    small = b"M 100644 inline small\n" + data(b"small")
-    feed(newest_git, path, commit + data(content) + small + b"done\n")
+    large_blob(newest_git, path, SIZE)
     newest_git.run("repack", "-adq", cwd=path)
     return path
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import random
 import socket
 import threading
 import time
@@ -25,9 +24,9 @@ from gitserve.transport.log import Log
 from gitserve.transport.streams import SocketStream
 
 from tests.support.gits import Git
-from tests.support.history import HistoryShape, data
+from tests.support.history import HistoryShape
 from tests.support.raw import FLUSH, pkt
-from tests.support.repositories import WHO, feed, feed_history, new_bare
+from tests.support.repositories import feed_history, large_blob, new_bare
 
 SIZE = 24 << 20
 """Bytes of a clone: several times what is written ahead of a client that reads nothing."""
@@ -40,9 +39,7 @@ LEARNT = 384 << 20
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory, newest_git: Git) -> NativeRepository:
     path = tmp_path_factory.mktemp("sharing") / "large.git"
-    new_bare(newest_git, path)
-    commit = b"commit refs/heads/main\ncommitter %s\n%bM 100644 inline big\n" % (WHO, data(b"big"))
-    feed(newest_git, path, commit + data(random.Random(1).randbytes(SIZE)) + b"done\n")
+    large_blob(newest_git, path, SIZE)
     return NativeRepository.open(str(path))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +10,14 @@ import pytest
 from gitserve.transport.homes import Homes
 
 from tests.support.gits import Git
-from tests.support.history import data
 from tests.support.orders import SIZE
-from tests.support.repositories import WHO, feed, new_bare
+from tests.support.repositories import large_blob
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory, newest_git: Git) -> Path:
     path = tmp_path_factory.mktemp("homes") / "packed.git"
-    new_bare(newest_git, path)
-    commit = b"commit refs/heads/main\ncommitter %s\n%bM 100644 inline big\n" % (WHO, data(b"big"))
-    feed(newest_git, path, commit + data(random.Random(7).randbytes(SIZE)) + b"done\n")
+    large_blob(newest_git, path, SIZE)
     newest_git.run("tag", "-a", "-m", "a tag", "v1", "main", cwd=path)
     newest_git.run("repack", "-adq", cwd=path)
     return path

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
-from gitserve.transport.homes import Homes
+from gitserve.transport.homes import PATIENCE, Homes
 
 from tests.support.orders import BEGUN, SIZE, Ordered, alone, at_home, elsewhere
 
@@ -25,7 +26,7 @@ def test_the_same_bytes(path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatc
         ordered.send()
     assert ordered.client.end() == want
     assert ordered.client.conversation.sent == len(want)
-    assert (ordered.tally.objects, ordered.tally.pack_bytes > SIZE) == (4, True)
+    assert (ordered.tally.objects, ordered.tally.pack_bytes > SIZE) == (5, True)
 
 
 def test_one_after_the_other_and_at_once(path: Path, homes: Homes) -> None:
@@ -53,11 +54,13 @@ def test_what_a_policy_hides_stays_hidden(path: Path, homes: Homes) -> None:
         ordered = Ordered(path, elsewhere(homes, path), hidden)
         ordered.send()
         assert ordered.client.end() == want
-        assert ordered.tally.objects == 3
+        assert ordered.tally.objects == 4
 
 
 def test_whose_home_is_here_makes_it_himself(path: Path, homes: Homes) -> None:
     homes.move_in(homes.of(str(path)))
     ordered = Ordered(path, homes)
+    begun = time.monotonic()
     ordered.send()
+    assert time.monotonic() - begun < PATIENCE, "he has waited for himself"
     assert ordered.client.end() == alone(path)

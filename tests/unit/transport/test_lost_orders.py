@@ -200,7 +200,12 @@ def test_a_home_whose_line_is_long(
     path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody else is to wait behind it, nor for an answer."""
+
+    def carry_out(*_: object) -> Outcome:
+        raise AssertionError("it is made where others wait")
+
     monkeypatch.setattr(module, "is_full", lambda: True)
+    monkeypatch.setattr(module, "carry_out", carry_out)
     begun = time.monotonic()
     with at_home(homes, path):
         ordered = Ordered(path, elsewhere(homes, path))
@@ -213,7 +218,9 @@ def test_a_worker_that_stops_orders_nothing(path: Path, homes: Homes) -> None:
     other = elsewhere(homes, path)
     other.move_out()
     ordered = Ordered(path, other)
+    begun = time.monotonic()
     ordered.send()
+    assert time.monotonic() - begun < module.PATIENCE
     assert ordered.client.end() == alone(path)
 
 
@@ -324,15 +331,32 @@ def test_what_is_owed_stays_so_when_nobody_is_there(path: Path, homes: Homes) ->
     assert ordered.client.end() == alone(path)
 
 
-def test_what_is_gone_for_the_home_is_tried_here(path: Path, homes: Homes, tmp_path: Path) -> None:
-    """Who ordered still has the packs open that somebody has removed since."""
-    want = alone(path)
+def test_what_is_gone_for_the_home_is_tried_here(path: Path, homes: Homes) -> None:
+    """Who ordered may still have the packs open that somebody has removed since."""
+    mailbox = copy.copy(homes).move_in(homes.of(str(path)))
+    gone = Outcome(trouble=Trouble.of(MissingObject("an object")))
+    thread = answering(mailbox, lambda _client, _order: gone)
     ordered = Ordered(path, elsewhere(homes, path))
-    for file in (path / "objects" / "pack").iterdir():
-        file.rename(tmp_path / file.name)
+    ordered.send()
+    thread.join()
+    assert ordered.client.end() == alone(path)
+
+
+def test_too_many_descriptors_on_their_way(
+    path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = module._put
+
+    def putting(box: socket.socket, descriptor: int) -> None:
+        if box.type == socket.SOCK_STREAM:
+            raise OSError(109, "Too many references: cannot splice")
+        put(box, descriptor)
+
+    monkeypatch.setattr(module, "_put", putting)
     with at_home(homes, path):
+        ordered = Ordered(path, elsewhere(homes, path))
         ordered.send()
-    assert ordered.client.end() == want
+        assert ordered.client.end() == alone(path)
 
 
 def test_half_an_order(homes: Homes, path: Path) -> None:
