@@ -15,9 +15,15 @@ from tests.interop.test_daemon import begin_clone, children, slow, until
 from tests.support.client import Client
 from tests.support.gits import Git, assert_sound, object_ids
 from tests.support.history import HistoryShape
-from tests.support.raw import Raw
+from tests.support.raw import FLUSH, Raw, pkt
 from tests.support.repositories import feed_history
-from tests.support.server import Programs, Server, running_server
+from tests.support.server import (
+    Programs,
+    Server,
+    gitserve_programs,
+    http_programs,
+    running_server,
+)
 
 __all__ = ["slow"]
 
@@ -28,10 +34,17 @@ CLONES = 8
 """At a time."""
 
 
+@pytest.fixture(params=["git", "http"])
+def scheme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def server(programs: Programs, base: Path, tmp_path: Path) -> Iterator[Server]:
+def server(scheme: str, base: Path, tmp_path: Path) -> Iterator[Server]:
+    programs = gitserve_programs() if scheme == "git" else http_programs()
     options = ["--export-all", f"--workers={WORKERS}", "--enable=receive-pack"]
     with running_server(programs, base, tmp_path / "log", options) as server:
+        server.scheme = scheme
         until(lambda: len(children(server.process.pid)) == WORKERS, "there are too few workers")
         yield server
 
@@ -57,10 +70,39 @@ def read_of_packs(pid: int) -> int:
     return sum(int(one[1]) << 10 for one in found)
 
 
+def open_files(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
 def with_clients(server: Server) -> set[int]:
     """The workers that have had requests."""
     log = server.log_path.read_text()
-    return {int(pid) for pid in re.findall(r"(?m)^\[(\d+)\] Request upload-pack ", log)}
+    asked = re.findall(r"(?m)^\[(\d+)\] (?:Request upload-pack |\S+ POST )", log)
+    return {int(pid) for pid in asked}
+
+
+def begun(server: Server, repository: Path, git: Git) -> Raw:
+    """As :func:`begin_clone`, over either road."""
+    if server.scheme == "git":
+        return begin_clone(server, repository, git)
+    tip = git.text("rev-parse", "refs/heads/main", cwd=repository).encode()
+    body = pkt(b"want " + tip + b"\n") + FLUSH + pkt(b"done\n")
+    raw = Raw.to(server)
+    raw.send(
+        b"POST /%b/git-upload-pack HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/x-git-upload-pack-request\r\nContent-Length: %d\r\n\r\n"
+        % (os.fsencode(repository.relative_to(server.base)), len(body)),
+        body,
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += raw.exactly(1)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\nConnection: close\r\n" in head
+    assert head.count(b"HTTP/1.1") == head.count(b"Content-Type: ") == 1
+    assert raw.packet() == b"NAK\n"
+    assert raw.exactly(4) == b"PACK"
+    return raw
 
 
 def clones(client: Client, repository: Path, folder: Path, *options: str) -> list[Path]:
@@ -121,8 +163,11 @@ def test_a_home_is_killed(
     """Its clients hear no more; the next get everything."""
     newest_git.run("repack", "-adq", cwd=slow)
     raws: list[Raw] = []
-    while len(with_clients(server)) < 2:
-        raws += [begin_clone(server, slow, newest_git) for _ in range(CLONES)]
+    workers = children(server.process.pid)
+    before = {pid: open_files(pid) for pid in workers}
+    while sum(open_files(pid) > before[pid] for pid in workers) < 2:
+        assert len(raws) < 3 * CLONES, "one worker got all clients"
+        raws += [begun(server, slow, newest_git) for _ in range(CLONES)]
     (home,) = makers(server)
     os.kill(home, signal.SIGKILL)
     for raw in raws:
@@ -135,6 +180,7 @@ def test_a_home_is_killed(
         judged = newest_git.run("index-pack", "--stdin", cwd=slow, stdin=pack, check=False)
         assert judged.returncode != 0
     until(lambda: "has ended" in server.log_path.read_text(), "nobody noticed")
+    assert not re.search(r" [45]\d\d ", server.log_path.read_text()), "they were told the status"
     client = Client(newest_git, 2, "daemon", programs, server)
     for place in clones(client, slow, tmp_path):
         assert object_ids(newest_git, place) == object_ids(newest_git, slow)

@@ -14,9 +14,9 @@ from gitserve.errors import (
     HangupError,
 )
 from gitserve.repository.native import NativeRepository
-from gitserve.service.orders import Begun, Order, Outcome
+from gitserve.service.orders import Order, Outcome
 from gitserve.service.requests import ServiceOptions
-from gitserve.service.streams import Conversation
+from gitserve.service.streams import Begun, Conversation
 from gitserve.service.tally import Tally
 from gitserve.service.upload import UploadService
 from gitserve.session.effects import BeginNegotiation, SendPack

@@ -23,7 +23,7 @@ from gitserve.wire.malformed import Malformed
 
 if TYPE_CHECKING:
     from gitserve.service.requests import ServiceOptions
-    from gitserve.service.streams import Conversation
+    from gitserve.service.streams import Begun, Conversation
 
 
 class Order(Record):
@@ -35,15 +35,6 @@ class Order(Record):
     """What the negotiation found."""
     hidden: tuple[bytes, ...] = ()
     """Refs that a policy hides from this client, as patterns."""
-
-
-class Begun(Record):
-    """What the client has been told before."""
-
-    held: bytes = b""
-    """And has not been sent yet."""
-    owes: bool = False
-    """As :attr:`gitserve.service.streams.Conversation.owes`."""
 
 
 class Trouble(Record):
@@ -118,7 +109,7 @@ def carry_out(
     trouble: Trouble | None = None
     try:
         conversation.owes = begun.owes
-        conversation.write(begun.held)
+        conversation.write(begun.head + begun.held)
         repository = open_location(order.location)
         service = UploadService(
             repository, conversation, tally=tally, threads=options.threads,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from gitserve._core import Chunk as Chunk
 from gitserve._core import Client
 from gitserve.errors import GitServeError, HangupError
-from gitserve.record import TYPE_CHECKING, Protocol
+from gitserve.record import TYPE_CHECKING, Protocol, Record
 from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
 if TYPE_CHECKING:
@@ -58,6 +58,26 @@ class ByteSink(Protocol):
 
     def write(self, data: Sendable, /) -> None:
         """All of it, or an exception: PeerTimeout, HangupError."""
+
+
+class Begun(Record):
+    """What a client has been told before somebody else speaks on."""
+
+    held: bytes = b""
+    """And has not been sent yet."""
+    owes: bool = False
+    """As :attr:`Conversation.owes`."""
+    head: bytes = b""
+    """What this road sends before all that; not part of the conversation."""
+    may_listen: bool = True
+    """As of :class:`Conversation`."""
+
+
+class _Nobody:
+    """A sink when its reader has gone."""
+
+    def write(self, _data: Sendable, /) -> None:
+        raise HangupError(HangupError.GONE)
 
 
 class Conversation:
@@ -156,15 +176,23 @@ class Conversation:
             self._held_bytes = 0
             self._send(held)
 
-    def let_go(self) -> tuple[bytes, bool]:
-        """What waits to be sent, for who writes to :attr:`direct` in our place, and what
-        :attr:`owes` is for him."""
+    def let_go(self) -> Begun:
+        """For who writes to :attr:`direct` in our place from now on."""
         held = b"".join(self._held)
         self._held.clear()
         self._held_bytes = 0
         owes = self._takes_owed()
         self.owes = False
-        return held, owes
+        return Begun(held, owes)
+
+    def take_back(self, begun: Begun) -> None:
+        """He has written nothing."""
+        self.owes = begun.owes
+        self.write(begun.held)
+
+    def cut(self) -> None:
+        """Nothing more can be said."""
+        self._sink = _Nobody()
 
     def _takes_owed(self) -> bool:
         return self.owes or (self.client is not None and self.client.take_owed())

@@ -25,9 +25,9 @@ from zlib import crc32
 
 from gitserve.errors import Busy, InternalError
 from gitserve.record import TYPE_CHECKING
-from gitserve.service.orders import Begun, Order, Outcome, Trouble, carry_out
+from gitserve.service.orders import Order, Outcome, Trouble, carry_out
 from gitserve.service.sharing import is_full
-from gitserve.service.streams import Conversation
+from gitserve.service.streams import Begun, Conversation
 from gitserve.transport.pool import Connection
 from gitserve.transport.streams import SocketStream
 
@@ -117,21 +117,22 @@ class Homes:
 
 
 def _asked(ours: socket.socket, client: int, order: Order, conversation: Conversation) -> Outcome:
-    held, owes = conversation.let_go()
+    begun = conversation.let_go()
     try:
         with ours.makefile("rwb") as file:
-            pickle.dump((order, Begun(held, owes)), file)
+            pickle.dump((order, begun), file)
             file.flush()
             outcome: Outcome = pickle.load(file)  # noqa: S301 - see the module
     except (OSError, EOFError, pickle.UnpicklingError) as error:
         # it may have ended within a packet, behind which nothing can be said
         with suppress(OSError), socket.socket(fileno=os.dup(client)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
+        conversation.cut()
         raise InternalError("the process that made the pack has ended") from error
-    conversation.sent += outcome.sent
-    if not outcome.sent:
-        conversation.owes = owes
-        conversation.write(held)
+    if outcome.sent:
+        conversation.sent += max(0, outcome.sent - len(begun.head))
+    else:
+        conversation.take_back(begun)
     return outcome
 
 
@@ -201,4 +202,5 @@ def _outcome(
     if client is None:
         return Outcome(trouble=Trouble.of(Busy("too many open files")))
     stream = SocketStream(client, timeout, is_prepared=True)
-    return carry_out(order, begun, Conversation(stream, stream, stream.fileno()), options)
+    conversation = Conversation(stream, stream, stream.fileno(), may_listen=begun.may_listen)
+    return carry_out(order, begun, conversation, options)

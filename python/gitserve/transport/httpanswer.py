@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from gitserve.errors import GitServeError, HangupError, PeerTimeout
 from gitserve.service.streams import Conversation
@@ -21,7 +21,18 @@ from gitserve.transport.httprequest import NO_CACHE, OK, Request
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse
 
-    from gitserve.service.streams import Sendable
+    from gitserve.service.streams import Begun, Sendable
+    from gitserve.transport.outbox import Outbox
+
+
+class Direct(Protocol):
+    """A server whose connection somebody else may answer on."""
+
+    def head(self, status: str, headers: list[tuple[str, str]]) -> bytes:
+        """What would begin the answer; empty if it has begun."""
+
+    def has_begun(self) -> None:
+        """Somebody else has sent it."""
 
 
 class NoBody:
@@ -53,6 +64,40 @@ class Exchange:
         """Begins the answer."""
         self.status = status
         return self.start_response(status, headers)
+
+
+class PulledConversation(Conversation):
+    """One whose answer is pulled, unless somebody else writes it to the connection."""
+
+    __slots__ = ("_head", "_outbox", "is_let_go")
+
+    def __init__(
+        self, body: Body, outbox: Outbox, descriptor: int | None, head: Callable[[], bytes] | None
+    ) -> None:
+        """``head``: what goes before the answer where it does not go through the server; None where
+        it has to."""
+        # who ends his side of HTTP has gone: no client reads on, and other servers think so too
+        super().__init__(body, outbox, descriptor, may_listen=False)
+        self._head = head
+        self._outbox = outbox
+        if head is not None:
+            self.direct = descriptor
+        self.is_let_go = False
+        """The answer has been begun, or more, by somebody else."""
+
+    def let_go(self) -> Begun:
+        """See :class:`~gitserve.service.streams.Conversation`."""
+        begun = super().let_go()
+        waiting = b"".join(self._outbox.take())
+        self.sent -= len(waiting)
+        head = b"" if self._head is None else self._head()
+        self.is_let_go = True
+        return begun.but(held=waiting + begun.held, head=head, may_listen=False)
+
+    def take_back(self, begun: Begun) -> None:
+        """See :class:`~gitserve.service.streams.Conversation`."""
+        self.is_let_go = False
+        super().take_back(begun)
 
 
 class Answer:

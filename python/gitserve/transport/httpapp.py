@@ -40,7 +40,14 @@ from gitserve.service.streams import Conversation
 from gitserve.session.failure import client_text
 from gitserve.transport.admission import Admission
 from gitserve.transport.exports import Exports, NotExported
-from gitserve.transport.httpanswer import Answer, Exchange, NoBody, Written
+from gitserve.transport.httpanswer import (
+    Answer,
+    Direct,
+    Exchange,
+    NoBody,
+    PulledConversation,
+    Written,
+)
 from gitserve.transport.httpbody import (
     BAD_REQUEST,
     REQUEST_TIMEOUT,
@@ -90,6 +97,9 @@ RETRY_AFTER = 10
 
 CLIENT_SOCKET = "gitserve.socket"
 """Where our own servers put the connection, or the pipe, in a request's environment."""
+
+DIRECT = "gitserve.direct"
+"""Is in the environment of a server that lets others answer: a :class:`Direct`."""
 
 TAKES_CHUNKS = "gitserve.takes_chunks"
 """Is in the environment of a server that takes the core's own chunks where WSGI has bytes."""
@@ -302,9 +312,12 @@ class GitHttp(Record):
     ) -> Iterable[bytes]:
         """A fetch, or an archive."""
         outbox = Outbox(takes_chunks=TAKES_CHUNKS in exchange.environ)
-        # who ends his side of HTTP has gone: no client reads on, and other servers think so too
-        conversation = Conversation(body, outbox, _client(exchange.environ), may_listen=False)
-        exchange.conversation = conversation
+        headers = [*NO_CACHE, ("Content-Type", f"application/x-git-{name}-result")]
+        direct: Direct | None = exchange.environ.get(DIRECT)
+        conversation = exchange.conversation = PulledConversation(
+            body, outbox, _client(exchange.environ),
+            None if direct is None else lambda: direct.head(OK, headers),
+        )  # fmt: skip
         manner = Manner(request.version, stateless=True, hidden=exchange.hidden, gives_bundles=True)
         if name == UPLOAD_ARCHIVE:
             steps = archive_steps(repository, conversation, exchange.hidden)
@@ -313,6 +326,10 @@ class GitHttp(Record):
         pieces = self._pull(exchange, steps, outbox, body)
         # nothing is sent before the first piece is there: until then the status may still change
         first = next(pieces, b"")
+        if direct is not None and conversation.is_let_go:
+            exchange.start(OK, headers)
+            direct.has_begun()
+            return Answer(first, pieces, lambda: self._log(exchange))
         if exchange.tally.busy:
             pieces.close()
             raise HttpError(
@@ -325,7 +342,6 @@ class GitHttp(Record):
             raise HttpError(SERVER_ERROR, INTERNAL, exchange.result)
         if not conversation.received:
             raise HttpError(BAD_REQUEST, EMPTY)
-        headers = [*NO_CACHE, ("Content-Type", f"application/x-git-{name}-result")]
         exchange.start(OK, headers)
         return Answer(first, pieces, lambda: self._log(exchange))
 

@@ -28,13 +28,20 @@ from gitserve.service.requests import ServiceOptions
 from gitserve.service.streams import Chunk
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpanswer import Answer
-from gitserve.transport.httpapp import CLIENT_SOCKET, TAKES_CHUNKS, GitHttp, find_exported
+from gitserve.transport.httpapp import (
+    CLIENT_SOCKET,
+    DIRECT,
+    TAKES_CHUNKS,
+    GitHttp,
+    find_exported,
+)
 from gitserve.transport.listen import shown_address
 from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, ServiceRule
 from gitserve.transport.streams import SocketStream
 from gitserve.transport.workers import (
+    HomesOfPacks,
     import_services,
     opened_log,
     options_of_services,
@@ -121,6 +128,33 @@ def _as_os_error(call: Callable[[_A], _R], argument: _A) -> _R:
         raise ConnectionAbortedError(str(error)) from error
 
 
+class Beginning:
+    """The status and headers of an answer: see :class:`~gitserve.transport.httpanswer.Direct`."""
+
+    __slots__ = ("_protocol", "is_sent")
+
+    def __init__(self, protocol: str) -> None:
+        """``protocol``: which version of HTTP the client speaks."""
+        self._protocol = protocol
+        self.is_sent = False
+
+    def head(self, status: str, headers: list[tuple[str, str]]) -> bytes:
+        """What would begin the answer; empty if it has begun."""
+        if self.is_sent:
+            return b""
+        out = io.BytesIO()
+        call = Call(io.BytesIO(), out, sys.stderr, {})
+        call.environ = {"SERVER_PROTOCOL": self._protocol}
+        call.beginning = Beginning(self._protocol)
+        call.start_response(status, [*headers])  # it adds its own
+        call.send_headers()
+        return out.getvalue()
+
+    def has_begun(self) -> None:
+        """Somebody else has sent it."""
+        self.is_sent = True
+
+
 class Call(SimpleHandler):
     """One call of the application."""
 
@@ -131,7 +165,9 @@ class Call(SimpleHandler):
     headers_sent: bool
     bytes_sent: int
     result: object
+    environ: dict[str, Any]
     log: Log
+    beginning: Beginning
 
     def write(self, data: Sendable) -> None:
         """As the library's, which has bytes alone, and of the core's chunks too."""
@@ -150,6 +186,14 @@ class Call(SimpleHandler):
                 raise
             for piece in self.result.failed(error):
                 super().write(piece)
+
+    def send_headers(self) -> None:
+        """Once, whoever does it."""
+        if self.beginning.is_sent:
+            self.headers_sent = True
+            return
+        super().send_headers()
+        self.beginning.is_sent = True
 
     def cleanup_headers(self) -> None:
         """One request a connection: the end of the connection is the end of the answer."""
@@ -214,6 +258,7 @@ class HttpConnection(WSGIRequestHandler):
         environ[TAKES_CHUNKS] = True
         call = Call(cast(IO[bytes], self.rfile), cast(IO[bytes], self.wfile), sys.stderr, environ)
         call.log = self._http.log
+        environ[DIRECT] = call.beginning = Beginning(self.request_version)
         call.run(self._http.app)
         if self.command == "POST":
             self._answered()
@@ -305,5 +350,15 @@ def run_http(
     """Serves until SIGTERM or SIGINT, which it returns. Raises as :func:`run_workers` does."""
     import_services()
     log = opened_log(options)
+    service_options = service_options or options_of_services(options, "thread")
+    homes = HomesOfPacks.among(options, service_options)
+    if homes is not None:
+        service_options = homes.ordering
     server = made_http(options, exports, services, service_options, log)
-    return run_workers(options, server.serve, server.refuse, log, on_listening=on_listening)
+    try:
+        return run_workers(
+            options, server.serve, server.refuse, log, homes=homes, on_listening=on_listening
+        )
+    finally:
+        if homes is not None:
+            homes.homes.close()
