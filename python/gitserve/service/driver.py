@@ -54,7 +54,10 @@ def advance(
                     effect = dialogue.send(reply)
                 else:
                     thrown, failure = failure, None
-                    effect = dialogue.throw(thrown)
+                    try:
+                        effect = dialogue.throw(thrown)
+                    finally:
+                        del thrown  # which holds this frame, and with it all that was read
             except StopIteration:
                 conversation.flush()
                 return

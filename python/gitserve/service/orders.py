@@ -8,6 +8,7 @@ process has that. Must not know how the processes speak to each other.
 
 from __future__ import annotations
 
+import builtins
 from contextlib import suppress
 
 from gitserve import errors
@@ -54,10 +55,15 @@ class Trouble(Record):
         wire = client_text(error) if isinstance(error, Malformed) else error.wire
         return cls(known.__name__, str(error), wire)
 
+    @property
+    def type(self) -> builtins.type[GitServeError]:
+        """Of what arrives."""
+        found: builtins.type[GitServeError] = getattr(errors, self.kind)
+        return found
+
     def error(self) -> GitServeError:
         """What arrives."""
-        made: GitServeError = getattr(errors, self.kind)(self.text, wire=self.wire)
-        return made
+        return self.type(self.text, wire=self.wire)
 
 
 class Outcome(Record):
@@ -65,6 +71,8 @@ class Outcome(Record):
 
     sent: int = 0
     """Bytes that went to the client."""
+    is_cut: bool = False
+    """And perhaps more: the client can be told nothing after that."""
     objects: int = 0
     pack_bytes: int = 0
     remembered: str = ""
@@ -75,10 +83,9 @@ class Outcome(Record):
     def may_be_tried_again(self) -> bool:
         """The client has heard nothing of it, and who ordered may have better luck: there is less
         to do, or what has been removed since is still open."""
-        if self.sent or self.trouble is None:
+        if self.sent or self.is_cut or self.trouble is None:
             return False
-        kind = getattr(errors, self.trouble.kind)
-        return issubclass(kind, (Busy, RepositoryError))
+        return issubclass(self.trouble.type, (Busy, RepositoryError))
 
 
 class Homes(Protocol):
@@ -108,8 +115,7 @@ def carry_out(
     tally = Tally()
     trouble: Trouble | None = None
     try:
-        conversation.owes = begun.owes
-        conversation.write(begun.head + begun.held)
+        conversation.go_on(begun)
         repository = open_location(order.location)
         service = UploadService(
             repository, conversation, tally=tally, threads=options.threads,
@@ -130,6 +136,7 @@ def carry_out(
                 conversation.flush()
     return Outcome(
         conversation.sent,
+        conversation.is_cut,
         tally.objects,
         tally.pack_bytes,
         tally.remembered,

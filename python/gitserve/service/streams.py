@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from gitserve._core import Chunk as Chunk
 from gitserve._core import Client
-from gitserve.errors import GitServeError, HangupError
+from gitserve.errors import GitServeError, HangupError, PeerError
 from gitserve.record import TYPE_CHECKING, Protocol, Record
 from gitserve.wire.pktline import NEED_MORE, Packet, PktDecoder, Run
 
@@ -78,6 +78,9 @@ class _Nobody:
 
     def write(self, _data: Sendable, /) -> None:
         raise HangupError(HangupError.GONE)
+
+
+_NOBODY = _Nobody()
 
 
 class Conversation:
@@ -185,14 +188,27 @@ class Conversation:
         self.owes = False
         return Begun(held, owes)
 
-    def take_back(self, begun: Begun) -> None:
-        """He has written nothing."""
+    def go_on(self, begun: Begun) -> None:
+        """From where somebody else let go. It leaves with what is written next and not before: as
+        long as nothing has left, the answer may still be another one."""
+        said = begun.head + begun.held
         self.owes = begun.owes
-        self.write(begun.held)
+        if said:
+            self._held.append(said)
+            self._held_bytes += len(said)
+
+    def take_back(self, begun: Begun) -> None:
+        """He to whom it was let go has written nothing."""
+        self.go_on(begun.but(head=b""))
 
     def cut(self) -> None:
         """Nothing more can be said."""
-        self._sink = _Nobody()
+        self._sink = _NOBODY
+
+    @property
+    def is_cut(self) -> bool:
+        """Something was written of which nobody knows how much has arrived, or cannot be."""
+        return self._sink is _NOBODY
 
     def _takes_owed(self) -> bool:
         return self.owes or (self.client is not None and self.client.take_owed())
@@ -210,7 +226,11 @@ class Conversation:
             if data[:1] != b"0":
                 raise HangupError(HangupError.GONE)
             data = data[1:]
-        self._sink.write(data)
+        try:
+            self._sink.write(data)
+        except PeerError:
+            self.cut()  # what came behind a part of it could not be told from the rest
+            raise
         self.sent += size
 
     def _read(self, size: int) -> bytes:

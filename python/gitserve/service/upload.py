@@ -355,9 +355,8 @@ class UploadService:
         self.tally.remembered = outcome.remembered
         self.tally.warnings += outcome.warnings
         if outcome.trouble is not None:
-            error = outcome.trouble.error()
-            self.tally.busy = isinstance(error, Busy)
-            raise error
+            self.tally.busy = issubclass(outcome.trouble.type, Busy)
+            raise outcome.trouble.error()  # without a name, which would hold what holds this frame
         return True
 
     def _found_common(self) -> Sequence[bytes]:

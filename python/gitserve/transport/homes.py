@@ -123,15 +123,16 @@ def _asked(ours: socket.socket, client: int, order: Order, conversation: Convers
             pickle.dump((order, begun), file)
             file.flush()
             outcome: Outcome = pickle.load(file)  # noqa: S301 - see the module
-    except (OSError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:
         # it may have ended within a packet, behind which nothing can be said
         with suppress(OSError), socket.socket(fileno=os.dup(client)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
         conversation.cut()
         raise InternalError("the process that made the pack has ended") from error
-    if outcome.sent:
-        conversation.sent += max(0, outcome.sent - len(begun.head))
-    else:
+    conversation.sent += max(0, outcome.sent - len(begun.head))
+    if outcome.is_cut:
+        conversation.cut()
+    elif not outcome.sent:
         conversation.take_back(begun)
     return outcome
 

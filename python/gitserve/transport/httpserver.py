@@ -260,6 +260,7 @@ class HttpConnection(WSGIRequestHandler):
         call.log = self._http.log
         environ[DIRECT] = call.beginning = Beginning(self.request_version)
         call.run(self._http.app)
+        call.result = None  # of a client that has gone it would stay, and hold the call
         if self.command == "POST":
             self._answered()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socket
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from gitserve.errors import Busy
 from gitserve.options import ConnectionOptions
+from gitserve.service import streams
 from gitserve.service.orders import Order, Outcome, Trouble
 from gitserve.service.requests import ServiceOptions
 from gitserve.service.streams import Begun, Conversation
@@ -52,14 +54,17 @@ def ask(path: Path, newest_git: Git, log: Lines) -> Ask:
     """Posts a fetch to a worker with these homes; all that comes back."""
     tip = newest_git.text("rev-parse", "main", cwd=path).encode()
 
-    def asked(homes: Homes | None, version: int = 2, *extra: bytes, http: bytes = b"1.1") -> bytes:
+    def asked(
+        homes: Homes | None, version: int = 2, *extra: bytes, http: bytes = b"1.1",
+        stalls: bool = False, leaves: bool = False,
+    ) -> bytes:  # fmt: skip
         app = GitHttp(
             find_exported(Exports(base_path=str(path.parent), export_all=True)),
             options=ServiceOptions(homes=homes),
             log=log,
         )
         base = {"SERVER_NAME": "here", "SERVER_PORT": "80", "SCRIPT_NAME": "", "REMOTE_HOST": ""}
-        server = HttpServer(app, ConnectionOptions(), log, base)
+        server = HttpServer(app, ConnectionOptions(timeout=0.5), log, base)
         if version == 2:
             body = pkt(b"command=fetch\n") + DELIM + pkt(b"want " + tip + b"\n")
             body += b"".join(map(pkt, extra)) + pkt(b"done\n") + FLUSH
@@ -83,9 +88,12 @@ def ask(path: Path, newest_git: Git, log: Lines) -> Ask:
                 % (path.name.encode(), http, version, len(body))
                 + body
             )
-            while piece := ours.recv(1 << 16):
+            if stalls:
+                thread.join(10)
+            while (piece := ours.recv(1 << 16)) and not leaves:
                 said += piece
         thread.join(20)
+        assert not thread.is_alive()
         return re.sub(rb"\r\nDate: [^\r]*", b"", said)
 
     return asked
@@ -130,11 +138,19 @@ def test_a_home_that_is_busy(path: Path, homes: Homes, ask: Ask) -> None:
     mailbox = homes.move_in(homes.of(str(path)))
     thread = answering(mailbox, lambda _client, _order: refused)
     said = ask(elsewhere(homes, path))
-    thread.join()
+    thread.join(20)
+    assert not thread.is_alive()
     assert said == ask(None)
 
 
-def test_both_are_busy(path: Path, homes: Homes, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("join_below", [96 << 10, 16])
+def test_both_are_busy(
+    path: Path, homes: Homes, ask: Ask, join_below: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status is still open, however much the client is to be told before the pack."""
+    monkeypatch.setattr(streams, "JOIN_BELOW", join_below)
+    asked: list[object] = []
+
     class Stream:
         objects = pack_bytes = 0
 
@@ -144,9 +160,14 @@ def test_both_are_busy(path: Path, homes: Homes, ask: Ask, monkeypatch: pytest.M
         def close(self) -> None:
             pass
 
-    monkeypatch.setattr(UploadService, "_pack_stream", lambda *_: Stream())
+    def stream(service: object, *_: object) -> Stream:
+        asked.append(service)
+        return Stream()
+
+    monkeypatch.setattr(UploadService, "_pack_stream", stream)
     with at_home(homes, path):
-        said = ask(elsewhere(homes, path))
+        said = ask(elsewhere(homes, path), 2, b"deepen 1\n")
+    assert len(asked) == 2, "the home and who has the client"
     assert said.startswith(b"HTTP/1.1 429 ")
     assert said.count(b"HTTP/1.1 ") == 1
 
@@ -159,10 +180,12 @@ def test_a_home_that_ends_with_the_pack_half_sent(
 
     thread = answering(homes.move_in(homes.of(str(path))), begin)
     said = ask(elsewhere(homes, path))
-    thread.join()
+    thread.join(20)
+    assert not thread.is_alive()
     assert_one_answer(said)
     assert said.endswith(b"\r\n\r\n0fff\1PACK")
-    assert any("has ended" in line for line in log.lines), log.lines
+    (line,) = log.lines
+    assert " 200 failed: InternalError: the process that made the pack has ended; " in line
 
 
 def test_trouble_within_the_pack(path: Path, homes: Homes, ask: Ask, log: Lines) -> None:
@@ -177,3 +200,34 @@ def test_trouble_within_the_pack(path: Path, homes: Homes, ask: Ask, log: Lines)
     assert_one_answer(said)
     assert said == ask(None)
     assert all("RepositoryError" in line for line in log.lines), log.lines
+
+
+@pytest.mark.parametrize("extra", [(), (b"deepen 1\n",)])
+def test_a_client_that_stalls(
+    path: Path, homes: Homes, ask: Ask, log: Lines, extra: tuple[bytes, ...]
+) -> None:
+    """Behind a part of a packet nothing is said."""
+    with at_home(homes, path):
+        said = ask(elsewhere(homes, path), 2, *extra, stalls=True)
+    assert_one_answer(said)
+    whole = ask(None, 2, *extra)
+    assert whole.startswith(said)
+    assert len(said) < len(whole)
+    assert " 200 client failed: the peer took nothing for too long; " in log.lines[0]
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_nothing_is_left(path: Path, homes: Homes, ask: Ask, leaves: bool) -> None:
+    """As :mod:`.test_garbage` has it of git://."""
+    with at_home(homes, path):
+        ask(elsewhere(homes, path), leaves=leaves)
+        gc.collect()
+        gc.set_debug(gc.DEBUG_SAVEALL)
+        try:
+            ask(elsewhere(homes, path), leaves=leaves)
+            gc.collect()
+            left = {type(one).__qualname__ for one in gc.garbage}
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+    assert not left & {"UploadService", "Snapshot", "RefSnapshot", "Negotiation", "Order", "Call"}

@@ -20,10 +20,14 @@ from gitserve.errors import (
     InternalError,
     MissingObject,
     PeerError,
+    PeerTimeout,
     RepositoryError,
 )
 from gitserve.repository.config import ConfigError
-from gitserve.service.orders import Outcome, Trouble
+from gitserve.repository.locate import locate
+from gitserve.service.orders import Order, Outcome, Trouble, carry_out
+from gitserve.service.requests import ServiceOptions
+from gitserve.service.streams import Begun, Conversation
 from gitserve.session.effects import SendPack
 from gitserve.transport import homes as module
 from gitserve.transport.homes import NEIGHBOURS, THERE, Homes
@@ -133,6 +137,29 @@ def test_a_client_that_goes(path: Path, homes: Homes) -> None:
         with pytest.raises(HangupError):
             ordered.send()
     ordered.client.end()
+
+
+def test_a_client_that_takes_only_a_part(path: Path) -> None:
+    """Nobody begins anew, nor says anything behind it."""
+
+    class Stream:
+        def read(self, _size: int, /) -> bytes:
+            return b""
+
+        def write(self, _data: object, /) -> None:
+            raise PeerTimeout("it takes no more")
+
+    location = locate(str(path))
+    assert location is not None
+    order = Order(location, SendPack(Ordered(path, None)._wants, ofs_delta=True))
+    conversation = Conversation(Stream(), Stream())
+    outcome = carry_out(order, Begun(BEGUN), conversation, ServiceOptions())
+    assert (outcome.sent, outcome.is_cut) == (0, True)
+    assert outcome.trouble is not None
+    assert outcome.trouble.type is PeerTimeout
+    assert not outcome.may_be_tried_again
+    with pytest.raises(HangupError):
+        conversation.write(b"x" * SIZE)
 
 
 @pytest.mark.parametrize(
