@@ -41,7 +41,7 @@ from gitserve.transport.pool import Connection
 from gitserve.transport.services import DEFAULT_SERVICES, ServiceRule
 from gitserve.transport.streams import SocketStream
 from gitserve.transport.workers import (
-    HomesOfPacks,
+    homes_of_packs,
     import_services,
     opened_log,
     options_of_services,
@@ -352,14 +352,8 @@ def run_http(
     import_services()
     log = opened_log(options)
     service_options = service_options or options_of_services(options, "thread")
-    homes = HomesOfPacks.among(options, service_options)
-    if homes is not None:
-        service_options = homes.ordering
-    server = made_http(options, exports, services, service_options, log)
-    try:
+    with homes_of_packs(options, service_options) as (service_options, homes):
+        server = made_http(options, exports, services, service_options, log)
         return run_workers(
             options, server.serve, server.refuse, log, homes=homes, on_listening=on_listening
         )
-    finally:
-        if homes is not None:
-            homes.homes.close()

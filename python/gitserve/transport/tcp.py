@@ -44,7 +44,7 @@ from gitserve.transport.services import (
 )
 from gitserve.transport.streams import ClientStream, SocketStream
 from gitserve.transport.workers import (
-    HomesOfPacks,
+    homes_of_packs,
     import_services,
     opened_log,
     options_of_services,
@@ -298,14 +298,8 @@ def run_daemon(
     import_services()
     log = opened_log(options)
     service_options = service_options or options_of_services(options, "thread")
-    homes = HomesOfPacks.among(options, service_options)
-    if homes is not None:
-        service_options = homes.ordering
-    daemon = made_daemon(options, exports, services, service_options, log)
-    try:
+    with homes_of_packs(options, service_options) as (service_options, homes):
+        daemon = made_daemon(options, exports, services, service_options, log)
         return run_workers(
             options, daemon.serve, daemon.refuse, log, homes=homes, on_listening=on_listening
         )
-    finally:
-        if homes is not None:
-            homes.homes.close()

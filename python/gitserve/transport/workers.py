@@ -10,8 +10,8 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from gitserve.options import DaemonOptions
 from gitserve.record import Record, compile_constructors
@@ -70,18 +70,6 @@ class HomesOfPacks(Record):
     timeout: float
     """Seconds for each piece written to a client."""
 
-    @classmethod
-    def among(cls, options: DaemonOptions, services: ServiceOptions) -> HomesOfPacks | None:
-        """For so many workers; None for a single one."""
-        if options.worker_count < 2 or services.homes is not None:
-            return None
-        return cls(Homes(options.worker_count), services, options.connections.timeout)
-
-    @property
-    def ordering(self) -> ServiceOptions:
-        """The same for requests that may order packs."""
-        return self.options.but(homes=self.homes)
-
     def opened(self, number: int) -> Pool:
         """What waits for orders in the worker of this number, which is this process from now on."""
         mailbox = self.homes.move_in(number)
@@ -91,6 +79,23 @@ class HomesOfPacks(Record):
             serve_order(connection, self.options, self.timeout)
 
         return Pool([mailbox], serve, serve, count)
+
+
+@contextmanager
+def homes_of_packs(
+    options: DaemonOptions, services: ServiceOptions
+) -> Iterator[tuple[ServiceOptions, HomesOfPacks | None]]:
+    """As long as workers run: what services are told to have their packs made there, and where that
+    is; None, and no more than they were told already, where there is a single worker."""
+    if options.worker_count < 2 or services.homes is not None:
+        yield services, None
+        return
+    homes = Homes(options.worker_count)
+    try:
+        made = HomesOfPacks(homes, services, options.connections.timeout)
+        yield services.but(homes=homes), made
+    finally:
+        homes.close()
 
 
 def run_workers(
