@@ -86,6 +86,15 @@ def alone(path: Path, hidden: tuple[bytes, ...] = ()) -> bytes:
     return ordered.client.end()
 
 
+def spoil(path: Path) -> None:
+    """Changes a bit of the large file in the pack."""
+    (pack,) = (path / "objects" / "pack").glob("*.pack")
+    content = bytearray(pack.read_bytes())
+    content[SIZE // 2] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(content)
+
+
 def elsewhere(homes: Homes, path: Path) -> Homes:
     """As a worker sees them where the repository is not at home."""
     other = copy.copy(homes)

@@ -21,36 +21,23 @@ from gitserve.transport.exports import Exports
 from gitserve.transport.homes import Homes
 from gitserve.transport.httpapp import GitHttp, find_exported
 from gitserve.transport.httpserver import HttpServer
-from gitserve.transport.log import Log
 from gitserve.transport.pool import Connection
 
 from tests.support.gits import Git
-from tests.support.orders import SIZE, answering, at_home, elsewhere
+from tests.support.kept_log import KeptLog
+from tests.support.orders import SIZE, answering, at_home, elsewhere, spoil
 from tests.support.raw import DELIM, FLUSH, pkt
 
 Ask = Callable[..., bytes]
 
 
-class Lines(Log):
-    """A log that a test reads."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
-
-    detail = line
+@pytest.fixture
+def log() -> KeptLog:
+    return KeptLog()
 
 
 @pytest.fixture
-def log() -> Lines:
-    return Lines()
-
-
-@pytest.fixture
-def ask(path: Path, newest_git: Git, log: Lines) -> Ask:
+def ask(path: Path, newest_git: Git, log: KeptLog) -> Ask:
     """Posts a fetch to a worker with these homes; all that comes back."""
     tip = newest_git.text("rev-parse", "main", cwd=path).encode()
 
@@ -109,7 +96,7 @@ def assert_one_answer(said: bytes) -> None:
     ("version", "extra"), [(0, ()), (2, ()), (0, (b"deepen 1",)), (2, (b"deepen 1\n",))]
 )
 def test_the_same_answer(
-    path: Path, homes: Homes, ask: Ask, log: Lines, version: int, extra: tuple[bytes, ...],
+    path: Path, homes: Homes, ask: Ask, log: KeptLog, version: int, extra: tuple[bytes, ...],
     http: bytes, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     want = ask(None, version, *extra, http=http)
@@ -173,7 +160,7 @@ def test_both_are_busy(
 
 
 def test_a_home_that_ends_with_the_pack_half_sent(
-    path: Path, homes: Homes, ask: Ask, log: Lines
+    path: Path, homes: Homes, ask: Ask, log: KeptLog
 ) -> None:
     def begin(client: socket.socket, order: tuple[Order, Begun]) -> None:
         client.sendall(order[1].head + b"0fff\1PACK")
@@ -188,13 +175,9 @@ def test_a_home_that_ends_with_the_pack_half_sent(
     assert " 200 failed: InternalError: the process that made the pack has ended; " in line
 
 
-def test_trouble_within_the_pack(path: Path, homes: Homes, ask: Ask, log: Lines) -> None:
+def test_trouble_within_the_pack(path: Path, homes: Homes, ask: Ask, log: KeptLog) -> None:
     """The client hears of it behind what it has got."""
-    (pack,) = (path / "objects" / "pack").glob("*.pack")
-    content = bytearray(pack.read_bytes())
-    content[SIZE // 2] ^= 1
-    pack.chmod(0o600)
-    pack.write_bytes(content)
+    spoil(path)
     with at_home(homes, path):
         said = ask(elsewhere(homes, path))
     assert_one_answer(said)
@@ -204,7 +187,7 @@ def test_trouble_within_the_pack(path: Path, homes: Homes, ask: Ask, log: Lines)
 
 @pytest.mark.parametrize("extra", [(), (b"deepen 1\n",)])
 def test_a_client_that_stalls(
-    path: Path, homes: Homes, ask: Ask, log: Lines, extra: tuple[bytes, ...]
+    path: Path, homes: Homes, ask: Ask, log: KeptLog, extra: tuple[bytes, ...]
 ) -> None:
     """Behind a part of a packet nothing is said."""
     with at_home(homes, path):

@@ -16,6 +16,7 @@ from gitserve.transport.log import Log
 from gitserve.transport.services import service_rules
 
 from tests.support.gits import Git
+from tests.support.kept_log import KeptLog
 from tests.support.raw import FLUSH, pkt
 from tests.support.repositories import small
 
@@ -221,14 +222,9 @@ def test_a_damaged_request_is_told_in_gits_way(ask: Ask) -> None:
 def test_a_client_that_goes_away_ends_the_transfer(root: Path, newest_git: Git) -> None:
     tip = newest_git.text("rev-parse", "main", cwd=root / "served/small.git").encode()
     body = pkt(b"command=fetch\n") + b"0001" + pkt(b"want " + tip + b"\n") + pkt(b"done\n") + FLUSH
-    lines: list[str] = []
-
-    class Lines(Log):
-        def line(self, text: str) -> None:
-            lines.append(text)
-
+    log = KeptLog()
     exports = Exports(base_path=str(root / "served"), export_all=True)
-    answer = GitHttp(find_exported(exports), log=Lines())(
+    answer = GitHttp(find_exported(exports), log=log)(
         {
             "REQUEST_METHOD": "POST", "PATH_INFO": "/small.git/git-upload-pack",
             "CONTENT_TYPE": UPLOAD, "CONTENT_LENGTH": str(len(body)),
@@ -237,10 +233,10 @@ def test_a_client_that_goes_away_ends_the_transfer(root: Path, newest_git: Git) 
         lambda *_: len,
     )  # fmt: skip
     assert next(iter(answer))
-    assert not lines
+    assert not log.lines
     answer.close()  # type: ignore[attr-defined]
-    assert len(lines) == 1
-    assert "hung up" in lines[0]
+    assert len(log.lines) == 1
+    assert "hung up" in log.lines[0]
 
 
 def in_chunks(*pieces: bytes) -> bytes:

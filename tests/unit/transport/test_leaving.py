@@ -30,13 +30,13 @@ from gitserve.transport import stdio
 from gitserve.transport.asgibridge import AsgiBridge
 from gitserve.transport.exports import Exports
 from gitserve.transport.httpapp import CLIENT_SOCKET, GitHttp
-from gitserve.transport.log import Log
 from gitserve.transport.pipes import PipeStream
 from gitserve.transport.pool import Connection
 from gitserve.transport.tcp import made_daemon
 
 from tests.support.gits import Git
 from tests.support.history import data
+from tests.support.kept_log import KeptLog
 from tests.support.raw import FLUSH, greeting, pkt
 from tests.support.repositories import WHO, feed, new_bare
 
@@ -134,17 +134,6 @@ def since(path: Path) -> bytes:
 def pack(path: Path) -> bytes:
     """What does it reach?"""
     return pkt(b"want " + tip(path, "main") + CAPABILITIES) + FLUSH + pkt(b"done")
-
-
-class KeptLog(Log):
-    """Lines, for the test."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.lines.append(text)
 
 
 @dataclass

@@ -33,7 +33,7 @@ from gitserve.transport import homes as module
 from gitserve.transport.homes import NEIGHBOURS, THERE, Homes
 from gitserve.wire.malformed import Malformed
 
-from tests.support.orders import BEGUN, SIZE, Ordered, alone, answering, at_home, elsewhere
+from tests.support.orders import BEGUN, SIZE, Ordered, alone, answering, at_home, elsewhere, spoil
 
 
 def test_nobody_is_there(path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,11 +108,7 @@ def test_a_home_that_is_busy(path: Path, homes: Homes) -> None:
 
 
 def test_trouble_arrives_as_what_it_was(path: Path, homes: Homes) -> None:
-    (pack,) = (path / "objects" / "pack").glob("*.pack")
-    content = bytearray(pack.read_bytes())
-    content[SIZE // 2] ^= 1
-    pack.chmod(0o600)
-    pack.write_bytes(content)
+    spoil(path)
     with at_home(homes, path):
         ordered = Ordered(path, elsewhere(homes, path))
         with pytest.raises(RepositoryError, match="wrong checksum"):
