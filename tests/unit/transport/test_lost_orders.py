@@ -147,7 +147,9 @@ def test_a_client_that_takes_only_a_part(path: Path) -> None:
 
     location = locate(str(path))
     assert location is not None
-    order = Order(location, SendPack(Ordered(path, None)._wants, ofs_delta=True))
+    ordered = Ordered(path, None)
+    ordered.client.end()
+    order = Order(location, SendPack(ordered._wants, ofs_delta=True))
     conversation = Conversation(Stream(), Stream())
     outcome = carry_out(order, Begun(BEGUN), conversation, ServiceOptions())
     assert (outcome.sent, outcome.is_cut) == (0, True)
