@@ -55,8 +55,9 @@ test-rust:
 	cargo test --locked --quiet --manifest-path benches/loadgen/Cargo.toml \
 		--target-dir target/loadgen
 
+# A file of tests is run by one process: what its tests share is made once.
 test-python: $(CORE)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist=loadfile
 
 lint: $(CORE)
 	$(BIN)/ruff check --quiet --output-format=concise
