@@ -46,8 +46,6 @@ class Part:
         found += [f"--skip={word}" for word in self.skip]
         found += [f"--pushes={count}" for count in self.pushes]
         found += ["--keep"] if self.keep else []
-        found += [f"--patience={options.patience}"] if options.patience else []
-        found += ["--again"] if options.again else []
         found += ["--prepare"] if options.prepare else [f"--plots={options.out}"]
         return found
 
@@ -143,8 +141,6 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--longer", type=float, default=1.0, help="multiplies the time for a row")
     parser.add_argument("--readme", type=Path, help="write the numbers into this file")
     parser.add_argument("--prepare", action="store_true", help="only what is kept between runs")
-    parser.add_argument("--again", action="store_true", help="only what the host disturbed")
-    parser.add_argument("--patience", type=float, default=0.0, help="seconds, before each row")
     options = parser.parse_args(words)
     if not any(getattr(options, part.option) for part in PARTS):
         parser.error("name at least one repository")
@@ -165,8 +161,7 @@ def main(words: list[str]) -> None:
         except (SystemExit, RuntimeError) as error:
             failed.append(f"{part.option}: {error}")
     if not options.prepare:
-        made = "" if options.again else command(options)
-        targets.publish(options.out, options.readme, made)
+        targets.publish(options.out, options.readme, command(options))
     if failed:
         raise SystemExit("\n".join(failed))
 

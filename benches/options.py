@@ -41,13 +41,6 @@ def common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=int, default=4, help="of a round, after which no request is begun"
     )
-    parser.add_argument(
-        "--patience",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="before a row, wait so long until other machines of the host take little",
-    )
     parser.add_argument("--work", type=Path, default=ROOT / "bench-work", help="kept between runs")
     parser.add_argument("--json", type=Path, help="default: results.json in the work folder")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="writes SVG there")

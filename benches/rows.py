@@ -6,7 +6,6 @@ In: options. Out: a table on the terminal, JSON, a plot, and what has changed si
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benches import aftermath, again, clients, dropin, machine, peers, plots, starting, upkeep
+from benches import aftermath, clients, dropin, machine, peers, plots, starting, upkeep
 from benches import pushes as writing
 from benches.gits import git
 from benches.options import build_loadgen, common, source_of, source_options
@@ -39,13 +38,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--prepare", action="store_true", help="only make what is kept between runs"
     )
-    parser.add_argument(
-        "--again",
-        action="store_true",
-        help="rows of the stored --json that the host disturbed, or that failed, in their places",
-    )
     parser.add_argument("--compare", type=Path, metavar="JSON", help="a stored result")
-    parser.set_defaults(groups=None)
     return parser.parse_args(words)
 
 
@@ -64,14 +57,11 @@ class Taken:
             new = list(rounds())
         except (RuntimeError, OSError, subprocess.SubprocessError) as error:
             print(f"FAILED: {what}: {error}", flush=True)
-            if what not in self.failed:
-                self.failed.append(what)
+            self.failed.append(what)
             return
-        if what in self.failed:
-            self.failed.remove(what)
         if new:
             print(table(new, title=not self.measured), flush=True)
-            self.measured = again.replaced(self.measured, new)
+            self.measured.extend(new)
             save(self.path, self.measured, self.about | {"failed": self.failed})
 
 
@@ -80,8 +70,6 @@ def choice(options: argparse.Namespace) -> Callable[[str], bool]:
 
     def wanted(name: str) -> bool:
         if any(word in name for word in options.skip):
-            return False
-        if options.groups is not None and not again.among(options.groups, name):
             return False
         return not options.only or any(word in name for word in options.only)
 
@@ -137,17 +125,6 @@ def plot(measured: list[Measured], title: str) -> str:
     return plots.bars(title, values)
 
 
-def stored(path: Path, about: dict[str, Any]) -> tuple[Taken, list[str]]:
-    """What is there, and which groups of rows are to be measured again."""
-    there = json.loads(path.read_text())["about"]
-    if differing := again.differs(there, about):
-        raise SystemExit(f"{path.name} is of another {', another '.join(differing)}")
-    taken = Taken(path, there, load(path), there.get("failed", []))
-    groups = sorted({*again.disturbed(taken.measured), *taken.failed})
-    print(f"measured again: {'; '.join(groups) or 'nothing'}", flush=True)
-    return taken, groups
-
-
 def run(words: list[str]) -> Path:
     """All of it, in order; where the JSON is."""
     options = arguments(words)
@@ -160,15 +137,7 @@ def run(words: list[str]) -> Path:
     for name, reason in missing.items():
         print(f"not measured: {name}: {reason}")
     bench = Bench(
-        loadgen,
-        found,
-        there,
-        work,
-        options.rounds,
-        options.budget,
-        options.scale,
-        options.seconds,
-        options.patience,
+        loadgen, found, there, work, options.rounds, options.budget, options.scale, options.seconds
     )
     about = machine.described() | {
         "command": shlex.join(["python", "-m", "benches", *map(machine.without_folders, words)]),
@@ -183,8 +152,6 @@ def run(words: list[str]) -> Path:
         print(f"Ready: {found.base}")
         return path
     taken = Taken(path, about)
-    if options.again:
-        taken, options.groups = stored(path, about)
     measure(options, bench, recording, taken)
     print("\n" + table(taken.measured))
     print("\n".join(map(str, aftermath.leftovers(taken.measured))))

@@ -27,6 +27,8 @@ from gitserve.transport.pool import Connection, Pool
 from gitserve.transport.streams import SocketStream
 
 BEGUN = b"000dpackfile\n"
+LONG = 60.0
+"""Seconds of patience that nobody is to need, however busy the machine is."""
 SIZE = 2 << 20
 """Bytes of the file: more than a socket takes unread."""
 

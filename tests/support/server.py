@@ -8,6 +8,7 @@ what git does or for something of ours.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -21,6 +22,12 @@ from pathlib import Path
 HOST = "127.0.0.1"
 START_TIMEOUT = 20.0
 STOP_TIMEOUT = 15.0
+
+PORTS = range(10_000, 32_000)
+"""Below those that the kernel gives to whoever does not mind which."""
+PORTS_EACH = 1_000
+_taken = itertools.count(os.getpid())
+"""Not the same ones first in the next run: of its connections some linger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,15 @@ def oracle_programs(git: str) -> Programs:
 
 
 def free_port() -> int:
-    """A port that nothing listens on. Another process may take it first; then starting fails."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nothing listens on, and that no other process of these tests is given."""
+    # gw0, gw1 and so on, where tests run beside each other
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    first = PORTS.start + worker * PORTS_EACH % len(PORTS)
+    while True:
+        port = first + next(_taken) % PORTS_EACH
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port))
+            return port
 
 
 @dataclass(slots=True)

@@ -33,7 +33,17 @@ from gitserve.transport import homes as module
 from gitserve.transport.homes import NEIGHBOURS, THERE, Homes
 from gitserve.wire.malformed import Malformed
 
-from tests.support.orders import BEGUN, SIZE, Ordered, alone, answering, at_home, elsewhere, spoil
+from tests.support.orders import (
+    BEGUN,
+    LONG,
+    SIZE,
+    Ordered,
+    alone,
+    answering,
+    at_home,
+    elsewhere,
+    spoil,
+)
 
 
 def test_nobody_is_there(path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +57,8 @@ def test_nobody_is_there(path: Path, homes: Homes, monkeypatch: pytest.MonkeyPat
     assert ordered.client.end() == later.client.end() == alone(path)
 
 
-def test_a_full_mailbox(path: Path, homes: Homes) -> None:
+def test_a_full_mailbox(path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", LONG)
     other = elsewhere(homes, path)
     box = homes._boxes[homes.of(str(path))][1]
     with suppress(BlockingIOError):
@@ -56,7 +67,7 @@ def test_a_full_mailbox(path: Path, homes: Homes) -> None:
     begun = time.monotonic()
     ordered = Ordered(path, other)
     ordered.send()
-    assert time.monotonic() - begun < module.PATIENCE
+    assert time.monotonic() - begun < LONG
     assert ordered.client.end() == alone(path)
 
 
@@ -229,23 +240,27 @@ def test_a_home_whose_line_is_long(
     def carry_out(*_: object) -> Outcome:
         raise AssertionError("it is made where others wait")
 
+    monkeypatch.setattr(module, "PATIENCE", LONG)
     monkeypatch.setattr(module, "is_full", lambda: True)
     monkeypatch.setattr(module, "carry_out", carry_out)
     begun = time.monotonic()
     with at_home(homes, path):
         ordered = Ordered(path, elsewhere(homes, path))
         ordered.send()
-        assert time.monotonic() - begun < module.PATIENCE
+        assert time.monotonic() - begun < LONG
     assert ordered.client.end() == alone(path)
 
 
-def test_a_worker_that_stops_orders_nothing(path: Path, homes: Homes) -> None:
+def test_a_worker_that_stops_orders_nothing(
+    path: Path, homes: Homes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE", LONG)
     other = elsewhere(homes, path)
     other.move_out()
     ordered = Ordered(path, other)
     begun = time.monotonic()
     ordered.send()
-    assert time.monotonic() - begun < module.PATIENCE
+    assert time.monotonic() - begun < LONG
     assert ordered.client.end() == alone(path)
 
 
