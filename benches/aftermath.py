@@ -123,6 +123,7 @@ def one_server(bench: Bench, leavings: Leavings, name: str) -> Iterator[Measured
     base.mkdir()
     repository = linked_copy(bench.found.plain, base / PATH.strip("/"))
     try:
+        bench.neighbours.wait(bench.patience)
         with bench.peers[name].serving(base, bench.logs) as daemon:
             yield bench.measure(leavings.pushing, daemon, 1)
             daemon.quiet(ROLL_UP)

@@ -30,6 +30,10 @@ _AT_FIRST = 20
 """Probes before anything is measured: the best of them is what the rest is held against."""
 _FEW = 5
 """Ticks that may be stolen from any round: of a tenth of a second one alone is a twentieth."""
+_LOOK = 0.5
+"""Seconds of work in which what others take is seen: they take nothing of a processor at rest."""
+_PAUSE = 5.0
+"""Seconds between two looks."""
 
 
 def processor_time() -> tuple[int, int]:
@@ -53,6 +57,19 @@ class Neighbours:
         for _ in range(_AT_FIRST):
             self._probe()
         self.begin()
+
+    def wait(self, patience: float) -> None:
+        """Returns when they take little, or after so many seconds."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until and not self._is_quiet():
+            time.sleep(max(0.0, min(_PAUSE, until - time.monotonic())))
+
+    def _is_quiet(self) -> bool:
+        self.begin()
+        until = time.monotonic() + _LOOK
+        while time.monotonic() < until:
+            self._probe()
+        return self.stolen() <= MOST_STOLEN and self.slowed() <= MOST_SLOWED
 
     def begin(self) -> None:
         """Before a round."""

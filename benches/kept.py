@@ -46,6 +46,7 @@ class Part:
         found += [f"--skip={word}" for word in self.skip]
         found += [f"--pushes={count}" for count in self.pushes]
         found += ["--keep"] if self.keep else []
+        found += [f"--patience={options.patience}"]
         found += ["--prepare"] if options.prepare else [f"--plots={options.out}"]
         return found
 
@@ -141,6 +142,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--longer", type=float, default=1.0, help="multiplies the time for a row")
     parser.add_argument("--readme", type=Path, help="write the numbers into this file")
     parser.add_argument("--prepare", action="store_true", help="only what is kept between runs")
+    parser.add_argument("--patience", type=float, default=0.0, help="seconds, as of a single run")
     options = parser.parse_args(words)
     if not any(getattr(options, part.option) for part in PARTS):
         parser.error("name at least one repository")

@@ -38,6 +38,13 @@ def arguments(words: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--prepare", action="store_true", help="only make what is kept between runs"
     )
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="before a row that is replayed, wait so long until others of the host take little",
+    )
     parser.add_argument("--compare", type=Path, metavar="JSON", help="a stored result")
     return parser.parse_args(words)
 
@@ -137,7 +144,15 @@ def run(words: list[str]) -> Path:
     for name, reason in missing.items():
         print(f"not measured: {name}: {reason}")
     bench = Bench(
-        loadgen, found, there, work, options.rounds, options.budget, options.scale, options.seconds
+        loadgen,
+        found,
+        there,
+        work,
+        options.rounds,
+        options.budget,
+        options.scale,
+        options.seconds,
+        options.patience,
     )
     about = machine.described() | {
         "command": shlex.join(["python", "-m", "benches", *map(machine.without_folders, words)]),

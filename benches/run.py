@@ -54,12 +54,15 @@ class Bench:
     scale: float
     seconds: int
     """After so many no further request of a round is begun: slow servers make fewer."""
+    patience: float = 0.0
+    """Seconds to wait for a quiet host, before a workload."""
     neighbours: Neighbours = field(default_factory=Neighbours)
 
     def workload(self, workload: Workload) -> Iterator[Measured]:
         """All rounds of one workload."""
         workload = self.scaled(workload)
         names = [name for name in workload.peers if name in self.peers]
+        self.neighbours.wait(self.patience)
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
             running: dict[str, Daemon] = {}

@@ -17,6 +17,7 @@ import pytest
 
 from benches import conversations, generate, growth, packs
 from benches.conversations import Conversation, fetch, recorder, write
+from benches.host import Neighbours
 from benches.packs import Tree, object_id
 from benches.report import Measured, Results, compare, save, table
 from benches.run import Bench
@@ -108,6 +109,42 @@ def test_rounds_that_the_host_disturbed_do_not_count() -> None:
     failed = measured("gitserve", 9.0, stolen=0.4, errors=1)
     assert counted(failed, quiet) == [failed, quiet]
     assert counted(failed, stolen) == [failed, stolen]
+
+
+def test_patience_with_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, slept = [100.0], list[float]()
+    looks: list[bool] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    neighbours = Neighbours()
+    monkeypatch.setattr(Neighbours, "_is_quiet", lambda _: looks.pop(0))
+    monkeypatch.setattr("benches.host.time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    neighbours.wait(0.0)  # who has none does not look
+    looks[:] = [False, False, True, True]
+    neighbours.wait(60.0)
+    assert (looks, slept) == ([True], [5.0, 5.0])
+    looks[:] = [False] * 9
+    neighbours.wait(12.0)
+    assert (len(looks), slept[2:]) == (6, [5.0, 5.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("stolen", "took", "quiet"), [(9, 1.0, True), (90, 1.0, False), (9, 3.0, False)]
+)
+def test_a_host_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, stolen: int, took: float, quiet: bool
+) -> None:
+    """It is looked at while there is work: of 300 ticks it has taken so many."""
+    neighbours = Neighbours()
+    neighbours._best = 1.0
+    ticks = iter([(0, 0), (stolen, 300)])
+    monkeypatch.setattr("benches.host.processor_time", lambda: next(ticks))
+    monkeypatch.setattr("benches.host._LOOK", 0.001)
+    monkeypatch.setattr(Neighbours, "_probe", lambda _: took)
+    assert neighbours._is_quiet() is quiet
 
 
 def test_bytes_of_disturbed_rounds_are_compared() -> None:
